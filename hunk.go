@@ -1,0 +1,81 @@
+package countersign
+
+// Op is what a hunk does to its path.
+type Op string
+
+// The operations.
+const (
+	OpCreate  Op = "create"
+	OpModify  Op = "modify"
+	OpDelete  Op = "delete"
+	OpRename  Op = "rename"
+	OpMode    Op = "mode"
+	OpSymlink Op = "symlink"
+	OpBinary  Op = "binary"
+)
+
+// HunkState is where a hunk stands in its review.
+type HunkState string
+
+// The states of a hunk.
+const (
+	Undecided HunkState = "undecided"
+	Accepted  HunkState = "accepted"
+	Rejected  HunkState = "rejected"
+	Edited    HunkState = "edited" // accepted with the person's own bytes
+	Stale     HunkState = "stale"  // its base changed under it: shown again
+	Applied   HunkState = "applied"
+)
+
+// Risk marks hunks that are never accepted in bulk.
+type Risk string
+
+// The risks.
+const (
+	RiskNormal Risk = "normal"
+	RiskHigh   Risk = "high"
+)
+
+// Hunk is the smallest piece of a change that a person accepts or rejects: one
+// maximal run of changed lines, or a create, delete, rename, mode change,
+// symlink or binary replacement as a whole. Line numbers are those of
+// "git diff -U0".
+type Hunk struct {
+	ID       string // prefix of Digest, unique within its changeset
+	Digest   string // "sha256:…" over path, op, modes, base, range, pre and post bytes
+	Path     string // slash-separated, relative to the project's root
+	OldPath  string // for a rename
+	Op       Op
+	OldMode  uint32 // git file modes: 0100644, 0100755, 0120000
+	NewMode  uint32
+	Base     string // lower-case hex sha256 of the whole old file, empty if there is none
+	OldStart int    // 1-based; for an empty range the line before it, as git does
+	OldLines int
+	NewStart int
+	NewLines int
+	Pre      []byte // exact old bytes of the range (for a symlink: its target)
+	Post     []byte // exact new bytes
+	Commit   string // id of the commit made inside that this belongs to, or empty
+	Risk     Risk
+	Why      string // reason of a high risk
+	State    HunkState
+}
+
+// Changeset is what a session's staging layer holds against the real tree.
+type Changeset struct {
+	Session string
+	Hunks   []Hunk
+	Ignored int // changed files that git ignores and that are not listed
+}
+
+// Mount is one thing to be mounted into the session's view, by the sandbox, in
+// order.
+type Mount struct {
+	Type   string // bind, overlay
+	Source string // bind: host path
+	Target string // absolute path inside
+	Lower  []string
+	Upper  string
+	Work   string
+	RO     bool
+}

@@ -1,0 +1,134 @@
+package countersign
+
+import "encoding/json"
+
+// Record is one line of the audit trail, schema v1. The ledger fills V, Node,
+// Epoch, Seq, Prev and T; whoever reports fills the rest. Readers keep unknown
+// fields. No payload's plain text and no secret may stand in it.
+type Record struct {
+	V     int    `json:"v"`
+	ID    string `json:"id"` // UUIDv7 (RFC 9562)
+	Node  string `json:"node"`
+	Epoch uint64 `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+	Prev  string `json:"prev"` // "sha256:…" of the previous leaf
+	T     Time   `json:"t"`
+
+	Type    string `json:"type"`
+	Org     string `json:"org,omitempty"`
+	Session string `json:"session,omitempty"`
+	Turn    int    `json:"turn,omitempty"`
+	Call    string `json:"call,omitempty"`
+	Parent  string `json:"parent,omitempty"`
+	Trace   string `json:"trace,omitempty"`
+
+	Actor    *Actor          `json:"actor,omitempty"`
+	Agent    *Agent          `json:"agent,omitempty"`
+	Action   *ActionRecord   `json:"action,omitempty"`
+	Policy   *PolicyRecord   `json:"policy,omitempty"`
+	Decision *DecisionRecord `json:"decision,omitempty"`
+	Outcome  *Outcome        `json:"outcome,omitempty"`
+	Model    *Model          `json:"model,omitempty"`
+	Usage    *Usage          `json:"usage,omitempty"`
+	Payloads []Payload       `json:"payloads,omitempty"`
+	Cov      *Coverage       `json:"cov,omitempty"`
+	Canary   bool            `json:"canary,omitempty"`
+	// Detail holds what belongs to one type only; docs/formats/record.md lists it.
+	Detail map[string]any `json:"detail,omitempty"`
+}
+
+// Time is when a record was made.
+type Time struct {
+	Wall   string `json:"wall"`    // RFC 3339, UTC, nanoseconds
+	MonoNS int64  `json:"mono_ns"` // since the ledger process started
+	Boot   string `json:"boot,omitempty"`
+}
+
+// Actor is who acted: a person, an agent's process, or Countersign itself.
+type Actor struct {
+	Kind string `json:"kind"` // human, agent, system
+	ID   string `json:"id,omitempty"`
+	Peer *Peer  `json:"peer,omitempty"`
+}
+
+// Agent names the agent of the session.
+type Agent struct {
+	Name string `json:"name"`
+	Ver  string `json:"ver,omitempty"`
+}
+
+// ActionRecord is an action as a leaf keeps it: redacted, with its digest.
+type ActionRecord struct {
+	Kind    Kind     `json:"kind"`
+	Digest  string   `json:"digest,omitempty"`
+	Risk    string   `json:"risk,omitempty"`
+	Summary string   `json:"summary,omitempty"`
+	Argv    []string `json:"argv,omitempty"`
+	Cwd     string   `json:"cwd,omitempty"`
+	Path    string   `json:"path,omitempty"`
+	Exe     string   `json:"exe,omitempty"` // "sha256:…" of the executable
+	Env     []string `json:"env,omitempty"` // names that differ from the session's
+	Host    string   `json:"host,omitempty"`
+	Port    int      `json:"port,omitempty"`
+	Op      string   `json:"op,omitempty"`
+}
+
+// PolicyRecord says which policy spoke.
+type PolicyRecord struct {
+	Bundle string `json:"bundle"`
+	Rule   string `json:"rule,omitempty"`
+}
+
+// DecisionRecord is a decision as a leaf keeps it.
+type DecisionRecord struct {
+	Verdict Verdict `json:"verdict"`
+	Basis   Basis   `json:"basis"`
+	By      string  `json:"by,omitempty"`
+	Means   string  `json:"means,omitempty"`
+	Shown   string  `json:"shown,omitempty"`
+	ShownMS int64   `json:"shown_ms,omitempty"`
+	Scope   Scope   `json:"scope,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
+	Sig     string  `json:"sig,omitempty"`
+}
+
+// Outcome is how an action ended.
+type Outcome struct {
+	Status string `json:"status"`         // ok, failed, killed, refused, unknown
+	Exit   *int   `json:"exit,omitempty"` // exit code, if the process ended by itself
+	Error  string `json:"error,omitempty"`
+}
+
+// Usage is tokens by class.
+type Usage struct {
+	Input      int64 `json:"input"`
+	Output     int64 `json:"output"`
+	CacheRead  int64 `json:"cache_read"`
+	CacheWrite int64 `json:"cache_write"`
+	Reasoning  int64 `json:"reasoning"`
+}
+
+// Payload refers to an encrypted blob: a prompt, an answer, an output, a diff.
+type Payload struct {
+	Role   string `json:"role"`
+	Media  string `json:"media"`
+	Len    int64  `json:"len"`    // plain bytes
+	Commit string `json:"commit"` // "sha256:…" of salt ‖ plain text; the salt is inside the ciphertext
+	CT     string `json:"ct"`     // "sha256:…" of the ciphertext, the blob's name
+	KEK    string `json:"kek"`    // names the key that wraps the blob's own
+}
+
+// Coverage says how strong the observation was.
+type Coverage struct {
+	Tier      string `json:"tier,omitempty"`      // A, A-masked, B, C
+	Isolation string `json:"isolation,omitempty"` // same-uid
+}
+
+// Receipt is the ledger's word that a record is written, and durable if asked.
+type Receipt struct {
+	ID  string `json:"id"`
+	Seq uint64 `json:"seq"`
+}
+
+// JSON returns the record as one line.
+func (r Record) JSON() ([]byte, error) { return json.Marshal(r) }

@@ -1,0 +1,31 @@
+package countersign
+
+import "time"
+
+// Session is one agent, one project, one sandbox, from start to end.
+type Session struct {
+	ID      string    `json:"id"`
+	Agent   string    `json:"agent"`
+	Project string    `json:"project"` // real path of the project's root
+	Argv    []string  `json:"argv"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	PID     int       `json:"pid"` // of the process that holds the session
+	Policy  string    `json:"policy"`
+	Posture Posture   `json:"posture"`
+	Backend string    `json:"backend"` // snapshot, overlay
+}
+
+// Posture is what is really enforced on this machine.
+type Posture struct {
+	Tier       string      `json:"tier"` // A, A-masked, B, C
+	Mechanisms []Mechanism `json:"mechanisms"`
+}
+
+// Mechanism is one thing the posture rests on.
+type Mechanism struct {
+	Name   string `json:"name"`
+	State  string `json:"state"` // ok, missing, partial
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"`
+}

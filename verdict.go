@@ -1,0 +1,89 @@
+package countersign
+
+import "time"
+
+// Verdict is what policy says. Deny beats ask beats allow, whatever the order.
+type Verdict string
+
+// The verdicts.
+const (
+	Deny  Verdict = "deny"
+	Ask   Verdict = "ask"
+	Allow Verdict = "allow"
+)
+
+// Stricter returns the stricter of two verdicts; an empty one is weakest.
+func Stricter(a, b Verdict) Verdict {
+	rank := map[Verdict]int{Allow: 1, Ask: 2, Deny: 3}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+// Ruling is a verdict and where it comes from.
+type Ruling struct {
+	Verdict Verdict
+	Rule    string // id of the rule, or "default"
+	Reason  string
+	Layer   string // built-in, organisation, user, project
+	Pos     string // file:line, empty for built-in rules
+	Bundle  string // "sha256:…" of the policy in force
+}
+
+// Basis says what a decision rests on.
+type Basis string
+
+// The bases of a decision.
+const (
+	ByLaunch   Basis = "launch"   // the agent's own launch chain
+	ByPolicy   Basis = "policy"   // a rule allowed or denied it
+	ByPerson   Basis = "person"   // a person answered this request
+	ByGrant    Basis = "grant"    // a standing approval covers it
+	ByLate     Basis = "late"     // an approval given after the attempt had timed out
+	ByCover    Basis = "covered"  // runs below an approved command
+	ByTimeout  Basis = "timeout"  // nobody answered
+	ByHeadless Basis = "headless" // nobody could be asked
+	ByFault    Basis = "fault"    // the ledger, the desk or a check failed: closed
+)
+
+// Decision is the end of the asking: the verdict, never Ask, and its basis.
+type Decision struct {
+	Verdict Verdict
+	Basis   Basis
+	Ruling  Ruling
+	// Approval is the person's answer, if one was given.
+	Approval *Approval
+	Reason   string
+}
+
+// Scope is how far an approval reaches.
+type Scope string
+
+// The scopes of an approval.
+const (
+	ScopeOnce    Scope = "once"
+	ScopeSession Scope = "session" // the same reuse key, to the end of the session
+)
+
+// Approval is a person's answer to a request, yes or no.
+type Approval struct {
+	Granted bool
+	By      string // user name
+	Means   string // tty (the session's terminal), cli (another terminal of the user)
+	Shown   string // "sha256:…" of the rendered bytes
+	ShownMS int64  // how long they stood before the answer
+	Scope   Scope
+	Until   time.Time // zero: no end of its own
+	Reason  string
+}
+
+// Permit is the single-use right to carry out one exact action. Only the gate
+// issues one, and only after the decision's record is durable (for a covered
+// exec: written).
+type Permit struct {
+	Record string // id of the decision's record
+	Seq    uint64
+	Digest string // action digest
+	Covers bool   // what the permitted command starts is covered by it
+}
