@@ -1,0 +1,33 @@
+// Package tree holds what the parts of the workspace share: file-level changes
+// between a session's staging layer and the base it started from, and the safe
+// reading and writing of files below a root.
+//
+// It promises that no path it is given leaves the root it is given, through no
+// symlink, "..", or mount (openat2 RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS), and
+// that a file it writes is either the old one or the whole new one. It may
+// touch only below the roots it is handed, and must never run a program.
+package tree
+
+import "io"
+
+// State is one version of a path.
+type State struct {
+	Mode   uint32 // git mode: 0100644, 0100755, 0120000
+	Size   int64
+	SHA256 string // lower-case hex; of a symlink: of its target
+	// Open returns the content (of a symlink: its target). The content may have
+	// changed since SHA256 was taken; whoever reads compares.
+	Open func() (io.ReadCloser, error)
+}
+
+// Change is one path at which a session's layer differs from the session's base.
+// Base is what the session started from, or what a person's edit was carried in
+// as since; it is nil for a path that did not exist. Staged is nil for a delete.
+type Change struct {
+	Path        string // slash-separated, relative to the root
+	RenamedFrom string // the base path it came from, if a rename was found
+	Base        *State
+	Staged      *State
+	Ignored     bool   // git ignores it
+	Commit      string // the newest commit made inside that contains this version, or empty
+}
