@@ -1,0 +1,94 @@
+package countersign
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCanonicalFollowsRFC8785(t *testing.T) {
+	tests := []struct {
+		name string
+		in   any
+		want string
+	}{
+		{"keys sorted by UTF-16", map[string]any{"\U0001f600": "a", "\ufb33": "b", "1": "c", "\r": "d"}, "{\"\\r\":\"d\",\"1\":\"c\",\"\U0001f600\":\"a\",\"\ufb33\":\"b\"}"},
+		{"control characters", "\x00\b\t\n\f\r\x1f\x7f\"\\/", "\"\\u0000\\b\\t\\n\\f\\r\\u001f\x7f\\\"\\\\/\""},
+		{"line separators stand", "\u2028", "\"\u2028\""},
+		{"bytes that are no UTF-8", "a\xff", `{"hex":"61ff"}`},
+		{"numbers", []any{int64(-1), uint64(1 << 60)}, `[-1,"1152921504606846976"]`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := string(canonical(tt.in)); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func testExec() Action {
+	return Action{Kind: KindExec, Session: "s", Exec: &Exec{
+		Argv: []string{"git", "status"}, Cwd: "/p", Exe: Executable{Path: "/usr/bin/git", Dev: 1, Ino: 2, SHA256: "aa"},
+		Env: []string{"A=1", "B=2"}, Scripts: []Script{{Path: "/p/x.sh", SHA256: "bb"}}, Stdin: StdinNull,
+	}}
+}
+
+// Every bound field must move the digest: a field that does not is one an agent
+// may change after the approval.
+func TestEveryBoundFieldMovesTheDigest(t *testing.T) {
+	key := []byte("k")
+	base := testExec().Digest(key, nil)
+	changes := map[string]func(*Action){
+		"session":        func(a *Action) { a.Session = "t" },
+		"argv":           func(a *Action) { a.Exec.Argv = []string{"git", "status", ""} },
+		"argv split":     func(a *Action) { a.Exec.Argv = []string{"git status"} },
+		"cwd":            func(a *Action) { a.Exec.Cwd = "/q" },
+		"exe path":       func(a *Action) { a.Exec.Exe.Path = "/usr/bin/got" },
+		"exe inode":      func(a *Action) { a.Exec.Exe.Ino++ },
+		"exe device":     func(a *Action) { a.Exec.Exe.Dev++ },
+		"exe content":    func(a *Action) { a.Exec.Exe.SHA256 = "ab" },
+		"interpreter":    func(a *Action) { a.Exec.Interp = []Executable{{Path: "/bin/sh"}} },
+		"env value":      func(a *Action) { a.Exec.Env = []string{"A=1", "B=3"} },
+		"env name":       func(a *Action) { a.Exec.Env = []string{"A=1"} },
+		"env duplicate":  func(a *Action) { a.Exec.Env = []string{"A=1", "B=2", "B=1"} },
+		"script content": func(a *Action) { a.Exec.Scripts[0].SHA256 = "bc" },
+		"script path":    func(a *Action) { a.Exec.Scripts[0].Path = "/p/y.sh" },
+		"stdin":          func(a *Action) { a.Exec.Stdin = StdinPipe },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			a := testExec()
+			change(&a)
+			if a.Digest(key, nil) == base {
+				t.Error("the digest did not move")
+			}
+		})
+	}
+	a := testExec()
+	a.Exec.Env = []string{"B=2", "A=1"}
+	if a.Digest(key, nil) != base {
+		t.Error("the order of the environment moved the digest")
+	}
+}
+
+func TestReuseKeyIgnoresHarmlessEnvironmentOnly(t *testing.T) {
+	key := []byte("k")
+	a, b := testExec(), testExec()
+	b.Exec.Delta = []EnvChange{{Name: "SHLVL", Value: "3"}}
+	if a.ReuseKey(key, nil) != b.ReuseKey(key, nil) {
+		t.Error("SHLVL made it another command")
+	}
+	b.Exec.Delta = append(b.Exec.Delta, EnvChange{Name: "GIT_EXTERNAL_DIFF", Value: "x"})
+	if a.ReuseKey(key, nil) == b.ReuseKey(key, nil) {
+		t.Error("GIT_EXTERNAL_DIFF did not make it another command")
+	}
+}
+
+func TestSecretArgumentsEnterByKeyedHash(t *testing.T) {
+	a := testExec()
+	a.Exec.Argv = []string{"login", "--password=hunter2"}
+	secret := func(s string) bool { return strings.HasPrefix(s, "--password=") }
+	if a.Digest([]byte("k1"), secret) == a.Digest([]byte("k2"), secret) {
+		t.Error("the digest does not depend on the key: a guess could be tried")
+	}
+}

@@ -1,0 +1,202 @@
+// Package gate is the only room that issues permits. It takes an action, asks
+// the policy, asks a person where the policy says so, has the decision written
+// down, and only then lets it go.
+//
+// It promises: no permit before the decision's record is durable (for a covered
+// exec: written); every refusal is a record; deny wins over cover, grant and
+// approval; an approval binds the digest of what was shown; whatever fails, the
+// answer is no. It may touch the ledger, the desk's socket and nothing else; it
+// must never start a process, dial, or write a project's file.
+package gate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// Policy is what the gate asks. *policy.Policy is one.
+type Policy interface {
+	Exec(e *countersign.Exec, covered bool) countersign.Ruling
+	Bundle() string
+}
+
+// Config is what a gate needs to know of its session.
+type Config struct {
+	Policy   Policy
+	Ledger   countersign.Ledger
+	Session  string
+	Agent    countersign.Agent
+	Tier     string        // of the posture, for every record
+	Headless bool          // nobody can be asked: every ask is a deny
+	Timeout  time.Duration // after which a waiting attempt is denied; the request stays
+	// Unmet names the rules that ask for more than this machine can give (a
+	// second approver, a passkey): what they match is denied.
+	Unmet func(rule string) (what string, unmet bool)
+	Now   func() time.Time
+	NewID func() string // record ids, UUIDv7
+	Key   []byte        // for keyed hashes in digests; secret, per ledger
+	Desk  *Desk
+}
+
+// Gate decides for one session. Its methods may be called concurrently.
+type Gate struct {
+	cfg    Config
+	closed error
+	mu     sync.Mutex
+	open   map[string]openExec // permits whose outcome is not known yet, by record id
+}
+
+type openExec struct {
+	action countersign.Action
+	digest string
+	ruling countersign.Ruling
+}
+
+// ErrDenied is the error of every refused action; its Op, Thing and Err say
+// which rule or person refused.
+var ErrDenied = errors.New("denied")
+
+// New returns an open gate.
+func New(cfg Config) *Gate {
+	return &Gate{cfg: cfg, open: map[string]openExec{}}
+}
+
+// Desk returns the queue of requests of this gate.
+func (g *Gate) Desk() *Desk { return g.cfg.Desk }
+
+// Close closes the gate for good: what is asked from now on is denied. The
+// reason stands in every refusal.
+func (g *Gate) Close(reason error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed == nil {
+		g.closed = reason
+	}
+}
+
+func (g *Gate) shut() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}
+
+// Exec decides an exec whose process is stopped. It blocks while a person is
+// asked. A nil error comes with a permit whose record is durable (covered:
+// written). Any error means no.
+func (g *Gate) Exec(ctx context.Context, a countersign.Action) (countersign.Permit, error) {
+	if err := g.shut(); err != nil {
+		return countersign.Permit{}, &countersign.Error{Code: countersign.EClosed, Op: "decide", Thing: a.Summary, Err: err}
+	}
+	a.Session = g.cfg.Session
+	covered := a.Exec.Root != nil && !a.Exec.Launch
+	ruling := g.cfg.Policy.Exec(a.Exec, covered)
+	if covered && ruling.Verdict == countersign.Allow {
+		return g.cover(ctx, a, ruling)
+	}
+	d := g.decide(ctx, &a, ruling)
+	return g.settle(ctx, a, d)
+}
+
+// cover lets a command go under the approval of the one above it. Its digest
+// leaves out what nobody was shown; the record alone says what ran.
+func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersign.Ruling) (countersign.Permit, error) {
+	d := countersign.Decision{Verdict: countersign.Allow, Basis: countersign.ByCover, Ruling: ruling}
+	digest := a.Digest(g.cfg.Key, secret)
+	r := g.record("exec.decided", a, digest, d)
+	r.Parent = a.Exec.Root.Record
+	receipt, err := g.cfg.Ledger.Append(ctx, r, false)
+	if err != nil {
+		return g.fail(a, err)
+	}
+	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: !a.Exec.ProgramFromAgent}, nil
+}
+
+// decide turns a ruling into a decision, asking where it says so.
+func (g *Gate) decide(ctx context.Context, a *countersign.Action, ruling countersign.Ruling) countersign.Decision {
+	d := countersign.Decision{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Ruling: ruling, Reason: ruling.Reason}
+	if ruling.Verdict == countersign.Deny {
+		return d
+	}
+	if a.Exec.Launch {
+		d.Verdict, d.Basis = countersign.Allow, countersign.ByLaunch
+		return d
+	}
+	if ruling.Verdict == countersign.Allow {
+		return d
+	}
+	if what, unmet := g.unmet(ruling.Rule); unmet {
+		d.Verdict, d.Basis, d.Reason = countersign.Deny, countersign.ByFault, what
+		return d
+	}
+	return g.ask(ctx, a, d)
+}
+
+func (g *Gate) unmet(rule string) (string, bool) {
+	if g.cfg.Unmet == nil {
+		return "", false
+	}
+	return g.cfg.Unmet(rule)
+}
+
+// ask finds an approval given before, or waits for one.
+func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Decision) countersign.Decision {
+	digest, reuse := a.Digest(g.cfg.Key, secret), a.ReuseKey(g.cfg.Key, secret)
+	if ap, basis, ok := g.cfg.Desk.standing(reuse, g.cfg.Now()); ok {
+		d.Verdict, d.Basis, d.Approval = countersign.Allow, basis, &ap
+		return d
+	}
+	if g.cfg.Headless {
+		d.Verdict, d.Basis, d.Reason = countersign.Deny, countersign.ByHeadless, "nobody can be asked (--approver none)"
+		return d
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
+	defer cancel()
+	ap, err := g.cfg.Desk.ask(ctx, countersign.Request{
+		Session: g.cfg.Session, Action: *a, Digest: digest, Reuse: reuse, Ruling: d.Ruling, Since: g.cfg.Now(), Pending: true,
+	})
+	if err != nil {
+		d.Verdict, d.Basis, d.Reason = countersign.Deny, countersign.ByTimeout, "not approved yet: an approval given within the next 15 minutes is good for the same command"
+		return d
+	}
+	d.Basis, d.Approval, d.Reason, d.Verdict = countersign.ByPerson, &ap, ap.Reason, countersign.Deny
+	if ap.Granted {
+		d.Verdict = countersign.Allow
+	}
+	return d
+}
+
+// settle writes the decision down and, if it is a yes, issues the permit.
+func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.Decision) (countersign.Permit, error) {
+	digest := a.Digest(g.cfg.Key, secret)
+	r := g.record("exec.decided", a, digest, d)
+	if a.Exec.Root != nil {
+		r.Parent = a.Exec.Root.Record
+	}
+	receipt, err := g.cfg.Ledger.Append(context.WithoutCancel(ctx), r, true)
+	if err != nil {
+		return g.fail(a, err)
+	}
+	if d.Verdict != countersign.Allow {
+		return countersign.Permit{}, &countersign.Error{Code: countersign.EDenied, Op: "run", Thing: a.Summary, Err: ErrDenied, Remedy: d.Reason}
+	}
+	g.mu.Lock()
+	g.open[receipt.ID] = openExec{action: a, digest: digest, ruling: d.Ruling}
+	g.mu.Unlock()
+	return countersign.Permit{
+		Record: receipt.ID, Seq: receipt.Seq, Digest: digest,
+		Covers: !a.Exec.Launch && !a.Exec.ProgramFromAgent,
+	}, nil
+}
+
+// fail closes the gate: a ledger that cannot write lets nothing through.
+func (g *Gate) fail(a countersign.Action, err error) (countersign.Permit, error) {
+	g.Close(err)
+	return countersign.Permit{}, &countersign.Error{
+		Code: countersign.EClosed, Op: "record the decision on", Thing: a.Summary, Err: err,
+		Remedy: "the gate is closed: see `countersign verify`, free disk space if it is full, and start the session again",
+	}
+}

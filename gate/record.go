@@ -1,0 +1,185 @@
+package gate
+
+import (
+	"context"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/redact"
+)
+
+// A leaf holds 16 KiB; a longer argument is cut in the record, never in the
+// digest or on the card.
+const (
+	maxArg   = 2048
+	maxArgs  = 64
+	maxTotal = 8192
+)
+
+func secret(s string) bool { return redact.Secret(s) }
+
+// record builds the decision's leaf. Nothing secret enters it.
+func (g *Gate) record(typ string, a countersign.Action, digest string, d countersign.Decision) countersign.Record {
+	r := g.base(typ, a)
+	r.Action.Digest = digest
+	r.Policy = &countersign.PolicyRecord{Bundle: g.cfg.Policy.Bundle(), Rule: d.Ruling.Rule}
+	r.Decision = &countersign.DecisionRecord{Verdict: d.Verdict, Basis: d.Basis, Reason: d.Reason}
+	if ap := d.Approval; ap != nil {
+		dr := r.Decision
+		dr.By, dr.Means, dr.Shown, dr.ShownMS, dr.Scope = ap.By, ap.Means, ap.Shown, ap.ShownMS, ap.Scope
+		if ap.Reason != "" {
+			dr.Reason = ap.Reason
+		}
+		r.Actor.ID = g.cfg.Agent.Name
+	}
+	return r
+}
+
+func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
+	peer := a.Peer
+	peer.Argv = cut(redact.Argv(peer.Argv))
+	r := countersign.Record{
+		ID: g.cfg.NewID(), Type: typ, Session: g.cfg.Session,
+		Actor:  &countersign.Actor{Kind: "agent", ID: g.cfg.Agent.Name, Peer: &peer},
+		Agent:  &g.cfg.Agent,
+		Action: &countersign.ActionRecord{Kind: a.Kind, Summary: Summary(a)},
+		Cov:    &countersign.Coverage{Tier: g.cfg.Tier, Isolation: "same-uid"},
+	}
+	switch {
+	case a.Exec != nil:
+		e := a.Exec
+		r.Action.Argv, r.Action.Cwd, r.Action.Path = cut(redact.Argv(e.Argv)), valid(e.Cwd), valid(e.Exe.Path)
+		if e.Exe.SHA256 != "" {
+			r.Action.Exe = "sha256:" + e.Exe.SHA256
+		}
+		for _, c := range e.Delta {
+			if len(r.Action.Env) < maxArgs {
+				r.Action.Env = append(r.Action.Env, valid(c.Name))
+			}
+		}
+	case a.File != nil:
+		r.Action.Path, r.Action.Op = valid(a.File.Path), a.File.Op
+	case a.Net != nil:
+		r.Action.Host, r.Action.Port, r.Action.Op = valid(a.Net.Host), a.Net.Port, a.Net.Proto
+	}
+	return r
+}
+
+// Summary is the action in one line, redacted.
+func Summary(a countersign.Action) string {
+	s := a.Summary
+	switch {
+	case a.Exec != nil:
+		s = strings.Join(redact.Argv(a.Exec.Argv), " ")
+	case a.File != nil:
+		s = a.File.Op + " " + a.File.Path
+	case a.Net != nil:
+		s = a.Net.Proto + " " + a.Net.Host
+	}
+	s = strings.Join(strings.Fields(valid(s)), " ")
+	if len(s) > 200 {
+		s = strings.ToValidUTF8(s[:200], "") + "…"
+	}
+	return s
+}
+
+// valid keeps JSON honest: bytes that are not UTF-8 are shown as they are.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func cut(argv []string) []string {
+	var out []string
+	total := 0
+	for i, s := range argv {
+		s = valid(s)
+		if len(s) > maxArg {
+			s = strings.ToValidUTF8(s[:maxArg], "") + "…"
+		}
+		total += len(s)
+		if i >= maxArgs || total > maxTotal {
+			return append(out, "…")
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Started records that a permitted command's new image was verified and runs.
+func (g *Gate) Started(p countersign.Permit, a countersign.Action) {
+	if _, ok := g.opened(p.Record); !ok {
+		return // covered: its decision is its record
+	}
+	r := g.base("exec.started", a)
+	r.Action.Digest, r.Parent = p.Digest, p.Record
+	g.report(r)
+}
+
+// Finished records how a permitted command ended. A covered one is recorded
+// only if it did not end well by our hand: what was verified differed.
+func (g *Gate) Finished(p countersign.Permit, a countersign.Action, o countersign.Outcome) {
+	open, ok := g.opened(p.Record)
+	if ok {
+		a = open.action
+	} else if o.Error == "" {
+		return
+	}
+	r := g.base("exec.finished", a)
+	r.Action.Digest, r.Parent, r.Outcome = p.Digest, p.Record, &o
+	g.mu.Lock()
+	delete(g.open, p.Record)
+	g.mu.Unlock()
+	g.report(r)
+}
+
+func (g *Gate) opened(id string) (openExec, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o, ok := g.open[id]
+	return o, ok
+}
+
+// Refused records an attempt that the sandbox refused by itself: a denied file
+// (file.denied), a destination (net.denied), a call against the sandbox
+// (sandbox.denied). Count is how many equal attempts it stands for.
+func (g *Gate) Refused(a countersign.Action, ruling countersign.Ruling, errno string, count int) error {
+	typ := "sandbox.denied"
+	switch a.Kind {
+	case countersign.KindFileRead, countersign.KindFileWrite:
+		typ = "file.denied"
+	case countersign.KindNet:
+		typ = "net.denied"
+	}
+	r := g.record(typ, a, a.Digest(g.cfg.Key, secret), countersign.Decision{
+		Verdict: countersign.Deny, Basis: countersign.ByPolicy, Ruling: ruling, Reason: ruling.Reason,
+	})
+	r.Outcome = &countersign.Outcome{Status: "refused", Error: errno}
+	if count > 1 {
+		r.Detail = map[string]any{"count": count}
+	}
+	_, err := g.cfg.Ledger.Append(context.Background(), r, true)
+	if err != nil {
+		g.Close(err)
+	}
+	return err
+}
+
+// Orphan records every open permit as one whose result is not known. It is
+// called once, when the session ends.
+func (g *Gate) Orphan(reason string) {
+	g.mu.Lock()
+	open := g.open
+	g.open = map[string]openExec{}
+	g.mu.Unlock()
+	for id, o := range open {
+		r := g.base("exec.finished", o.action)
+		r.Parent, r.Action.Digest = id, o.digest
+		r.Outcome = &countersign.Outcome{Status: "orphaned", Error: reason}
+		g.report(r)
+	}
+}
+
+// report writes a record that nothing waits for; a failure closes the gate.
+func (g *Gate) report(r countersign.Record) {
+	if _, err := g.cfg.Ledger.Append(context.Background(), r, false); err != nil {
+		g.Close(err)
+	}
+}
