@@ -1,0 +1,26 @@
+# Everything is driven by the go command; these are its names.
+export CGO_ENABLED = 0
+GO ?= go
+
+.PHONY: all build test race attack bench lint long clean
+
+all: build
+
+build: ## one static binary in bin/
+	$(GO) build -trimpath -o bin/countersign ./cmd/countersign
+
+test: ## every test, with what it needs installed: the second command of the README
+	./.ci/test
+
+long: ## the races and faults in full: 100,000 counted attempts each
+	COUNTERSIGN_LONG=1 $(GO) test -timeout 120m -count=1 ./...
+
+bench: build ## the cost of the gate as ratios against bare, in the same run
+	$(GO) run ./bench
+
+lint:
+	$(GO) run mvdan.cc/gofumpt@v0.9.2 -l .
+	$(GO) vet ./...
+
+clean:
+	rm -rf bin

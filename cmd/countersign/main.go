@@ -1,0 +1,23 @@
+// Command countersign runs coding agents under the umbrella: it parses the
+// command line, makes every concrete thing and hands it to the rooms, and turns
+// errors into exit codes. It is the only place that knows every type, and the
+// only one that reads the environment. It decides nothing itself.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	if code, helper := helperProcess(os.Args[1:]); helper {
+		return code
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+}

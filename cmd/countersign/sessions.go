@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/session"
+)
+
+// sessionLine is one element of `sessions --json`: a contract.
+type sessionLine struct {
+	session.Kept
+	State     string `json:"state"` // running, ended, lost
+	Undecided int    `json:"undecided"`
+	DiskBytes int64  `json:"disk_bytes"`
+}
+
+func (a *app) sessionsCmd() *cobra.Command {
+	cmd := a.jsonFlag(&cobra.Command{
+		Use:   "sessions",
+		Short: "List sessions, what they hold and the disk they use",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.listSessions(cmd.Context()) },
+	})
+	cmd.AddCommand(&cobra.Command{
+		Use:   "discard SESSION",
+		Short: "Remove an ended session's staging layer for good",
+		Args:  exactly(1, "a session id"),
+		RunE:  func(cmd *cobra.Command, args []string) error { return a.discard(cmd.Context(), args[0]) },
+	})
+	return cmd
+}
+
+func (a *app) lines(ctx context.Context) ([]sessionLine, error) {
+	all, err := a.dirs.List()
+	if err != nil {
+		return nil, err
+	}
+	out := []sessionLine{}
+	for _, k := range all {
+		l := sessionLine{Kept: k, State: "ended", DiskBytes: session.DiskUse(a.dirs.Session(k.ID))}
+		switch {
+		case a.dirs.Live(k.ID):
+			l.State = "running"
+		case k.EndedBy == "":
+			l.State = "lost"
+		}
+		if cs, err := a.changeset(ctx, k); err == nil {
+			for _, h := range cs.Hunks {
+				if h.State == countersign.Undecided || h.State == countersign.Stale {
+					l.Undecided++
+				}
+			}
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func (a *app) listSessions(ctx context.Context) error {
+	lines, err := a.lines(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.data(lines)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	var idle int64
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d undecided\t%s\t%s\n", l.ID, l.State, l.Agent, l.Started.Local().Format(time.DateTime), l.Undecided, size(l.DiskBytes), plain(l.Project))
+		if l.State == "ended" && l.Undecided == 0 {
+			idle += l.DiskBytes
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if idle > 0 {
+		a.say("%s lie in ended sessions with nothing to review: `countersign sessions discard SESSION` frees them", size(idle))
+	}
+	return nil
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
+
+func (a *app) discard(ctx context.Context, id string) error {
+	k, err := a.dirs.Load(id)
+	if err != nil {
+		return err
+	}
+	if a.dirs.Live(k.ID) {
+		return &countersign.Error{Code: countersign.EInvalid, Op: "discard session", Thing: k.ID, Err: errors.New("it is running"), Remedy: "`countersign stop " + k.ID + "` first"}
+	}
+	if err := a.note(ctx, countersign.Record{Type: "session.discarded", Session: k.ID, Actor: a.human()}); err != nil {
+		return err
+	}
+	if err := removeTree(a.dirs.Session(k.ID)); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "discarded %s\n", k.ID)
+	return nil
+}
+
+func (a *app) human() *countersign.Actor {
+	return &countersign.Actor{Kind: "human", ID: who(), Peer: &countersign.Peer{PID: os.Getpid(), UID: os.Getuid()}}
+}
+
+// note writes one durable record of a person's command.
+func (a *app) note(ctx context.Context, r countersign.Record) error {
+	l, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	_, err = l.Append(ctx, r, true)
+	return err
+}
+
+func (a *app) stopCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop SESSION",
+		Short: "End a session and everything it runs; its staging layer stays",
+		Args:  exactly(1, "a session id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := a.dirs.Load(args[0])
+			if err != nil {
+				return err
+			}
+			if err := session.Ask(cmd.Context(), a.dirs.Socket(k.ID), "stop", who(), nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "stopped %s\n", k.ID)
+			return nil
+		},
+	}
+}
+
+// statusOf is what a live session says of itself.
+type statusOf struct {
+	Session   string              `json:"session"`
+	Agent     string              `json:"agent"`
+	Project   string              `json:"project"`
+	Backend   string              `json:"backend"`
+	Posture   countersign.Posture `json:"posture"`
+	Policy    string              `json:"policy"`
+	Waiting   int                 `json:"waiting"`
+	Processes []processOf         `json:"processes"`
+}
+
+// processOf is one command that runs under an approval, or outlived it.
+type processOf struct {
+	PID     int    `json:"pid"`
+	Summary string `json:"summary"`
+	Covered bool   `json:"covered"`
+}
+
+func (a *app) statusCmd() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "status",
+		Short: "What runs now, and what is enforced",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all := []statusOf{}
+			err := a.everywhere(cmd.Context(), func(_ session.Kept, socket string) error {
+				var s statusOf
+				err := session.Ask(cmd.Context(), socket, "status", nil, &s)
+				if err == nil {
+					all = append(all, s)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.data(all)
+			}
+			for _, s := range all {
+				fmt.Fprintf(a.out, "%s  %s  %s\n  posture tier %s, %s back end, %d waiting\n", s.Session, s.Agent, plain(s.Project), s.Posture.Tier, s.Backend, s.Waiting)
+				for _, p := range s.Processes {
+					fmt.Fprintf(a.out, "  pid %d  %s\n", p.PID, plain(p.Summary))
+				}
+			}
+			if len(all) == 0 {
+				a.say("no session runs")
+			}
+			return nil
+		},
+	})
+}
+
+// version is set at release time with -ldflags "-X main.version=…".
+var version = ""
+
+func (a *app) versionCmd() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program and of its formats",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v, rev := version, ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				if v == "" {
+					v = info.Main.Version
+				}
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						rev = s.Value
+					}
+				}
+			}
+			if a.json {
+				return a.data(map[string]any{"version": v, "revision": rev, "record": 1, "control": session.ProtocolVersion})
+			}
+			fmt.Fprintf(a.out, "countersign %s %s (record schema 1, control protocol %d)\n", v, rev, session.ProtocolVersion)
+			return nil
+		},
+	})
+}
