@@ -1,0 +1,102 @@
+// Package tripwire serves the nodes that lie over denied files: a FUSE file
+// system whose every file looks like the file it covers (size, times, mode,
+// inode number, owner, links) and whose content nobody gets.
+//
+// It promises:
+//   - No content: open, truncate, chmod, chown, utimes, xattr changes, readlink,
+//     and every listing of or lookup below a directory node are refused with
+//     EACCES. An opcode it does not know is refused too.
+//   - One event for each refused call, never none and never two: the kernel is
+//     told nothing that it could cache as a refusal or retry.
+//   - The event reaches the session process before the refused process gets its
+//     answer, so that the process is still there to be named, and so that a
+//     killed server has lost nothing.
+//   - stat, and access(2), are answered without an event: they read nothing
+//     and change nothing. access(2) tells the truth: R, W (and X on a file) will
+//     be refused. X on a directory is granted, for chdir asks the same question.
+//   - When the server is gone, the kernel answers ENOTCONN: closed.
+//
+// What the kernel refuses by itself is not seen here: unlink and rename of a
+// mount point (EBUSY), link (EXDEV), exec of a file without an x bit (EACCES).
+//
+// The server is a process of its own that never forks: a child between fork and
+// exec that touches a node would wait for the very process that made it. It may
+// touch the FUSE descriptor, its control socket and /proc, nothing else. The
+// protocol loop is written out, not taken from a FUSE library: a server that
+// only refuses needs a dozen opcodes, and must choose what it negotiates (no
+// kernel-side answers to open) and what happens before each reply. The protocol
+// is that of linux/fuse.h, version 7.31.
+package tripwire
+
+import (
+	"time"
+
+	"github.com/countersign/countersign"
+)
+
+// Attr is what stat shows of a node: that of the denied file, so that a tool
+// that compares (git status) finds nothing changed.
+type Attr struct {
+	Mode  uint32 // st_mode: type and permission bits, as in stat(2)
+	Size  int64  // bytes
+	Mtime time.Time
+	Ctime time.Time
+	Atime time.Time
+	Ino   uint64
+	UID   uint32 // as the session's user namespace numbers it
+	GID   uint32
+	Nlink uint32
+	Dir   bool
+}
+
+// Node is one denied path.
+type Node struct {
+	ID   uint64 // above 0; its decimal form is the node's name in the FUSE root
+	Path string // as seen inside the session, absolute
+	Rule string // id of the deny rule
+	Attr Attr
+}
+
+// The operations of an event.
+const (
+	OpRead     = "read"     // open for reading
+	OpWrite    = "write"    // open for writing
+	OpTruncate = "truncate" // truncate, or open with O_TRUNC
+	OpExec     = "exec"     // open by execve, of a file with an x bit
+	OpReadlink = "readlink"
+	OpList     = "list"   // opendir of a directory node
+	OpLookup   = "lookup" // a name below a directory node, whatever was wanted with it
+	OpChmod    = "chmod"
+	OpChown    = "chown"
+	OpUtimes   = "utimes"
+	OpXattr    = "xattr"
+	OpCreate   = "create"
+	OpUnlink   = "unlink"
+	OpRename   = "rename"
+	OpLink     = "link"
+	OpOther    = "other" // an opcode this server does not know
+)
+
+// Event is one refused call, or, in a flood, several of the same kind.
+type Event struct {
+	Node uint64
+	Path string // of the node, or of the name below it that was looked up
+	Rule string
+	Op   string
+	Peer countersign.Peer // of the first call; PID 0 if it lives in a foreign pid namespace
+	TID  int              // the thread that called
+	Time time.Time        // of the first call
+	// Count is 1, or the number of calls that were folded into this event; Last
+	// is then the time of the last of them.
+	Count int
+	Last  time.Time
+}
+
+// Kind says whether the call wanted to read or to change.
+func (e Event) Kind() countersign.Kind {
+	switch e.Op {
+	case OpRead, OpExec, OpReadlink, OpList, OpLookup:
+		return countersign.KindFileRead
+	}
+	return countersign.KindFileWrite
+}
