@@ -43,6 +43,7 @@ const (
 type Hunk struct {
 	ID       string // prefix of Digest, unique within its changeset
 	Digest   string // "sha256:…" over path, op, modes, base, range, pre and post bytes
+	Proposed string // for an edited hunk: the digest of what the agent proposed; ID is a prefix of it
 	Path     string // slash-separated, relative to the project's root
 	OldPath  string // for a rename
 	Op       Op
@@ -53,8 +54,13 @@ type Hunk struct {
 	OldLines int
 	NewStart int
 	NewLines int
-	Pre      []byte // exact old bytes of the range (for a symlink: its target)
-	Post     []byte // exact new bytes
+	Part     int    // for a piece of a split hunk: new lines of the whole hunk before it
+	Pre      []byte // exact old bytes of the range (for a symlink: its target); nil if not in memory
+	Post     []byte // exact new bytes; nil if not in memory
+	PreSum   string // lower-case hex sha256 of the old bytes, which the content store may hold
+	PreLen   int64
+	PostSum  string
+	PostLen  int64
 	Commit   string // id of the commit made inside that this belongs to, or empty
 	Risk     Risk
 	Why      string // reason of a high risk
