@@ -201,12 +201,10 @@ func (d *daemon) serveRoot(r request) error {
 	return d.answer(r, unix.EACCES, nil)
 }
 
-// access answers access(2): the truth about what will be refused.
+// access answers access(2) and chdir(2) as the mode bits do, whoever asks.
 func access(a Attr, mask uint32) unix.Errno {
-	if a.Dir {
-		mask &^= unix.X_OK
-	}
-	if mask&(unix.R_OK|unix.W_OK|unix.X_OK) != 0 {
+	bits := a.Mode | a.Mode>>3 | a.Mode>>6
+	if mask&7&^bits != 0 {
 		return unix.EACCES
 	}
 	return 0

@@ -11,9 +11,11 @@
 //   - The event reaches the session process before the refused process gets its
 //     answer, so that the process is still there to be named, and so that a
 //     killed server has lost nothing.
-//   - stat, and access(2), are answered without an event: they read nothing
-//     and change nothing. access(2) tells the truth: R, W (and X on a file) will
-//     be refused. X on a directory is granted, for chdir asks the same question.
+//   - stat, access(2), chdir and statfs are answered without an event: they read
+//     nothing and change nothing. access(2) says what the mode bits say, not
+//     that the open will be refused: a tool that asks first (sort, vim) would
+//     give up with a refusal that nobody sees; so it goes on to the open, which
+//     is refused and reported once.
 //   - When the server is gone, the kernel answers ENOTCONN: closed.
 //
 // What the kernel refuses by itself is not seen here: unlink and rename of a
