@@ -3,9 +3,10 @@
 // reading and writing of files below a root.
 //
 // It promises that no path it is given leaves the root it is given, through no
-// symlink, "..", or mount (openat2 RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS), and
-// that a file it writes is either the old one or the whole new one. It may
-// touch only below the roots it is handed, and must never run a program.
+// symlink or ".." (openat2 RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS), even while
+// another process swaps directories and links, and that a file it writes is
+// either the old one or the whole new one. It may touch only below the roots it
+// is handed, and must never run a program.
 package tree
 
 import "io"
