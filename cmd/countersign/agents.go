@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/countersign/countersign/internal/atomicfile"
+)
+
+// agentSettings point an agent at the session's gateway. They are the two that
+// this version is tried with; every other program finds the same variables.
+type agentSettings struct {
+	env []string
+	// seed are files of the private home that are written when they are absent.
+	seed map[string]string
+}
+
+// agentName is what the record calls the agent: the base name of its command.
+func agentName(argv []string) string {
+	name := filepath.Base(argv[0])
+	for _, suffix := range []string{".js", ".py", ".sh"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	return name
+}
+
+// settingsFor returns where the gateway is, in the words of each vendor's SDK,
+// with a token that is good at this session's gateway only.
+func settingsFor(name, url, token string) agentSettings {
+	s := agentSettings{env: []string{
+		"ANTHROPIC_BASE_URL=" + url, "ANTHROPIC_API_KEY=" + token,
+		"OPENAI_BASE_URL=" + url + "/v1", "OPENAI_API_KEY=" + token,
+		"COUNTERSIGN_SESSION_TOKEN=" + token,
+	}}
+	switch name {
+	case "claude":
+		s.env = append(s.env, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1")
+		s.seed = map[string]string{".claude.json": claudeSeed(token)}
+	case "codex":
+		s.seed = map[string]string{".codex/config.toml": fmt.Sprintf(codexSeed, url)}
+	}
+	return s
+}
+
+// claudeSeed answers the questions of a first start; the key is the session's.
+func claudeSeed(token string) string {
+	tail := token
+	if len(tail) > 20 {
+		tail = tail[len(tail)-20:]
+	}
+	return fmt.Sprintf(`{"hasCompletedOnboarding":true,"theme":"dark","customApiKeyResponses":{"approved":[%q],"rejected":[]}}`+"\n", tail)
+}
+
+// Codex does not follow OPENAI_BASE_URL, and its own sandbox cannot nest.
+const codexSeed = `model_provider = "countersign"
+sandbox_mode = "danger-full-access"
+approval_policy = "never"
+check_for_update_on_startup = false
+
+[features]
+plugins = false
+
+[analytics]
+enabled = false
+
+[model_providers.countersign]
+name = "Countersign gateway"
+base_url = "%s/v1"
+env_key = "COUNTERSIGN_SESSION_TOKEN"
+wire_api = "responses"
+`
+
+// plant writes the seeds into the private home. A settings file that names the
+// gateway is written anew each time: its address changes with the session.
+func (s agentSettings) plant(home string) error {
+	for name, content := range s.seed {
+		path := filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := atomicfile.Write(path, []byte(content), 0o600); err != nil {
+			return fmt.Errorf("seed %s: %w", path, err)
+		}
+	}
+	return nil
+}

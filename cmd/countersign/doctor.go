@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/sandbox"
+)
+
+func (a *app) doctorCmd() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine can enforce, and what mends the rest",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := probe(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.data(p)
+			}
+			fmt.Fprintf(a.out, "tier %s\n", p.Tier)
+			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+			for _, m := range p.Mechanisms {
+				fmt.Fprintf(w, "  %s\t%s\t%s\n", m.Name, m.State, m.Detail)
+				if m.Remedy != "" {
+					fmt.Fprintf(w, "  \t\tto mend: %s\n", m.Remedy)
+				}
+			}
+			return w.Flush()
+		},
+	})
+}
+
+func probe(ctx context.Context) (countersign.Posture, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return countersign.Posture{}, err
+	}
+	return sandbox.Probe(ctx, self), nil
+}
+
+// checkPosture refuses to start when the machine gives less than policy asks.
+func checkPosture(have countersign.Posture, p *policy.Policy) error {
+	var missing, remedies []string
+	for _, want := range p.Posture() {
+		for _, m := range have.Mechanisms {
+			if m.Name == want && m.State == "missing" {
+				missing = append(missing, m.Name+" ("+m.Detail+")")
+				remedies = append(remedies, m.Remedy)
+			}
+		}
+	}
+	if len(missing) == 0 && have.Tier != "C" && have.Tier != "B" {
+		return nil
+	}
+	if len(missing) == 0 {
+		missing = append(missing, "this machine reaches tier "+have.Tier+" only")
+		for _, m := range have.Mechanisms {
+			if m.State != "ok" && m.Remedy != "" {
+				remedies = append(remedies, m.Remedy)
+			}
+		}
+	}
+	return &countersign.Error{
+		Code: countersign.EPosture, Op: "start the agent",
+		Err:    errors.New("the policy requires what this machine does not enforce: " + strings.Join(missing, "; ")),
+		Remedy: strings.Join(append(remedies, "`countersign doctor` shows the whole posture"), "\n"),
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway"
+)
+
+func (a *app) keysDir() string { return filepath.Join(a.dirs.Config, "keys") }
+
+func (a *app) keysCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "The company's model keys: set, list, remove",
+		Long:  "Keys stay outside the sandbox: an agent gets a token that is good at its own session's gateway only.",
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "set PROVIDER", Short: "Read a key from standard input and keep it", Args: exactly(1, "a provider's name"),
+		Example: "  countersign keys set anthropic < key.txt",
+		RunE: func(_ *cobra.Command, args []string) error {
+			key, err := a.readKey(args[0])
+			if err != nil {
+				return err
+			}
+			return gateway.SetKey(a.keysDir(), args[0], key)
+		},
+	}, a.jsonFlag(&cobra.Command{
+		Use: "list", Short: "List providers that have a key; never the keys", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			names, err := gateway.ListKeys(a.keysDir())
+			if err != nil || a.json {
+				return errors.Join(err, a.data(append([]string{}, names...)))
+			}
+			for _, n := range names {
+				fmt.Fprintln(a.out, n)
+			}
+			return nil
+		},
+	}), &cobra.Command{
+		Use: "remove PROVIDER", Short: "Forget a key", Args: exactly(1, "a provider's name"),
+		RunE: func(_ *cobra.Command, args []string) error { return gateway.RemoveKey(a.keysDir(), args[0]) },
+	})
+	return cmd
+}
+
+// readKey takes a key from standard input, without echo on a terminal.
+func (a *app) readKey(provider string) (string, error) {
+	var key string
+	if fd := int(a.in.Fd()); term.IsTerminal(fd) {
+		fmt.Fprintf(a.err, "key for %s (not shown): ", provider)
+		b, err := term.ReadPassword(fd)
+		fmt.Fprintln(a.err)
+		if err != nil {
+			return "", err
+		}
+		key = string(b)
+	} else {
+		line, err := bufio.NewReader(io.LimitReader(a.in, 64<<10)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", err
+		}
+		key = line
+	}
+	key = strings.TrimSpace(key)
+	if key == "" {
+		return "", &countersign.Error{Code: countersign.EUsage, Op: "read key for", Thing: provider, Err: errors.New("it is empty"), Remedy: "give the key on standard input"}
+	}
+	return key, nil
+}
