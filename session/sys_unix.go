@@ -52,4 +52,3 @@ func rights(oob []byte) ([]*os.File, error) {
 	}
 	return files, nil
 }
-
