@@ -1,0 +1,271 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"sort"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// Policy is the layers put together, ready to be asked.
+type Policy struct {
+	bundle     string
+	deny, risk *fileSet
+	exec       execSet
+	hosts      []hostRule
+	modelAllow []fence
+	modelDeny  []fence
+	write      string
+	approvals  Approvals
+	demands    map[string]Demands
+	require    []string
+	layers     []*Document
+
+	asks, covered, denies countersign.Ruling // where no rule matched
+
+	project, home string // told by At
+}
+
+// Approvals is how approvals are given.
+type Approvals struct {
+	Timeout           time.Duration // a card that nobody answers in this time denies that attempt
+	TypedConfirmation []string      // ids of rules whose approval is a typed word, sorted
+	Passkey           []string      // ids of rules whose approval is signed with a passkey, sorted
+}
+
+// DefaultTimeout is how long an attempt waits for a person.
+const DefaultTimeout = 15 * time.Minute
+
+// Compile puts layers together, in whatever order they come. It refuses what a
+// layer may not say, an id given twice, an exception to a rule that is not
+// there or not its layer's to relax, and a rule whose example fails.
+func Compile(docs ...*Document) (*Policy, error) {
+	docs, err := withPresets(docs)
+	if err != nil {
+		return nil, err
+	}
+	sort.SliceStable(docs, func(i, j int) bool { return docs[i].Layer.rank() < docs[j].Layer.rank() })
+	if err := checkLayers(docs); err != nil {
+		return nil, err
+	}
+	p := &Policy{layers: docs, deny: newFileSet(), risk: newFileSet(), write: "review", demands: map[string]Demands{}}
+	p.exec.byName = map[string][]int32{}
+	p.bundle = bundleOf(docs)
+	p.defaults()
+	p.settings(docs)
+	for _, d := range docs {
+		if err := p.addFiles(d); err != nil {
+			return nil, err
+		}
+		if err := p.addDoors(d); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.addExceptions(docs); err != nil {
+		return nil, err
+	}
+	return p, p.runExamples()
+}
+
+// withPresets puts each preset that a layer builds on beside that layer.
+func withPresets(docs []*Document) ([]*Document, error) {
+	out := []*Document{}
+	for _, d := range docs {
+		if d == nil {
+			continue
+		}
+		out = append(out, d)
+		if d.Preset == "" || d.Layer == LayerProject {
+			continue
+		}
+		preset, err := Preset(d.Preset)
+		if err != nil {
+			return nil, d.fault(d.presetPos, countersign.RemedyOf(err), "no preset %q", d.Preset)
+		}
+		as := *preset
+		out = append(out, as.of(d.Layer))
+	}
+	return out, nil
+}
+
+// of gives the document to a layer.
+func (d *Document) of(l Layer) *Document {
+	out := *d
+	out.Layer = l
+	out.Files.Deny = withLayer(d.Files.Deny, func(r *FileRule) { r.Layer = l })
+	out.Files.Except = withLayer(d.Files.Except, func(r *Except) { r.Layer = l })
+	out.Files.HighRisk = withLayer(d.Files.HighRisk, func(r *FileRule) { r.Layer = l })
+	out.Cmds = withLayer(d.Cmds, func(r *Command) { r.Layer = l })
+	out.Net = withLayer(d.Net, func(r *HostRule) { r.Layer = l })
+	return &out
+}
+
+func withLayer[T any](in []T, set func(*T)) []T {
+	out := slices.Clone(in)
+	for i := range out {
+		set(&out[i])
+	}
+	return out
+}
+
+func (p *Policy) defaults() {
+	p.asks = countersign.Ruling{Verdict: countersign.Ask, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
+	p.covered = countersign.Ruling{Verdict: countersign.Allow, Rule: "covered", Reason: "runs below an approved command", Layer: string(LayerBuiltIn), Bundle: p.bundle}
+	p.denies = countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
+}
+
+func (p *Policy) ruling(v countersign.Verdict, id, reason string, l Layer, pos string) countersign.Ruling {
+	return countersign.Ruling{Verdict: v, Rule: id, Reason: reason, Layer: string(l), Pos: pos, Bundle: p.bundle}
+}
+
+func (p *Policy) addFiles(d *Document) error {
+	for _, r := range d.Files.Deny {
+		if err := p.deny.add(r); err != nil {
+			return d.fault(r.at, "", "rule %s: %v", r.ID, err)
+		}
+	}
+	for _, r := range d.Files.HighRisk {
+		if err := p.risk.add(r); err != nil {
+			return d.fault(r.at, "", "rule %s: %v", r.ID, err)
+		}
+	}
+	return nil
+}
+
+func (p *Policy) addDoors(d *Document) error {
+	for i := range d.Cmds {
+		c := &d.Cmds[i]
+		if err := p.exec.add(c, score(c.Verdict, p.demands[c.ID], c)); err != nil {
+			return d.fault(c.at, "", "rule %s: %v", c.ID, err)
+		}
+		p.exec.rules[len(p.exec.rules)-1].ruling = p.ruling(c.Verdict, c.ID, c.Reason, c.Layer, c.Pos)
+	}
+	for i := range d.Net {
+		r := &d.Net[i]
+		p.hosts = append(p.hosts, hostRule{r, p.ruling(r.Verdict, r.ID, r.Reason, r.Layer, r.Pos)})
+	}
+	allow, err := compileModels(d.Models.Allow)
+	if err != nil {
+		return d.fault(d.Models.allowPos, "", "models.allow: %v", err)
+	}
+	deny, err := compileModels(d.Models.Deny)
+	if err != nil {
+		return d.fault(d.Models.denyPos, "", "models.deny: %v", err)
+	}
+	where := string(d.Layer)
+	if d.Models.allowSet {
+		r := p.ruling(countersign.Allow, "models-allow", "", d.Layer, d.pos(d.Models.allowPos))
+		p.modelAllow = append(p.modelAllow, fence{allow, r, where})
+	}
+	if len(deny) > 0 {
+		r := p.ruling(countersign.Deny, "models-deny", "", d.Layer, d.pos(d.Models.denyPos))
+		p.modelDeny = append(p.modelDeny, fence{deny, r, where})
+	}
+	return nil
+}
+
+// score orders what matches: deny over ask over allow; among asks, the one that
+// demands most of the person, so that a plain ask cannot stand before it.
+func score(v countersign.Verdict, d Demands, c *Command) int {
+	n := map[countersign.Verdict]int{countersign.Allow: 1, countersign.Ask: 2, countersign.Deny: 3}[v] << 16
+	if c.Approvers > 1 {
+		n |= c.Approvers << 8
+	}
+	if d.Passkey {
+		n |= 1 << 4
+	}
+	if d.Typed {
+		n |= 1 << 3
+	}
+	return n
+}
+
+func (p *Policy) addExceptions(docs []*Document) error {
+	for _, d := range docs {
+		for i := range d.Files.Except {
+			x := &d.Files.Except[i]
+			n := slices.IndexFunc(p.deny.rules, func(r FileRule) bool { return r.ID == x.Rule })
+			if n < 0 {
+				return d.fault(x.at, "name the id of a rule of files.deny", "exception %s: no rule %q", x.ID, x.Rule)
+			}
+			r := p.deny.rules[n]
+			if r.Layer.rank() != 0 && r.Layer != d.Layer {
+				return d.fault(x.at, "ask whoever wrote it", "exception %s: rule %s is of the %s layer, which the %s layer may not relax", x.ID, r.ID, r.Layer, d.Layer)
+			}
+			for _, src := range x.Paths {
+				pat, err := compilePath(src)
+				if err != nil {
+					return d.fault(x.at, "", "exception %s: %v", x.ID, err)
+				}
+				p.deny.except[n] = append(p.deny.except[n], exception{pat, src, x})
+			}
+		}
+	}
+	return nil
+}
+
+// Bundle names the policy by its content: "sha256:…" of the canonical form of
+// all layers. Comments, file names and line numbers do not change it.
+func (p *Policy) Bundle() string { return p.bundle }
+
+// bundleOf hashes the layers in order. Within a layer the order of documents
+// means nothing, so they are sorted by what they say.
+func bundleOf(docs []*Document) string {
+	lines := make([]string, 0, len(docs))
+	for _, d := range docs {
+		b, err := json.Marshal(d.canonical())
+		if err != nil {
+			panic(err) // strings, numbers and lists only
+		}
+		lines = append(lines, itoa(d.Layer.rank())+string(b))
+	}
+	sort.Strings(lines)
+	h := sha256.New()
+	h.Write([]byte("countersign-policy/1\n"))
+	for _, l := range lines {
+		h.Write([]byte(l + "\n"))
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// canonical is the document without where it was written.
+func (d *Document) canonical() any {
+	return struct {
+		Layer     Layer
+		Deny      []FileRule
+		Except    []Except
+		HighRisk  []FileRule
+		Write     string
+		Commands  []Command
+		Network   []HostRule
+		AllowSet  bool
+		Allow     []string
+		DenyModel []string
+		Timeout   int64
+		Typed     []string
+		Passkey   []string
+		Require   []string
+	}{
+		d.Layer,
+		withLayer(d.Files.Deny, func(r *FileRule) { r.Pos = "" }),
+		withLayer(d.Files.Except, func(r *Except) { r.Pos = "" }),
+		withLayer(d.Files.HighRisk, func(r *FileRule) { r.Pos = "" }),
+		d.Files.Write,
+		withLayer(d.Cmds, func(r *Command) { r.Pos = "" }),
+		withLayer(d.Net, func(r *HostRule) { r.Pos = "" }),
+		d.Models.allowSet, d.Models.Allow, d.Models.Deny,
+		int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require,
+	}
+}
+
+// At tells the policy where project and home lie, both absolute and resolved,
+// so that "./", "~/" and absolute paths mean something. It returns a copy.
+func (p *Policy) At(project, home string) *Policy {
+	out := *p
+	out.project, out.home = project, home
+	return &out
+}

@@ -1,0 +1,174 @@
+package policy
+
+import (
+	"time"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// Layer is who wrote a document.
+type Layer string
+
+// The layers, strongest first.
+const (
+	LayerBuiltIn      Layer = "built-in"
+	LayerOrganisation Layer = "organisation"
+	LayerUser         Layer = "user"
+	LayerProject      Layer = "project"
+)
+
+func (l Layer) rank() int {
+	switch l {
+	case LayerBuiltIn:
+		return 0
+	case LayerOrganisation:
+		return 1
+	case LayerUser:
+		return 2
+	}
+	return 3 // a project, and whatever is unknown: the weakest
+}
+
+// Pos is a place in a document, counted from 1; the zero Pos is nowhere.
+type Pos struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+}
+
+// Document is one parsed layer. Documents come from Parse, BuiltIn and Preset;
+// their fields are read, not written.
+type Document struct {
+	Layer  Layer
+	Name   string // file name, for messages; empty for built-in rules
+	Preset string // name of the preset that it builds on, or empty
+	Files  Files
+	Cmds   []Command
+	Net    []HostRule
+	Models Models
+	Appr   ApprovalsSection
+	Post   Posture
+
+	presetPos Pos
+}
+
+// Files is the section "files".
+type Files struct {
+	Deny     []FileRule
+	Except   []Except
+	HighRisk []FileRule
+	Write    string // review, allow, or empty
+	writePos Pos
+}
+
+// FileRule denies paths, or in files.high_risk marks them.
+type FileRule struct {
+	ID       string   `json:"id"`
+	Paths    []string `json:"paths"` // gitignore patterns without "!"; "~/…" for the home directory
+	Only     string   `json:"only,omitempty"`
+	Reason   string   `json:"reason"`
+	Match    []string `json:"match,omitempty"`
+	NotMatch []string `json:"not_match,omitempty"`
+	Layer    Layer    `json:"layer"`
+	Pos      string   `json:"pos,omitempty"` // file:line
+	at       Pos
+}
+
+// Except takes paths out of one deny rule.
+type Except struct {
+	ID       string   `json:"id"`
+	Rule     string   `json:"rule"` // id of the deny rule
+	Paths    []string `json:"paths"`
+	Reason   string   `json:"reason"`
+	Match    []string `json:"match,omitempty"`
+	NotMatch []string `json:"not_match,omitempty"`
+	Layer    Layer    `json:"layer"`
+	Pos      string   `json:"pos,omitempty"`
+	at       Pos
+}
+
+// Command is a rule on an exec.
+type Command struct {
+	ID        string              `json:"id"`
+	Verdict   countersign.Verdict `json:"verdict"`
+	Argv      []string            `json:"argv"`
+	At        string              `json:"at,omitempty"`     // any-depth, or empty
+	Script    string              `json:"script,omitempty"` // path pattern of a script operand
+	SHA256    string              `json:"sha256,omitempty"` // the executable's content, lower-case hex
+	Env       []string            `json:"env,omitempty"`    // names that may differ from the session's
+	Reason    string              `json:"reason"`
+	Approvers int                 `json:"approvers,omitempty"` // 0 means 1
+	Passkey   bool                `json:"passkey,omitempty"`
+	Match     []Example           `json:"match,omitempty"`
+	NotMatch  []Example           `json:"not_match,omitempty"`
+	Layer     Layer               `json:"layer"`
+	Pos       string              `json:"pos,omitempty"`
+	at        Pos
+}
+
+// Example is a command line that a rule must, or must not, match.
+type Example struct {
+	Argv []string `json:"argv"`
+	Env  []string `json:"env,omitempty"` // NAME=VALUE
+	at   Pos
+}
+
+// HostRule is a rule on a connection.
+type HostRule struct {
+	ID       string              `json:"id"`
+	Verdict  countersign.Verdict `json:"verdict"`
+	Host     string              `json:"host"` // name, "*.name" or address
+	Port     int                 `json:"port,omitempty"`
+	Reason   string              `json:"reason"`
+	Match    []string            `json:"match,omitempty"` // HOST or HOST:PORT
+	NotMatch []string            `json:"not_match,omitempty"`
+	Layer    Layer               `json:"layer"`
+	Pos      string              `json:"pos,omitempty"`
+	at       Pos
+}
+
+// Models is the section "models": patterns of "provider/model".
+type Models struct {
+	Allow []string
+	Deny  []string
+	// allowSet tells an empty list, which allows nothing, from none at all.
+	allowSet bool
+	allowPos Pos
+	denyPos  Pos
+}
+
+// ApprovalsSection is the section "approvals" as written.
+type ApprovalsSection struct {
+	Timeout           time.Duration // 0: not said
+	TypedConfirmation []string      // ids of command rules
+	Passkey           []string      // ids of command rules
+	timeoutPos        Pos
+	typedPos          []Pos
+	passkeyPos        []Pos
+}
+
+// Posture is the section "posture" as written.
+type Posture struct {
+	Require []string
+	set     bool
+	pos     Pos
+}
+
+// pos returns "file:line" for rulings, empty for built-in rules.
+func (d *Document) pos(p Pos) string {
+	if d.Name == "" || p.Line == 0 {
+		return ""
+	}
+	return d.Name + ":" + itoa(p.Line)
+}
+
+// fault makes the error of this package: what, where, remedy.
+func (d *Document) fault(p Pos, remedy, format string, args ...any) error {
+	thing := d.Name
+	if thing == "" {
+		thing = string(d.Layer)
+	}
+	if p.Line > 0 {
+		thing += ":" + itoa(p.Line) + ":" + itoa(p.Column)
+	}
+	return invalid(thing, remedy, format, args...)
+}

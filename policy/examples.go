@@ -1,0 +1,141 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// runExamples tests every rule against its own examples: a rule that does not
+// do what its writer thinks must not come into force.
+func (p *Policy) runExamples() error {
+	for _, d := range p.layers {
+		for i := range d.Cmds {
+			if err := p.commandExamples(d, &d.Cmds[i]); err != nil {
+				return err
+			}
+		}
+		for i := range d.Net {
+			if err := hostExamples(d, &d.Net[i]); err != nil {
+				return err
+			}
+		}
+		for _, list := range [][]FileRule{d.Files.Deny, d.Files.HighRisk} {
+			for _, r := range list {
+				if err := pathExamples(d, r.ID, r.at, r.Only, r.Paths, r.Match, r.NotMatch); err != nil {
+					return err
+				}
+			}
+		}
+		for _, x := range d.Files.Except {
+			if err := pathExamples(d, x.ID, x.at, "", x.Paths, x.Match, x.NotMatch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const exampleRemedy = "correct the rule or the example"
+
+func (p *Policy) commandExamples(d *Document, c *Command) error {
+	var s execSet
+	s.byName = map[string][]int32{}
+	if err := s.add(c, 0); err != nil {
+		return d.fault(c.at, "", "rule %s: %v", c.ID, err)
+	}
+	q := Policy{project: "/project", home: "/home"}
+	check := func(list []Example, want bool) error {
+		for _, x := range list {
+			e := x.exec()
+			if (q.holds(&s.rules[0], e) == "") != want {
+				return d.fault(x.at, exampleRemedy, "rule %s: its example %q %s", c.ID, strings.Join(x.Argv, " "), failed(want))
+			}
+		}
+		return nil
+	}
+	if err := check(c.Match, true); err != nil {
+		return err
+	}
+	return check(c.NotMatch, false)
+}
+
+func failed(want bool) string {
+	if want {
+		return "does not match"
+	}
+	return "matches, and must not"
+}
+
+// exec makes of an example the command it would be on a usual machine: a bare
+// program in /usr/bin, "./" and operands below /project.
+func (x Example) exec() *countersign.Exec {
+	abs := func(s string) string {
+		switch {
+		case strings.HasPrefix(s, "/"):
+			return s
+		case strings.HasPrefix(s, "~/"):
+			return "/home" + s[1:]
+		}
+		return "/project/" + strings.TrimPrefix(s, "./")
+	}
+	path := "/usr/bin/" + x.Argv[0]
+	if strings.Contains(x.Argv[0], "/") {
+		path = abs(x.Argv[0])
+	}
+	e := &countersign.Exec{Argv: x.Argv, Cwd: "/project", Invoked: path, Exe: countersign.Executable{Path: path}, Hops: []string{path}}
+	for _, kv := range x.Env {
+		name, value, _ := strings.Cut(kv, "=")
+		e.Delta = append(e.Delta, countersign.EnvChange{Name: name, Value: value})
+	}
+	for _, a := range x.Argv[1:] {
+		if a != "" && a[0] != '-' {
+			e.Scripts = []countersign.Script{{Path: abs(a)}}
+			break
+		}
+	}
+	return e
+}
+
+func hostExamples(d *Document, r *HostRule) error {
+	for i, x := range append(append([]string{}, r.Match...), r.NotMatch...) {
+		want := i < len(r.Match)
+		host, port := splitPort(x, r.Port)
+		if r.matches(foldHost(host), port) != want {
+			return d.fault(r.at, exampleRemedy, "rule %s: its example %q %s", r.ID, x, failed(want))
+		}
+	}
+	return nil
+}
+
+func splitPort(s string, otherwise int) (string, int) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || strings.Count(s, ":") > 1 && !strings.Contains(s, "]:") {
+		return s, otherwise
+	}
+	n, err := strconv.Atoi(s[i+1:])
+	if err != nil {
+		return s, otherwise
+	}
+	return s[:i], n
+}
+
+// pathExamples tests a rule by itself, without the exceptions to it.
+func pathExamples(d *Document, id string, at Pos, only string, paths, match, notMatch []string) error {
+	if len(match)+len(notMatch) == 0 {
+		return nil
+	}
+	f := newFileSet()
+	if err := f.add(FileRule{ID: id, Paths: paths, Only: only}); err != nil {
+		return d.fault(at, "", "rule %s: %v", id, err)
+	}
+	var none Policy
+	for i, x := range append(append([]string{}, match...), notMatch...) {
+		want := i < len(match)
+		if _, ok := f.find(none.cut(x, nil)); ok != want {
+			return d.fault(at, exampleRemedy, "rule %s: its example %q %s", id, x, failed(want))
+		}
+	}
+	return nil
+}

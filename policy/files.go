@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"sort"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// fileSet is a list of file rules, indexed by the last segment of their
+// patterns, so that a name meets only the few patterns that could match it.
+type fileSet struct {
+	rules   []FileRule
+	except  [][]exception // by rule
+	entries []entry
+	exact   map[string][]int32 // whole name
+	first   [256][]int32       // first byte of a literal prefix
+	ext     map[string][]int32 // last extension of a literal end
+	rest    []int32
+}
+
+type entry struct {
+	pattern pathPattern
+	src     string
+	rule    int32
+	files   bool // files only
+}
+
+type exception struct {
+	pattern pathPattern
+	src     string
+	from    *Except
+}
+
+func newFileSet() *fileSet {
+	return &fileSet{exact: map[string][]int32{}, ext: map[string][]int32{}}
+}
+
+func (f *fileSet) add(r FileRule) error {
+	n := int32(len(f.rules))
+	f.rules, f.except = append(f.rules, r), append(f.except, nil)
+	for _, src := range r.Paths {
+		p, err := compilePath(src)
+		if err != nil {
+			return err
+		}
+		f.index(entry{pattern: p, src: src, rule: n, files: r.Only == "files"})
+	}
+	return nil
+}
+
+func (f *fileSet) index(e entry) {
+	i := int32(len(f.entries))
+	f.entries = append(f.entries, e)
+	g := e.pattern.last()
+	switch {
+	case g.exact:
+		f.exact[g.lit] = append(f.exact[g.lit], i)
+	case g.lit != "":
+		f.first[g.lit[0]] = append(f.first[g.lit[0]], i)
+	case strings.Contains(g.tail, "."):
+		x := g.tail[strings.LastIndexByte(g.tail, '.'):]
+		f.ext[x] = append(f.ext[x], i)
+	default:
+		f.rest = append(f.rest, i)
+	}
+}
+
+// find returns the entry that decides: of those that no exception takes out,
+// the one that matches nearest the root, and of these the first rule.
+func (f *fileSet) find(t target) (int32, bool) {
+	for j, name := range t.names {
+		best := int32(-1)
+		try := func(list []int32) {
+			for _, i := range list {
+				if (best < 0 || f.entries[i].rule < f.entries[best].rule) && f.hits(i, t, j) {
+					best = i
+				}
+			}
+		}
+		try(f.exact[name])
+		if name != "" {
+			try(f.first[name[0]])
+		}
+		if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+			try(f.ext[name[dot:]])
+		}
+		try(f.rest)
+		if best >= 0 {
+			return best, true
+		}
+	}
+	return -1, false
+}
+
+// hits reports whether entry i matches the j-th name and stands.
+func (f *fileSet) hits(i int32, t target, j int) bool {
+	return f.matches(i, t, j) && f.excepted(i, t, j) == nil
+}
+
+func (f *fileSet) matches(i int32, t target, j int) bool {
+	e := &f.entries[i]
+	if e.files && (j != len(t.names)-1 || t.dir) {
+		return false
+	}
+	return e.pattern.last().match(t.names[j]) && e.pattern.before(t.at, t.names[:j])
+}
+
+// excepted returns the exception that takes the match out. It must itself
+// match at or above the matched name: below a denied directory nothing opens.
+func (f *fileSet) excepted(i int32, t target, j int) *exception {
+	list := f.except[f.entries[i].rule]
+	for k := range list {
+		if list[k].pattern.covers(t.at, t.names[:j+1]) {
+			return &list[k]
+		}
+	}
+	return nil
+}
+
+// Path says whether a path is denied, and by which rule. path is relative to
+// the project's root, with slashes; or "~/…" below the home directory; or
+// absolute, where only patterns that hold anywhere apply (and the others too,
+// once At has told where project and home are). A trailing slash says that it
+// is a directory: rules of file names such as "secrets" then do not hold for
+// it, and a caller that walks a tree must add it. Names are compared folded:
+// case, Unicode form and invisible characters make no difference.
+func (p *Policy) Path(path string) (FileRule, bool) {
+	var buf [32]string
+	i, ok := p.deny.find(p.cut(path, buf[:]))
+	if !ok {
+		return FileRule{}, false
+	}
+	return p.deny.rules[p.deny.entries[i].rule], true
+}
+
+// Risk says whether a change to a path of the project is one that is never
+// accepted in bulk, and why: what runs by itself on the person's machine or in
+// CI, what steers an agent or an editor, and every denied name.
+func (p *Policy) Risk(path string) (countersign.Risk, string) {
+	var buf [32]string
+	t := p.cut(path, buf[:])
+	if t.at != inProject {
+		return countersign.RiskHigh, "outside the project"
+	}
+	if i, ok := p.deny.find(t); ok {
+		r := p.deny.rules[p.deny.entries[i].rule]
+		return countersign.RiskHigh, "denied name (" + r.ID + "): " + r.Reason
+	}
+	if i, ok := p.risk.find(t); ok {
+		return countersign.RiskHigh, p.risk.rules[p.risk.entries[i].rule].Reason
+	}
+	return countersign.RiskNormal, ""
+}
+
+// WriteReview says whether a change to a path of the project waits for a
+// person. High-risk paths always do.
+func (p *Policy) WriteReview(path string) bool {
+	if p.write != "allow" {
+		return true
+	}
+	risk, _ := p.Risk(path)
+	return risk == countersign.RiskHigh
+}
+
+// HomeTripwires lists the well-known places below the home directory that are
+// denied, as "~/…", sorted; a directory ends in a slash. Patterns with
+// wildcards are not among them.
+func (p *Policy) HomeTripwires() []string {
+	seen := map[string]bool{}
+	for i := range p.deny.entries {
+		e := &p.deny.entries[i]
+		if e.pattern.place != inHome || strings.ContainsAny(e.src, `*?[\`) || seen[e.src] {
+			continue
+		}
+		if _, denied := p.Path(e.src); denied {
+			seen[e.src] = true
+		}
+	}
+	out := make([]string, 0, len(seen))
+	for s := range seen {
+		out = append(out, s)
+	}
+	sort.Strings(out)
+	return out
+}

@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// mechanisms are what a posture may require; sandbox and staging report on the
+// same names.
+var mechanisms = []string{"exec-gate", "file-deny", "file-deny-logged", "staging", "network"}
+
+// reserved are the rule ids that rulings use where no rule matched.
+var reserved = map[string]bool{"default": true, "covered": true, "launch": true, "models-allow": true, "models-deny": true}
+
+func (r *reader) id(n ast.Node) string {
+	s := r.text(n, "id")
+	if r.err != nil {
+		return ""
+	}
+	if len(s) > 64 || s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || s[0] == '-' || s[0] == '_' {
+		r.fail(n, "write lower-case letters, digits and dashes, at most 64", "id: %q is no rule id", s)
+	}
+	if reserved[s] {
+		r.fail(n, "choose another", "id: %q is reserved", s)
+	}
+	return s
+}
+
+func (r *reader) ids(n ast.Node, what string) ([]string, []Pos) {
+	out, at := []string{}, []Pos{}
+	for _, v := range r.list(n, what) {
+		out, at = append(out, r.id(v)), append(at, posOf(v))
+	}
+	return out, at
+}
+
+// reason is one line of plain text: it is shown on cards and in refusals.
+func (r *reader) reason(n ast.Node) string {
+	s := strings.TrimSpace(r.text(n, "reason"))
+	if r.err != nil {
+		return ""
+	}
+	if s == "" {
+		r.fail(n, "say why the rule is there", "reason: empty")
+	}
+	if len(s) > 500 {
+		r.fail(n, "say it in fewer words", "reason: longer than 500 bytes")
+	}
+	for _, c := range s {
+		if hidden(c) {
+			r.fail(n, "write it without", "reason: holds the invisible or control character %U", c)
+			break
+		}
+	}
+	return s
+}
+
+func (r *reader) paths(n ast.Node, what string) []string {
+	out := []string{}
+	for _, v := range r.list(n, what) {
+		s := r.text(v, what)
+		if r.err == nil {
+			if _, err := compilePath(s); err != nil {
+				r.fail(v, "write a gitignore pattern without !", "%s: %q: %v", what, s, err)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (r *reader) argv(n ast.Node) []string {
+	out := []string{}
+	nodes := r.list(n, "argv")
+	for i, v := range nodes {
+		s := r.text(v, "argv")
+		if r.err != nil {
+			return nil
+		}
+		if s == "..." && (i == 0 || i != len(nodes)-1) {
+			r.fail(v, `write \... for the argument itself`, `argv: "..." stands only at the end, after the program`)
+		}
+		if i == 0 {
+			if err := checkProgram(s); err != nil {
+				r.fail(v, "write the base name, or the absolute path", "argv: %v", err)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func checkProgram(s string) error {
+	switch {
+	case s == "":
+		return errors.New("the program is empty")
+	case strings.Contains(s, "/") && !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "~/") && !strings.HasPrefix(s, "./"):
+		return errors.New("a program with a slash is an absolute path, ./ below the project or ~/ below the home")
+	case strings.Contains(s, "/../") || strings.HasSuffix(s, "/..") || strings.HasSuffix(s, "/"):
+		return errors.New("the path is not resolved")
+	}
+	return nil
+}
+
+func (r *reader) sha256(n ast.Node) string {
+	s := r.text(n, "sha256")
+	if r.err == nil && (len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "") {
+		r.fail(n, "write 64 lower-case hex digits", "sha256: %q is no digest", s)
+	}
+	return s
+}
+
+func (r *reader) envNames(n ast.Node) []string {
+	out := []string{}
+	for _, v := range r.list(n, "env") {
+		s := r.text(v, "env")
+		if r.err == nil && (s == "" || strings.ContainsAny(s, "=*")) {
+			r.fail(v, "write the exact name", "env: %q is no name of a variable", s)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (r *reader) examples(n ast.Node, what string) []Example {
+	out := []Example{}
+	for _, v := range r.list(n, what) {
+		e := Example{at: posOf(v)}
+		if _, isList := v.(*ast.SequenceNode); isList {
+			e.Argv = r.texts(v, what)
+		} else {
+			words, err := splitWords(r.text(v, what))
+			if r.err == nil && err != nil {
+				r.fail(v, "write it as a list of arguments", "%s: %v", what, err)
+			}
+			e.Env, e.Argv = splitEnv(words)
+		}
+		if r.err == nil && len(e.Argv) == 0 {
+			r.fail(v, "write a command", "%s: no command in the example", what)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// splitEnv takes leading NAME=VALUE words as the environment.
+func splitEnv(words []string) (env, argv []string) {
+	for len(words) > 0 {
+		name, _, ok := strings.Cut(words[0], "=")
+		if !ok || name == "" || strings.ContainsAny(name, "/-.") {
+			break
+		}
+		env, words = append(env, words[0]), words[1:]
+	}
+	return env, words
+}
+
+// splitWords splits an example as a shell would, without its expansions: an
+// example is one command, so what a shell would make more of is an error.
+func splitWords(s string) ([]string, error) {
+	var out []string
+	var word strings.Builder
+	in, quote := false, rune(0)
+	escaped := false
+	for _, c := range s {
+		switch {
+		case escaped:
+			word.WriteRune(c)
+			escaped = false
+		case quote == '\'' && c != '\'', quote == '"' && c != '"' && c != '\\':
+			word.WriteRune(c)
+		case quote != 0 && c == quote:
+			quote = 0
+		case c == '\\':
+			escaped, in = true, true
+		case c == '\'' || c == '"':
+			quote, in = c, true
+		case c == ' ' || c == '\t' || c == '\n':
+			if in {
+				out, in = append(out, word.String()), false
+				word.Reset()
+			}
+		case strings.ContainsRune("|&;<>()`$", c):
+			return nil, errors.New("an example is one command, without shell syntax: quote " + string(c))
+		default:
+			word.WriteRune(c)
+			in = true
+		}
+	}
+	if quote != 0 || escaped {
+		return nil, errors.New("an unfinished quote")
+	}
+	if in {
+		out = append(out, word.String())
+	}
+	return out, nil
+}
