@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -126,6 +127,20 @@ func probeChange(what, path string, args []string) error {
 		return nested(path, args[1])
 	case "umount", "parent", "read":
 		return uncover(what, path)
+	case "until-closed":
+		return untilClosed(path, args[1])
+	case "alarmed":
+		return alarmed(path, args[1])
+	case "bench":
+		n, _ := strconv.Atoi(args[1])
+		start := time.Now()
+		for range n {
+			if fd, err := unix.Open(path, unix.O_RDONLY, 0); err == nil {
+				unix.Close(fd)
+			}
+		}
+		fmt.Println(time.Since(start).Nanoseconds())
+		return nil
 	case "hammer":
 		return hammer(path, args[1:])
 	}
@@ -187,6 +202,60 @@ func hammer(path string, args []string) error {
 	}
 	wg.Wait()
 	fmt.Printf("%d %d\n", in.Load(), out.Load())
+	return nil
+}
+
+// untilClosed opens path until the answer is ENOTCONN, and says how many opens
+// were refused, aborted by the end of the server, and answered otherwise.
+func untilClosed(path, openers string) error {
+	k, _ := strconv.Atoi(openers)
+	var refused, aborted, other atomic.Int64
+	var wg sync.WaitGroup
+	for range k {
+		wg.Go(func() {
+			for {
+				_, err := unix.Open(path, unix.O_RDONLY, 0)
+				switch err {
+				case unix.EACCES:
+					refused.Add(1)
+				case unix.ECONNABORTED:
+					aborted.Add(1)
+				case unix.ENOTCONN:
+					return
+				default:
+					other.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Println(refused.Load(), aborted.Load(), other.Load())
+	return nil
+}
+
+// alarmed opens path n times under a rain of signals.
+func alarmed(path, opens string) error {
+	n, _ := strconv.Atoi(opens)
+	var stop atomic.Bool
+	pid := os.Getpid()
+	runtime.LockOSThread()
+	tid := unix.Gettid()
+	go func() {
+		for !stop.Load() {
+			_ = unix.Tgkill(pid, tid, unix.SIGURG) // the runtime's own, harmless signal
+		}
+	}()
+	in, out := 0, 0
+	for range n {
+		switch _, err := unix.Open(path, unix.O_RDONLY, 0); err {
+		case nil:
+			in++
+		case unix.EACCES:
+			out++
+		}
+	}
+	stop.Store(true)
+	fmt.Println(in, out)
 	return nil
 }
 

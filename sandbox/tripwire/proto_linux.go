@@ -174,10 +174,11 @@ func attrReply(a Attr) []byte {
 	return append(b, attrBytes(a)...)
 }
 
+// entryReply answers a lookup in the root. The name is valid for no time: only
+// the namespace's builder looks, and a removed node has none.
 func entryReply(nodeid uint64, a Attr) []byte {
 	b := make([]byte, 40, 128)
 	order.PutUint64(b[0:], nodeid)
-	order.PutUint64(b[16:], validFor)
 	order.PutUint64(b[24:], validFor)
 	return append(b, attrBytes(a)...)
 }

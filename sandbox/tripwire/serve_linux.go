@@ -138,7 +138,7 @@ func (d *daemon) serve(r request) error {
 		d.forget(r.node, r.u64(0))
 		return nil
 	case opBatchForget:
-		for i := range int(r.u32(0)) {
+		for i := range min(int(r.u32(0)), len(r.body)/16) {
 			d.forget(r.u64(8+16*i), r.u64(16+16*i))
 		}
 		return nil
