@@ -1,0 +1,350 @@
+// Package review holds the hunks of one session and where each stands.
+//
+// It promises that a decision is kept under the digest of exactly what was
+// shown; that the bytes of an accepted hunk are in the content store, durable,
+// before the acceptance is; that a decision survives a restart and a second
+// reviewing process; and that a hunk whose base changed is shown again. It may
+// touch the session's state directory and read what the staging layer hands it.
+// It must never write a project's file, and never decides by itself.
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/diff"
+	"github.com/countersign/countersign/internal/filelock"
+	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/tree"
+)
+
+// Review is one session's changeset under review. Its methods may be called
+// from several goroutines.
+type Review struct {
+	dir     string
+	session string
+	store   *apply.Store
+
+	mu      sync.Mutex
+	hunks   []countersign.Hunk
+	ignored int
+	kept    map[string]bool             // digests of accepted hunks that the layer has gone beyond
+	sources map[string]source           // where bytes can be read, by SHA-256
+	agents  map[string]countersign.Hunk // what the agent proposes, by digest
+	cache   map[string]cached           // per path, what was computed from which versions
+}
+
+// source reads bytes that are expected to have a certain hash.
+type source func() (*apply.Checked, error)
+
+// Open opens the review of a session in the session's state directory.
+func Open(dir, session string) (*Review, error) {
+	d := filepath.Join(dir, "review")
+	if err := os.MkdirAll(d, 0o700); err != nil {
+		return nil, &countersign.Error{Code: countersign.EInternal, Op: "open the review", Thing: dir, Err: err}
+	}
+	st, err := apply.OpenStore(filepath.Join(d, "store"))
+	if err != nil {
+		return nil, err
+	}
+	r := &Review{dir: d, session: session, store: st, sources: map[string]source{}}
+	if _, err := r.load(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Store is the store of the reviewed bytes: apply writes from it.
+func (r *Review) Store() *apply.Store { return r.store }
+
+// Update computes the hunks anew from what the layer holds now and brings the
+// decisions along. risk says what the policy thinks of a path; ignoredListed
+// names the ignored files that are hunks all the same.
+func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Risk, string), ignoredListed func(string) bool) (countersign.Changeset, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ignored := 0
+	listed := make([]tree.Change, 0, len(changes))
+	for _, c := range changes {
+		if c.Ignored && (ignoredListed == nil || !ignoredListed(c.Path)) {
+			ignored++
+			continue
+		}
+		listed = append(listed, c)
+	}
+	set := &builder{store: r.store, cache: r.cache, next: map[string]cached{}, sources: map[string]source{}, risk: risk, listed: listed}
+	fresh, err := set.build()
+	if err != nil {
+		return countersign.Changeset{}, err
+	}
+	err = r.locked(func(st *state) (bool, error) {
+		r.agents = map[string]countersign.Hunk{}
+		fresh = r.expand(fresh, st.Splits)
+		var changed bool
+		fresh, r.kept, changed = st.carry(fresh, set.listed)
+		return changed, nil
+	})
+	if err != nil {
+		return countersign.Changeset{}, err
+	}
+	sortHunks(fresh)
+	diff.SetIDs(fresh)
+	r.hunks, r.ignored, r.sources, r.cache = fresh, ignored, set.sources, set.next
+	return r.changeset(), nil
+}
+
+// Changeset is the state of the last Update and the decisions since.
+func (r *Review) Changeset() countersign.Changeset {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changeset()
+}
+
+func (r *Review) changeset() countersign.Changeset {
+	return countersign.Changeset{Session: r.session, Hunks: slices.Clone(r.hunks), Ignored: r.ignored}
+}
+
+// Ready returns the hunks to be applied: accepted and edited ones.
+func (r *Review) Ready() []countersign.Hunk {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []countersign.Hunk
+	for _, h := range r.hunks {
+		if h.State == countersign.Accepted || h.State == countersign.Edited {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// Find returns the hunk that an id, or a longer prefix of its digest, names.
+func (r *Review) Find(id string) (countersign.Hunk, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, err := r.find(id)
+	if err != nil {
+		return countersign.Hunk{}, err
+	}
+	return r.hunks[i], nil
+}
+
+func (r *Review) find(id string) (int, error) {
+	want := strings.TrimPrefix(id, "sha256:")
+	found := -1
+	for i, h := range r.hunks {
+		d := strings.TrimPrefix(h.Digest, "sha256:")
+		if len(want) < 4 || !strings.HasPrefix(d, want) && h.ID != want && (h.Proposed == "" || !strings.HasPrefix(h.Proposed, "sha256:"+want)) {
+			continue
+		}
+		if found >= 0 {
+			return 0, &countersign.Error{Code: countersign.EUsage, Op: "find hunk", Thing: id, Err: errors.New("more than one begins so"), Remedy: "give more digits"}
+		}
+		found = i
+	}
+	if found < 0 {
+		return 0, &countersign.Error{Code: countersign.ENotFound, Op: "find hunk", Thing: id, Err: errors.New("there is none of that id now: it changed, or is gone"), Remedy: "countersign review --list"}
+	}
+	return found, nil
+}
+
+// Accept accepts the named hunks, all or none. Their bytes are in the store and
+// durable before the decision is.
+func (r *Review) Accept(ids ...string) ([]countersign.Hunk, error) {
+	return r.decide(countersign.Accepted, ids)
+}
+
+// Reject rejects the named hunks, all or none.
+func (r *Review) Reject(ids ...string) ([]countersign.Hunk, error) {
+	return r.decide(countersign.Rejected, ids)
+}
+
+// AcceptFile accepts every hunk of a path that is not decided, those of high
+// risk too: naming the file names them. It is an error if there are none at all.
+func (r *Review) AcceptFile(path string) ([]countersign.Hunk, error) {
+	return r.choose(countersign.Accepted, path, func(h countersign.Hunk) bool { return h.Path == path || h.OldPath == path })
+}
+
+// RejectFile rejects every hunk of a path that is not decided.
+func (r *Review) RejectFile(path string) ([]countersign.Hunk, error) {
+	return r.choose(countersign.Rejected, path, func(h countersign.Hunk) bool { return h.Path == path || h.OldPath == path })
+}
+
+// AcceptAll accepts what is undecided and not of high risk. Stale hunks are
+// not: they want another look.
+func (r *Review) AcceptAll() ([]countersign.Hunk, error) {
+	return r.choose(countersign.Accepted, "", func(h countersign.Hunk) bool {
+		return h.Risk != countersign.RiskHigh && h.State == countersign.Undecided
+	})
+}
+
+func (r *Review) choose(to countersign.HunkState, path string, want func(countersign.Hunk) bool) ([]countersign.Hunk, error) {
+	r.mu.Lock()
+	var ids []string
+	some := path == ""
+	for _, h := range r.hunks {
+		if want(h) {
+			some = true
+			if h.State == countersign.Undecided || h.State == countersign.Stale {
+				ids = append(ids, h.Digest)
+			}
+		}
+	}
+	r.mu.Unlock()
+	if !some {
+		return nil, &countersign.Error{Code: countersign.ENotFound, Op: "find hunks of", Thing: path, Err: errors.New("nothing is changed there"), Remedy: "countersign review --list"}
+	}
+	return r.decide(to, ids)
+}
+
+// lockWait bounds the wait for another reviewing process, which holds the lock
+// only while it writes one small file.
+const lockWait = 20 * time.Second
+
+// locked runs f on the state on disk, under the lock, and writes it if f says
+// so.
+func (r *Review) locked(f func(*state) (changed bool, err error)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	unlock, err := filelock.Lock(ctx, filepath.Join(r.dir, "lock"))
+	if err != nil {
+		return &countersign.Error{Code: countersign.EInternal, Op: "lock the review", Thing: r.dir, Err: err, Remedy: "end the other review of this session"}
+	}
+	defer unlock()
+	st, err := r.load()
+	if err != nil {
+		return err
+	}
+	changed, err := f(st)
+	if err != nil || !changed {
+		return err
+	}
+	return r.save(st)
+}
+
+// decide brings the named hunks to a state.
+func (r *Review) decide(to countersign.HunkState, ids []string) ([]countersign.Hunk, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := make([]int, 0, len(ids))
+	index := r.byDigest(len(ids))
+	for _, id := range ids {
+		i, ok := index[id]
+		if !ok {
+			var err error
+			if i, err = r.find(id); err != nil {
+				return nil, err
+			}
+		}
+		if r.hunks[i].State == countersign.Applied {
+			return nil, &countersign.Error{Code: countersign.EUsage, Op: "decide on hunk", Thing: r.hunks[i].ID, Err: errors.New("it has been applied"), Remedy: "countersign review --undo"}
+		}
+		at = append(at, i)
+	}
+	out := make([]countersign.Hunk, len(at))
+	for n, i := range at {
+		h := r.hunks[i]
+		if to == countersign.Rejected && h.State == countersign.Edited {
+			h = r.proposed(h)
+		}
+		if h.State != countersign.Edited || to == countersign.Rejected {
+			h.State = to // accepting an edited hunk leaves it edited
+		}
+		if to == countersign.Accepted {
+			if err := r.keepBytes(h); err != nil {
+				return nil, err
+			}
+		}
+		out[n] = h
+	}
+	return out, r.commit(at, out)
+}
+
+// byDigest makes finding many hunks linear.
+func (r *Review) byDigest(n int) map[string]int {
+	if n < 8 {
+		return nil
+	}
+	m := make(map[string]int, len(r.hunks))
+	for i, h := range r.hunks {
+		m[h.Digest] = i
+	}
+	return m
+}
+
+// commit makes decisions durable: the bytes, then the decisions.
+func (r *Review) commit(at []int, hs []countersign.Hunk) error {
+	if err := r.store.Flush(); err != nil {
+		return err
+	}
+	var gone []string
+	err := r.locked(func(st *state) (bool, error) {
+		for _, h := range hs {
+			st.set(h)
+			if h.State == countersign.Rejected {
+				continue
+			}
+			for d := range r.kept {
+				if k, ok := st.Decisions[d]; ok && d != h.Digest && overlap(k.hunk(), h) {
+					delete(st.Decisions, d)
+					gone = append(gone, d)
+				}
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for n, i := range at {
+		r.hunks[i] = hs[n]
+	}
+	r.hunks = slices.DeleteFunc(r.hunks, func(h countersign.Hunk) bool { return slices.Contains(gone, h.Digest) })
+	return nil
+}
+
+// keepBytes puts into the store what apply will need of a hunk.
+func (r *Review) keepBytes(h countersign.Hunk) error {
+	switch {
+	case h.PostLen == 0:
+	case h.Post != nil:
+		if sum, err := r.store.PutBytes(h.Post); err != nil {
+			return err
+		} else if sum != h.PostSum {
+			return fmt.Errorf("hunk %s: %w", h.ID, apply.ErrBytes)
+		}
+	case !r.store.Has(h.PostSum):
+		if err := r.copyIn(h, h.PostSum); err != nil {
+			return err
+		}
+	}
+	if h.Base == "" || h.Op != countersign.OpModify && h.Op != countersign.OpRename || r.store.Has(h.Base) {
+		return nil
+	}
+	return r.copyIn(h, h.Base)
+}
+
+// copyIn copies bytes that were too many for memory, if they are still those
+// that were shown.
+func (r *Review) copyIn(h countersign.Hunk, sum string) error {
+	src := r.sources[sum]
+	if src == nil {
+		return &countersign.Error{Code: countersign.ENotFound, Op: "read the bytes of hunk", Thing: h.ID, Err: errors.New("they are gone from the layer"), Remedy: "countersign review --list"}
+	}
+	rd, err := src()
+	if err == nil {
+		_, _, err = r.store.Put(rd)
+		rd.Close()
+	}
+	if errors.Is(err, apply.ErrBytes) || errors.Is(err, os.ErrNotExist) {
+		return &countersign.Error{Code: countersign.ENotFound, Op: "accept hunk", Thing: h.ID, Err: errors.New("the file changed after it was shown"), Remedy: "countersign review --list"}
+	}
+	return err
+}
