@@ -1,15 +1,30 @@
-// Package host owns the person's terminal while an agent runs behind it.
+// Package host owns the person's terminal while an agent runs behind it, and
+// shows the card when a request waits.
+//
+// It promises that the agent's bytes reach the terminal at once and in order,
+// less what is dangerous (see judge); that while a card stands nothing of the
+// agent reaches the terminal and no key reaches the agent; that the agent's
+// screen then comes back as it was, with what it wrote meanwhile; and that the
+// terminal is given back sane however Run ends. It touches the terminal, the
+// master it is handed, and the signals of the terminal (SIGWINCH, SIGTSTP,
+// SIGCONT, SIGHUP, SIGTERM, while it runs). It decides nothing and starts
+// nothing.
 package host
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/tui/visible"
 )
 
-// Options is what a host is handed. All fields but the marked ones are needed.
+// Options is what a host is handed. All fields but those marked optional are
+// needed.
 type Options struct {
 	// Master is the controlling side of the agent's terminal.
 	Master *os.File
@@ -17,8 +32,8 @@ type Options struct {
 	In, Out *os.File
 	// Requests lists what waits, oldest first.
 	Requests func() []countersign.Request
-	// Changed is sent to, or closed and replaced by the caller's own means,
-	// whenever the list may have changed.
+	// Changed gets a value whenever the list may have changed. One that comes
+	// while the host is busy must not be lost: give it a buffer of one.
 	Changed <-chan struct{}
 	// Answer answers a request; its error is shown to the person.
 	Answer func(id, digest string, a countersign.Approval) error
@@ -26,23 +41,38 @@ type Options struct {
 	Now func() time.Time
 	// User is the name that approvals carry.
 	User string
-	// Agent is the name shown on the card.
+	// Agent is the name shown on the card (optional).
 	Agent string
 	// Typed reports that a request needs its first word typed (optional).
 	Typed func(countersign.Request) bool
-	// Stopped is sent to when the agent has suspended itself (optional): the
+	// Stopped gets a value when the agent has suspended itself (optional): the
 	// host then suspends too, as the agent alone would have.
 	Stopped <-chan struct{}
-	// Continue is called after the person has taken the host back to the
-	// foreground (optional): it lets the agent go on.
+	// Continue is called after the person has taken the host to the foreground
+	// again (optional): it lets the agent go on.
 	Continue func()
-	// Guard, if set, gets "ok" when the terminal was given back in order
-	// (see Guard).
-	Guard *os.File
+	// Guard gets "ok" when the terminal has been given back in order
+	// (optional): the other end of Guard's pipe.
+	Guard io.Writer
 }
 
 // Run stands between the agent and the terminal until the agent's side of
-// Master closes or ctx ends, and gives the terminal back as it was.
+// Master closes, ctx ends (what the agent has still written is shown), or the
+// process is told to end by SIGHUP or SIGTERM, which is an *Ended error.
 func Run(ctx context.Context, o Options) error { return run(ctx, o) }
 
-func run(context.Context, Options) error { panic("todo") }
+// Ended says which signal ended a host.
+type Ended struct{ Signal os.Signal }
+
+// Error names the signal.
+func (e *Ended) Error() string { return "ended by signal: " + e.Signal.String() }
+
+// Say writes a message of Countersign itself: each line with a prefix and
+// nothing in it that a terminal acts on. It is for before and after Run, never
+// for the agent's screen.
+func Say(w io.Writer, format string, args ...any) {
+	for _, line := range strings.Split(fmt.Sprintf(format, args...), "\n") {
+		out, _ := visible.String(line)
+		fmt.Fprintf(w, "countersign: %s\n", out) //nolint:errcheck // there is nowhere else to say it
+	}
+}

@@ -21,28 +21,28 @@ import (
 func String[T ~string | ~[]byte](in T) (out string, flagged bool) {
 	s := string(in)
 	var b strings.Builder
-	marks, base := 0, false
+	marks, base, slash := 0, false, false
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
+		piece, mark := s[i:i+n], false
 		switch {
 		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x{%02x}`, s[i])
-			flagged, base, marks = true, false, 0
-		case r == '\\':
-			if i+1 < len(s) && strings.IndexByte(`ux\`, s[i+1]) >= 0 {
-				b.WriteByte('\\')
-			}
-			b.WriteByte('\\')
-			base, marks = false, 0
+			piece, flagged = fmt.Sprintf(`\x{%02x}`, s[i]), true
 		case plain(r):
-			b.WriteRune(r)
-			base, marks = unicode.IsLetter(r), 0
 		case unicode.Is(unicode.M, r) && base && marks < 2 && !ignorable(r):
-			b.WriteRune(r) // a letter's own accents; more would draw over the neighbours
-			marks++
+			mark = true // a letter's own accents; more would draw over the neighbours
 		default:
-			fmt.Fprintf(&b, `\u{%x}`, r)
-			flagged, base, marks = true, false, 0
+			piece, flagged = fmt.Sprintf(`\u{%x}`, r), true
+		}
+		if slash && strings.IndexByte(`ux\`, piece[0]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteString(piece)
+		slash = r == '\\'
+		if mark {
+			marks++
+		} else {
+			base, marks = unicode.IsLetter(r) && piece == s[i:i+n], 0
 		}
 		i += n
 	}

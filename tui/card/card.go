@@ -1,0 +1,348 @@
+// Package card says what a person is asked, in full, and takes the answer.
+//
+// It promises that every byte that an approval binds is on the card, escaped
+// where it would hide (tui/visible) and never shortened; that the same request
+// at the same width gives the same bytes; that no key counts before the card
+// has stood still for 500 ms, none approves before the end was in view, and
+// Enter, Space and Escape alone decide nothing. It is pure: no terminal, no
+// clock, no files.
+package card
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/redact"
+	"github.com/countersign/countersign/tui/visible"
+)
+
+// Look says how a line stands out. Colour never carries meaning.
+type Look uint8
+
+// The looks.
+const (
+	Normal Look = iota
+	Head
+	Dim
+	Warn
+)
+
+// Line is one line of a card: printable characters only.
+type Line struct {
+	Text string
+	Look Look
+}
+
+// Card is a request as it is shown.
+type Card struct {
+	Request countersign.Request
+	Agent   string // name of the agent that asks
+	Details bool   // full hashes, harmless variables, ids
+}
+
+// Render returns the lines of a screen of the given size with the content moved
+// up by scroll lines, and the bytes of the whole card that Approval.Shown
+// hashes. Lines carry SGR attributes for bold, faint and reverse, nothing else.
+func Render(req countersign.Request, width, height, scroll int) (lines []string, shown []byte) {
+	content := Card{Request: req}.Content(width)
+	for i := max(scroll, 0); i < len(content) && len(lines) < height; i++ {
+		lines = append(lines, content[i].Styled())
+	}
+	return lines, Bytes(content)
+}
+
+// Bytes returns what Approval.Shown is the hash of: the texts, a line feed
+// after each.
+func Bytes(lines []Line) []byte {
+	var b []byte
+	for _, l := range lines {
+		b = append(append(b, l.Text...), '\n')
+	}
+	return b
+}
+
+// Styled returns the line with its attributes.
+func (l Line) Styled() string {
+	switch l.Look {
+	case Head:
+		return "\x1b[1m" + l.Text + "\x1b[m"
+	case Warn:
+		return "\x1b[1;7m" + l.Text + "\x1b[m"
+	case Dim:
+		return "\x1b[2m" + l.Text + "\x1b[m"
+	}
+	return l.Text
+}
+
+// Heading is the question.
+func (c Card) Heading() string {
+	switch c.Request.Action.Kind {
+	case countersign.KindExec:
+		return "Run command?"
+	case countersign.KindFileRead:
+		return "Open denied file?"
+	case countersign.KindFileWrite:
+		return "Write file?"
+	case countersign.KindNet:
+		return "Connect?"
+	case countersign.KindModel:
+		return "Send to this model?"
+	case countersign.KindMCP:
+		return "Call this tool?"
+	}
+	return "Allow this?"
+}
+
+// page collects lines of one width and what was suspicious in them.
+type page struct {
+	width   int
+	lines   []Line
+	hidden  bool
+	scripts []string
+}
+
+// Content returns the whole card, to be scrolled through.
+func (c Card) Content(width int) []Line {
+	p := &page{width: max(width, 20)}
+	a := c.Request.Action
+	switch {
+	case a.Exec != nil:
+		p.exec(a.Exec, c.Details)
+	case a.File != nil:
+		p.field("path", a.File.Path)
+		p.field("operation", a.File.Op)
+	case a.Net != nil:
+		p.field("to", fmt.Sprintf("%s %s port %d", a.Net.Proto, a.Net.Host, a.Net.Port))
+	case a.Model != nil:
+		p.field("model", a.Model.Provider+"/"+a.Model.Requested)
+		p.field("wire", a.Model.Wire)
+	default:
+		p.field("action", a.Summary)
+	}
+	p.ruling(c.Request, c.Details)
+	body := p.lines
+	p.lines = nil
+	p.who(c)
+	if p.hidden {
+		p.put(Warn, `WARNING: characters that would hide or act are shown as \u{...} or \x{...}`)
+	}
+	if len(p.scripts) > 0 {
+		p.put(Warn, "WARNING: letters of several scripts in one word: "+strings.Join(p.scripts, ", "))
+	}
+	p.put(Normal, "")
+	return append(p.lines, body...)
+}
+
+func (p *page) who(c Card) {
+	a := c.Request.Action
+	agent := c.Agent
+	if agent == "" {
+		agent = "the agent"
+	}
+	p.put(Normal, fmt.Sprintf("asked by %s, session %s", p.clean(agent), p.clean(c.Request.Session)))
+	p.put(Normal, fmt.Sprintf("process  %d %s", a.Peer.PID, p.clean(a.Peer.Exe)))
+	if len(a.Peer.Argv) > 0 && c.Details {
+		p.put(Dim, "         "+p.clean(strings.Join(a.Peer.Argv, " ")))
+	}
+	if !c.Request.Pending {
+		p.put(Warn, "This attempt has timed out and was denied. Approving lets the same command run if it is tried again soon.")
+	}
+}
+
+func (p *page) exec(e *countersign.Exec, details bool) {
+	n := 0
+	for _, s := range e.Argv {
+		n += len(s)
+	}
+	p.put(Head, fmt.Sprintf("command: %s, %s", count(len(e.Argv), "word"), count(n, "byte")))
+	for i, s := range e.Argv {
+		p.element(strconv.Itoa(i), s)
+	}
+	p.shell(e)
+	p.put(Normal, "")
+	p.field("directory", e.Cwd)
+	p.executable("program", e.Exe, details)
+	for _, x := range e.Interp {
+		p.executable("run by", x, details)
+	}
+	if len(e.Hops) > 1 {
+		p.field("found by", strings.Join(e.Hops, " -> "))
+	}
+	if e.Writable {
+		p.put(Warn, "WARNING: the session can change this program or a link that leads to it")
+	}
+	if e.ProgramFromAgent {
+		p.put(Warn, "WARNING: reads its program from the agent while it runs; each command in it is asked again")
+	}
+	p.field("stdin", string(e.Stdin))
+	p.environment(e.Delta, details)
+	for _, s := range e.Scripts {
+		p.script(s, details)
+	}
+}
+
+func (p *page) executable(label string, x countersign.Executable, details bool) {
+	p.field(label, x.Path)
+	p.field("", "sha256 "+prefix(x.SHA256, 16, details))
+	if details {
+		p.field("", fmt.Sprintf("device %d inode %d", x.Dev, x.Ino))
+	}
+}
+
+// environment lists what differs. Values that look like secrets stay unseen:
+// they are bound by the digest all the same.
+func (p *page) environment(delta []countersign.EnvChange, details bool) {
+	harmless := 0
+	for _, d := range delta {
+		if !details && countersign.HarmlessEnv(d.Name) {
+			harmless++
+			continue
+		}
+		if d.Unset {
+			p.field("variable", "- "+d.Name+" (removed)")
+			continue
+		}
+		if v, secret := redact.Arg(d.Name + "=" + d.Value); secret {
+			p.field("variable", "+ "+v)
+		} else {
+			p.field("variable", "+ "+d.Name+"="+d.Value)
+		}
+	}
+	if harmless > 0 {
+		p.put(Dim, "           "+count(harmless, "harmless variable")+" (d shows them)")
+	}
+}
+
+func (p *page) script(s countersign.Script, details bool) {
+	text := string(s.Content)
+	n := strings.Count(text, "\n")
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		n++
+	}
+	p.put(Normal, "")
+	p.put(Head, fmt.Sprintf("script %s: %s, %s", p.clean(s.Path), count(n, "line"), count(len(text), "byte")))
+	p.field("", "sha256 "+prefix(s.SHA256, 16, details))
+	if text != "" {
+		p.element("", strings.TrimSuffix(text, "\n"))
+	}
+}
+
+func (p *page) ruling(r countersign.Request, details bool) {
+	p.put(Normal, "")
+	rule := r.Ruling.Rule
+	if rule == "" {
+		rule = "default"
+	}
+	if r.Ruling.Layer != "" {
+		rule += " (" + r.Ruling.Layer + ")"
+	}
+	if r.Ruling.Pos != "" {
+		rule += " at " + r.Ruling.Pos
+	}
+	p.field("asks", rule)
+	if r.Ruling.Reason != "" {
+		p.field("because", r.Ruling.Reason)
+	}
+	p.field("digest", prefix(r.Digest, 23, details))
+	if details {
+		p.field("reuse key", r.Reuse)
+		p.field("request", r.ID)
+	}
+}
+
+// field shows a label and its value, wrapped beside it.
+func (p *page) field(label, value string) {
+	lead := fmt.Sprintf("%-10s ", label)
+	for _, part := range fold(p.clean(value), p.width-len(lead)) {
+		p.lines = append(p.lines, Line{Text: lead + part})
+		lead = strings.Repeat(" ", len(lead))
+	}
+}
+
+// element shows one argument or script exactly. The gutter tells a new line of
+// the text from a line that was only too long, and no text can reach it.
+func (p *page) element(label, value string) {
+	for i, line := range strings.Split(value, "\n") {
+		mark := "| "
+		if i > 0 {
+			label, mark = "", "n "
+		}
+		parts := fold(p.clean(line), p.width-6)
+		for j, part := range parts {
+			if j > 0 {
+				label, mark = "", "> "
+			}
+			p.lines = append(p.lines, Line{Text: fmt.Sprintf("%3s %s%s", label, mark, part)})
+		}
+	}
+}
+
+// put adds a text of our own, wrapped.
+func (p *page) put(look Look, text string) {
+	for _, part := range fold(text, p.width) {
+		p.lines = append(p.lines, Line{Text: part, Look: look})
+	}
+}
+
+// clean escapes and remembers what it had to escape.
+func (p *page) clean(s string) string {
+	out, flagged := visible.String(s)
+	p.hidden = p.hidden || flagged
+	if mixed := visible.Scripts(s); len(mixed) > 0 && len(p.scripts) == 0 {
+		p.scripts = mixed
+	}
+	return out
+}
+
+// fold breaks a text into pieces of at most width columns. A character outside
+// ASCII counts as two: terminals disagree, and a line must never be longer than
+// the screen is wide.
+func fold(s string, width int) []string {
+	width = max(width, 4)
+	var out []string
+	start, col := 0, 0
+	for i, r := range s {
+		w := 1
+		if r >= 0x80 {
+			w = 2
+		}
+		if col+w > width {
+			out, start, col = append(out, s[start:i]), i, 0
+		}
+		col += w
+	}
+	return append(out, s[start:])
+}
+
+func prefix(s string, n int, full bool) string {
+	if full || len(s) <= n {
+		return s
+	}
+	return s[:n] + " (d: all)"
+}
+
+func count(n int, noun string) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	if n != 1 {
+		noun += "s"
+	}
+	return s + " " + noun
+}
+
+// Word is what a typed confirmation asks for: the command's first word, or
+// "yes" where that could not be typed.
+func (c Card) Word() string {
+	if e := c.Request.Action.Exec; e != nil && len(e.Argv) > 0 {
+		w := path.Base(e.Argv[0])
+		if _, flagged := visible.String(w); !flagged && w != "." && w != "/" && !strings.Contains(w, " ") {
+			return w
+		}
+	}
+	return "yes"
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package host
+
+import (
+	"io"
+	"os"
+)
+
+// Guard does nothing where Run does nothing.
+func Guard(io.Reader, *os.File) error { return nil }

@@ -1,0 +1,518 @@
+//go:build unix
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/muesli/cancelreader"
+	"golang.org/x/term"
+
+	"github.com/countersign/countersign/tui/card"
+)
+
+const (
+	// maxHeld bounds what an agent writes behind a card and is shown in order
+	// afterwards, in bytes; beyond it the picture is drawn from the emulator.
+	maxHeld = 4 << 20
+	// escTime is how long an Escape waits for the rest of a sequence.
+	escTime = 50 * time.Millisecond
+	// drainTime is how long a host waits for an ended agent's last words.
+	drainTime = 100 * time.Millisecond
+)
+
+// loop is one run of a host; a single goroutine owns it.
+type loop struct {
+	Options
+	screen *screen
+	scan   scanner
+	keys   keys
+	over   *overlay
+	told   map[string]bool // requests the person was called for
+	feed   chan []byte     // to the agent
+	unsent [][]byte
+	out    []byte
+	err    error // of writing to the terminal
+	cooked *term.State
+	sig    chan os.Signal
+	// resumed is set between the end of a suspension and its SIGCONT's arrival.
+	resumed bool
+}
+
+// overlay is a card that stands on the agent's screen.
+type overlay struct {
+	state *card.State
+	alt   bool   // the agent was on the alternate screen
+	keys  bool   // the keyboard stack was pushed
+	back  string // brings the terminal back to where the agent was
+	held  []byte // what the agent has written since, filtered
+	live  bool   // too much or another size: draw from the emulator instead
+}
+
+func run(ctx context.Context, o Options) (err error) {
+	cooked, err := term.MakeRaw(int(o.In.Fd()))
+	if err != nil {
+		return fmt.Errorf("take the terminal: %w", err)
+	}
+	w, h := size(o.Out)
+	l := &loop{Options: o, screen: newScreen(w, h), cooked: cooked, told: map[string]bool{}, feed: make(chan []byte)}
+	defer l.giveBack()
+	defer l.screen.close()
+	if err := l.setSize(w, h); err != nil {
+		return err
+	}
+	in, err := cancelreader.NewReader(o.In)
+	if err != nil {
+		return fmt.Errorf("read the terminal: %w", err)
+	}
+	master, err := cancelreader.NewReader(o.Master)
+	if err != nil {
+		return fmt.Errorf("read the agent's terminal: %w", err)
+	}
+	done := make(chan struct{})
+	typed, agent := pump(in, done), pump(master, done)
+	go l.feedMaster(done)
+	defer func() {
+		close(done)
+		in.Cancel()
+		master.Cancel()
+		for range typed { // until its reader is gone: no key of the shell's may be eaten
+		}
+		for range agent {
+		}
+		in.Close()
+		master.Close()
+	}()
+	return l.serve(ctx, typed, agent)
+}
+
+// pump reads until an error or done; then it closes its channel.
+func pump(r cancelreader.CancelReader, done <-chan struct{}) <-chan []byte {
+	c := make(chan []byte)
+	go func() {
+		defer close(c)
+		for {
+			buf := make([]byte, 32<<10)
+			n, err := r.Read(buf)
+			if n > 0 {
+				select {
+				case c <- buf[:n]:
+				case <-done:
+					return
+				}
+			}
+			if err != nil && !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EAGAIN) || n == 0 && err == nil {
+				return
+			}
+		}
+	}()
+	return c
+}
+
+func (l *loop) feedMaster(done <-chan struct{}) {
+	for {
+		select {
+		case b := <-l.feed:
+			if _, err := l.Master.Write(b); err != nil {
+				return
+			}
+		case <-done:
+			return
+		}
+	}
+}
+
+func (l *loop) serve(ctx context.Context, typed, agent <-chan []byte) error {
+	l.sig = make(chan os.Signal, 16)
+	signal.Notify(l.sig, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGHUP, syscall.SIGTERM)
+	defer signal.Stop(l.sig)
+	tick := time.NewTimer(time.Hour)
+	defer tick.Stop()
+	var drained <-chan time.Time
+	ended := ctx.Done()
+	for l.err == nil {
+		l.look()
+		var next []byte
+		var feed chan<- []byte
+		from := typed
+		if len(l.unsent) > 0 {
+			next, feed = l.unsent[0], l.feed
+			if len(l.unsent) > 64 {
+				from = nil // the agent does not read: neither do we
+			}
+		}
+		l.arm(tick)
+		select {
+		case b, ok := <-agent:
+			if !ok {
+				return nil
+			}
+			l.output(b)
+			if drained != nil {
+				drained = time.After(drainTime)
+			}
+		case b, ok := <-from:
+			if !ok {
+				return &Ended{syscall.SIGHUP}
+			}
+			l.input(b)
+		case feed <- next:
+			l.unsent = l.unsent[1:]
+		case <-l.Changed:
+		case <-tick.C:
+			l.press(l.keys.lone())
+			l.draw()
+		case <-l.Stopped:
+			l.suspend()
+		case s := <-l.sig:
+			if s == syscall.SIGHUP || s == syscall.SIGTERM {
+				return &Ended{s}
+			}
+			l.signal(s)
+		case <-ended:
+			ended, drained = nil, time.After(drainTime)
+		case <-drained:
+			return nil
+		}
+	}
+	return l.err
+}
+
+func (l *loop) signal(s os.Signal) {
+	switch {
+	case s == syscall.SIGTSTP:
+		l.suspend()
+	case s == syscall.SIGCONT && l.resumed:
+		l.resumed = false
+	case s == syscall.SIGCONT: // stopped by SIGSTOP: somebody else had the terminal
+		l.resume()
+	default:
+		l.setSize(size(l.Out)) //nolint:errcheck // the agent's end may be gone
+	}
+}
+
+// arm sets the timer for what the card changes by itself.
+func (l *loop) arm(t *time.Timer) {
+	d := time.Hour
+	if l.over != nil {
+		if wait := l.over.state.ArmedAt().Sub(l.Now()); wait >= 0 {
+			d = wait + time.Millisecond
+		}
+		if len(l.keys.buf) > 0 {
+			d = min(d, escTime)
+		}
+	}
+	t.Reset(d)
+}
+
+func (l *loop) write(s string) {
+	if len(s) > 0 && l.err == nil {
+		_, l.err = l.Out.WriteString(s)
+	}
+}
+
+// output takes what the agent wrote.
+func (l *loop) output(p []byte) {
+	l.out = l.out[:0]
+	l.scan.scan(p, l.token)
+	switch {
+	case l.over == nil:
+		l.write(string(l.out))
+	case !l.over.live:
+		l.over.held = append(l.over.held, l.out...)
+		if len(l.over.held) > maxHeld {
+			l.over.held, l.over.live = nil, true
+		}
+	}
+}
+
+func (l *loop) token(t token) {
+	v := judge(&t)
+	switch {
+	case v == drop, t.class == control && t.final == 0x07 && l.over != nil:
+	case v == query && l.over != nil:
+		l.reply(t)
+	case v == query:
+		l.out = append(l.out, t.raw...)
+	case t.class == csi && t.final == 'p' && t.inter == '!':
+		// DECSTR, spelt out so that every terminal and the emulator do the same.
+		var inner scanner
+		inner.scan([]byte("\x1b7\x1b[?6l\x1b[r\x1b8\x1b[?25h\x1b[4l\x1b[?1l\x1b>\x1b[m"+plainCharsets), l.token)
+	default:
+		l.out = append(l.out, t.raw...)
+		l.screen.feed(t)
+	}
+}
+
+// reply answers the agent for the terminal while a card stands in front of it.
+func (l *loop) reply(t token) {
+	x, y := l.screen.cursor()
+	answer := ""
+	switch {
+	case t.final == 'n' && t.num(0, 0) == 5:
+		answer = "\x1b[0n"
+	case t.final == 'n' && t.num(0, 0) == 6 && t.prefix == '?':
+		answer = fmt.Sprintf("\x1b[?%d;%d;1R", y+1, x+1)
+	case t.final == 'n' && t.num(0, 0) == 6:
+		answer = fmt.Sprintf("\x1b[%d;%dR", y+1, x+1)
+	case t.final == 'c' && t.prefix == 0:
+		answer = "\x1b[?62;22c"
+	case t.final == 'c' && t.prefix == '>':
+		answer = "\x1b[>1;10;0c"
+	case t.final == 'p' && t.prefix == '?':
+		state := 2
+		if l.screen.on(t.num(0, 0)) {
+			state = 1
+		} else if !decModes[t.num(0, 0)] {
+			state = 0
+		}
+		answer = fmt.Sprintf("\x1b[?%d;%d$y", t.num(0, 0), state)
+	case t.final == 't' && t.num(0, 0) == 18:
+		answer = fmt.Sprintf("\x1b[8;%d;%dt", l.screen.h, l.screen.w)
+	}
+	l.send([]byte(answer))
+}
+
+func (l *loop) send(b []byte) {
+	if len(b) > 0 {
+		l.unsent = append(l.unsent, b)
+	}
+}
+
+// input takes what the person typed.
+func (l *loop) input(p []byte) {
+	if l.over == nil {
+		l.send(p)
+		return
+	}
+	l.press(l.keys.feed(p))
+}
+
+// press gives keys to the card. Several keys in one read were not typed by
+// hand: they decide nothing.
+func (l *loop) press(ps []press) {
+	n := 0
+	for _, p := range ps {
+		if p.reply == nil {
+			n++
+		}
+	}
+	for _, p := range ps {
+		switch {
+		case p.reply != nil:
+			l.send(p.reply)
+		case l.over == nil:
+		case p.key == suspendKey:
+			l.suspend()
+		case n > 1 && !l.over.state.Texting():
+			l.over.state.Press(card.Other, l.Now())
+		default:
+			l.decide(p.key)
+		}
+	}
+	l.draw()
+}
+
+func (l *loop) decide(k card.Key) {
+	st := l.over.state
+	a := st.Press(k, l.Now())
+	if a == nil {
+		return
+	}
+	a.By = l.User
+	if err := l.Answer(st.Request.ID, st.Request.Digest, *a); err != nil {
+		st.Note = strings.Join(strings.Fields(err.Error()), " ")
+		return
+	}
+	l.over.state = nil
+	l.look()
+}
+
+// look puts the card in step with the queue. What is shown stays until it is
+// answered or gone; nothing takes its place meanwhile.
+func (l *loop) look() {
+	open := l.Requests()
+	if len(open) == 0 {
+		l.lower()
+		return
+	}
+	for _, r := range open {
+		if !l.told[r.ID] {
+			l.told[r.ID] = true
+			defer l.call()
+			break
+		}
+	}
+	if l.over == nil {
+		l.raise()
+	}
+	now := l.Now()
+	pos := 0
+	for i, r := range open {
+		if st := l.over.state; st != nil && st.Same(r) {
+			pos = i + 1
+		}
+	}
+	if pos == 0 {
+		pos = 1
+		c := card.Card{Request: open[0], Agent: l.Agent}
+		l.over.state = card.Show(c, l.Typed != nil && l.Typed(open[0]), now)
+		l.keys = keys{}
+		defer l.draw()
+	}
+	if st := l.over.state; st.Pos != pos || st.Total != len(open) {
+		st.Pos, st.Total = pos, len(open)
+		l.draw()
+	}
+}
+
+// call rings for the person. The words are ours alone.
+func (l *loop) call() {
+	const words = "Countersign: a request waits for your answer"
+	l.write("\a\x1b]9;" + words + "\x1b\\\x1b]777;notify;Countersign;" + words + "\x1b\\")
+}
+
+func (l *loop) raise() {
+	s := l.screen
+	o := &overlay{alt: s.alt, keys: len(s.kitty[0])+len(s.kitty[1]) > 0}
+	o.back = s.standDown(o.keys)
+	if s.alt {
+		o.back += paint(s.front())
+	} else {
+		o.back += "\x1b[?1049l"
+	}
+	o.back += s.state(!s.alt)
+	l.over = o
+	l.write(s.takeover())
+}
+
+func (l *loop) lower() {
+	o, s := l.over, l.screen
+	if o == nil {
+		return
+	}
+	l.over = nil
+	if !o.live {
+		l.write(o.back + string(o.held))
+		return
+	}
+	out := s.standDown(o.keys)
+	if !o.alt || !s.alt {
+		out += "\x1b[?1049l"
+	}
+	l.write(out + s.redraw(o.alt))
+}
+
+// redraw draws everything anew on a terminal with default modes; front says
+// that the alternate screen is up already.
+func (s *screen) redraw(front bool) string {
+	out := ""
+	if !front || !s.alt {
+		out += paint(s.cells[0])
+	}
+	if s.alt {
+		if !front {
+			out += "\x1b[?1049h"
+		}
+		out += paint(s.cells[1])
+	}
+	return out + s.state(true) + string(s.title)
+}
+
+func (l *loop) draw() {
+	if l.over == nil || l.over.state == nil {
+		return
+	}
+	var b strings.Builder
+	b.WriteString("\x1b[?2026h")
+	for i, line := range l.over.state.Screen(l.screen.w, l.screen.h, l.Now()) {
+		fmt.Fprintf(&b, "\x1b[%d;1H\x1b[m%s\x1b[K", i+1, line)
+	}
+	b.WriteString("\x1b[?2026l")
+	l.write(b.String())
+}
+
+func (l *loop) setSize(w, h int) error {
+	if w < 1 || h < 1 {
+		return nil
+	}
+	err := pty.Setsize(l.Master, &pty.Winsize{Rows: uint16(h), Cols: uint16(w)}) //nolint:gosec // a terminal's size is 16 bits
+	if w == l.screen.w && h == l.screen.h {
+		return err
+	}
+	l.screen.resize(w, h)
+	if l.over != nil {
+		l.over.live, l.over.held = true, nil
+		l.write("\x1b[2J")
+		l.draw()
+	}
+	return err
+}
+
+// giveBack leaves the terminal as a shell wants it, also while panicking.
+func (l *loop) giveBack() {
+	l.leave()
+	if l.Guard != nil {
+		l.Guard.Write([]byte("ok\n")) //nolint:errcheck // the guard may be gone
+	}
+}
+
+func (l *loop) leave() {
+	l.err = nil
+	if o := l.over; o != nil {
+		l.lower()
+	}
+	l.write(l.screen.sane())
+	term.Restore(int(l.In.Fd()), l.cooked) //nolint:errcheck // there is no other way
+}
+
+// suspend stops this job as Ctrl-Z would, and takes the terminal again when it
+// is continued. Where nobody could continue it (an orphaned process group) the
+// kernel does not stop it, and it goes on at once.
+func (l *loop) suspend() {
+	l.leave()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGCONT)
+	defer signal.Stop(again)
+	signal.Reset(syscall.SIGTSTP)
+	syscall.Kill(0, syscall.SIGTSTP) //nolint:errcheck // it cannot fail for oneself
+	select {
+	case <-again:
+		l.resumed = true // the loop's own copy of the signal is still to come
+	case <-time.After(2 * drainTime):
+	}
+	signal.Notify(l.sig, syscall.SIGTSTP)
+	l.resume()
+}
+
+// resume takes the terminal from the shell. What the shell has written is
+// scrolled away, not drawn over.
+func (l *loop) resume() {
+	if _, err := term.MakeRaw(int(l.In.Fd())); err != nil {
+		l.err = err
+		return
+	}
+	l.over = nil
+	l.setSize(size(l.Out)) //nolint:errcheck // the agent's end may be gone
+	l.write(fmt.Sprintf("\x1b[%d;1H%s", l.screen.h, strings.Repeat("\n", l.screen.h)))
+	l.write(l.screen.redraw(false) + l.screen.dress())
+	if l.Continue != nil {
+		l.Continue()
+	}
+}
+
+// size returns the terminal's, or a common one if it has none.
+func size(f *os.File) (w, h int) {
+	if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+		return w, h
+	}
+	return 80, 24
+}
