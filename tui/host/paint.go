@@ -55,12 +55,12 @@ func (s *screen) standDown(keys bool) string {
 	return out
 }
 
-// state brings a terminal with default modes into the agent's. With slot, what
-// the agent had saved by DECSC is put back as well.
+// state brings a terminal with default modes into the agent's. With slot, so is
+// what DECRC would restore.
 func (s *screen) state(slot bool) string {
 	var b strings.Builder
 	b.WriteString(plainText)
-	if m := s.saved[s.side()]; slot && m != nil {
+	if m := s.slot(); slot {
 		fmt.Fprintf(&b, "\x1b[%d;%dH%s", m.y+1, m.x+1, sgr(m.pen))
 		b.WriteString((&screen{sets: m.sets, gl: m.gl}).charsets() + "\x1b7" + plainText)
 	}

@@ -181,13 +181,18 @@ func (s *screen) save() {
 }
 
 func (s *screen) restore() {
-	m := s.saved[s.side()]
-	if m == nil {
-		m = &mark{sets: [2]byte{'B', 'B'}}
-	}
+	m := s.slot()
 	s.pen, s.sets, s.gl = m.pen, m.sets, m.gl
 	s.write([]byte(sgr(s.pen) + s.moveTo(m.x, m.y)))
 	s.write(s.active())
+}
+
+// slot is what DECRC would restore now.
+func (s *screen) slot() mark {
+	if m := s.saved[s.side()]; m != nil {
+		return *m
+	}
+	return mark{sets: [2]byte{'B', 'B'}}
 }
 
 // reset is RIS.
@@ -230,8 +235,9 @@ func (s *screen) applyCSI(t token) {
 		s.save()
 	case t.final == 'u':
 		s.restore()
+	case t.final == 'r' || t.final == 's':
+		s.setMargins(t)
 	default:
-		s.margins(t)
 		if t.final == 'm' {
 			uv.ReadStyle(t.params, &s.pen)
 		}
@@ -239,14 +245,21 @@ func (s *screen) applyCSI(t token) {
 	}
 }
 
-func (s *screen) margins(t token) {
-	first, last := t.num(0, 1), t.num(1, 0)
-	switch {
-	case t.final == 'r' && (last == 0 || first < last):
-		s.top, s.bottom = first, last
-	case t.final == 's' && (last == 0 || first < last):
-		s.left, s.right = first, last
+// setMargins keeps 0, 0 for the whole screen.
+func (s *screen) setMargins(t token) {
+	full, at := s.h, &[2]*int{&s.top, &s.bottom}
+	if t.final == 's' {
+		full, at = s.w, &[2]*int{&s.left, &s.right}
 	}
+	first, last := max(t.num(0, 1), 1), min(cmp.Or(t.num(1, 0), full), full)
+	if first >= last {
+		return
+	}
+	if first == 1 && last == full {
+		first, last = 0, 0
+	}
+	*at[0], *at[1] = first, last
+	s.write([]byte(s.region() + "\x1b[H"))
 }
 
 func (s *screen) setKitty(flags, how int) {
@@ -374,10 +387,8 @@ func (s *screen) behaviour() string {
 
 func (s *screen) region() string {
 	out := "\x1b[r"
-	if s.top > 0 && s.bottom > 0 {
+	if s.top > 0 {
 		out = fmt.Sprintf("\x1b[%d;%dr", s.top, s.bottom)
-	} else if s.top > 0 {
-		out = fmt.Sprintf("\x1b[%dr", s.top)
 	}
 	if s.on(69) {
 		out += fmt.Sprintf("\x1b[%d;%ds", max(s.left, 1), cmp.Or(s.right, s.w))
