@@ -1,0 +1,256 @@
+package book
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/disk"
+	"github.com/countersign/countersign/ledger/segment"
+)
+
+// Options say what a book needs from outside. FS, Now, Mono and Rand must be set.
+type Options struct {
+	FS   disk.FS
+	Now  func() time.Time     // wall clock
+	Mono func() time.Duration // a clock that nobody can set and that counts through sleep
+	Rand io.Reader
+	Node string // name of a new ledger's node; made up if empty
+	Boot string // the machine's boot id
+	// SegmentSize is where a segment ends, in bytes; 0 means segment.MaxSize.
+	SegmentSize int64
+	// Lag is how long a record that is not durable may wait for its flush; 0
+	// means 50 ms, so that with the flush itself it stays below 100 ms.
+	Lag time.Duration
+}
+
+// Book is an open ledger. Its methods may be called concurrently.
+type Book struct {
+	o      Options
+	signer note.Signer
+
+	mu       sync.Mutex
+	cond     sync.Cond
+	clock    clock
+	start    time.Duration // Mono at the opening
+	epoch    uint64
+	first    uint64 // seq of the segment's first record
+	seq      uint64
+	prev     tlog.Hash
+	tree     segment.Tree
+	lastNote tlog.Hash // of this segment
+
+	file    disk.File
+	room    int64  // the file is zero-filled to here
+	end     int64  // of what is written
+	pending []byte // frames to be written at end
+	leaf    []byte // scratch
+	newest  []byte // the newest signed checkpoint
+
+	flushed     uint64 // records up to here are durable
+	flushing    bool   // a leader is at the disk, without the lock
+	flushFailed bool   // a flush has failed: the disk is not to be written again
+	err         error  // set once: nothing is written any more
+	closed      bool
+
+	kick chan struct{} // wakes the timer
+	done chan struct{} // ends it
+	idle sync.WaitGroup
+}
+
+// Append writes a record: body is the rest of its JSON object after the
+// ledger's own fields. See the package comment for what a nil error means.
+func (b *Book) Append(id string, body []byte, durable bool) (countersign.Receipt, error) {
+	if err := checkBody(body); err != nil {
+		return countersign.Receipt{}, refused(err)
+	}
+	if id != "" && !goodID(id) {
+		return countersign.Receipt{}, refused(errors.New("the record's id is malformed"))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, err := b.add(id, body)
+	if err != nil {
+		return countersign.Receipt{}, err
+	}
+	if durable {
+		return r, b.commit(r.Seq)
+	}
+	if err := b.write(); err != nil {
+		return countersign.Receipt{}, b.fail(err)
+	}
+	select {
+	case b.kick <- struct{}{}:
+	default: // the timer runs already
+	}
+	return r, nil
+}
+
+// Newest returns the newest signed checkpoint.
+func (b *Book) Newest() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]byte(nil), b.newest...)
+}
+
+// Err says why nothing is written any more, or nil.
+func (b *Book) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// refused is the error of a record that cannot be written as it is; the ledger
+// goes on.
+func refused(err error) error {
+	return &countersign.Error{Code: countersign.EInvalid, Op: "append record", Err: err}
+}
+
+// add gives a record its place and appends its frame to pending.
+func (b *Book) add(id string, body []byte) (countersign.Receipt, error) {
+	if b.err != nil {
+		return countersign.Receipt{}, b.err
+	}
+	wall, mono, step := b.clock.read()
+	if step != 0 {
+		body := fmt.Sprintf(`"type":"clock.stepped","actor":{"kind":"system","id":"ledger"},"detail":{"step_ns":%d}}`, step.Nanoseconds())
+		if _, err := b.place("", []byte(body), wall, mono); err != nil {
+			return countersign.Receipt{}, err
+		}
+	}
+	return b.place(id, body, wall, mono)
+}
+
+func (b *Book) place(id string, body []byte, wall time.Time, mono time.Duration) (countersign.Receipt, error) {
+	if id == "" {
+		var err error
+		if id, err = newID(b.o.Rand, wall); err != nil {
+			return countersign.Receipt{}, b.fail(err)
+		}
+	}
+	if err := b.makeRoom(len(body)); err != nil {
+		return countersign.Receipt{}, err
+	}
+	b.leaf = segment.AppendLeaf(b.leaf[:0], segment.Leaf{
+		ID: id, Node: b.signer.Name(), Epoch: b.epoch, Seq: b.seq + 1, Prev: b.prev,
+		Wall: wall.UTC().Format(wallLayout), Mono: (mono - b.start).Nanoseconds(), Boot: b.o.Boot,
+	}, body)
+	if len(b.leaf) > segment.MaxLeaf {
+		return countersign.Receipt{}, refused(fmt.Errorf("the record has %d bytes, more than %d: payloads belong in blobs", len(b.leaf), segment.MaxLeaf))
+	}
+	b.pending = segment.AppendFrame(b.pending, segment.Frame{Seq: b.seq + 1, Prev: b.prev, Data: b.leaf})
+	b.seq++
+	b.prev = tlog.RecordHash(b.leaf)
+	b.tree.Append(b.prev)
+	return countersign.Receipt{ID: id, Seq: b.seq}, nil
+}
+
+// checkpoint signs the tree as it is and appends the note to pending.
+func (b *Book) checkpoint(seal bool) error {
+	c := segment.Checkpoint{Origin: b.signer.Name(), Size: b.seq, Root: b.tree.Root(), After: b.lastNote}
+	signed, err := signNote(b.signer, c)
+	if err != nil {
+		return err
+	}
+	b.pending = segment.AppendFrame(b.pending, segment.Frame{Seq: b.seq, Prev: b.prev, Note: true, Seal: seal, Data: signed})
+	b.lastNote = hashNote(signed)
+	b.newest = signed
+	return nil
+}
+
+// write brings pending into the file.
+func (b *Book) write() error {
+	if b.err != nil {
+		return b.err
+	}
+	if len(b.pending) == 0 {
+		return nil
+	}
+	if _, err := b.file.WriteAt(b.pending, b.end); err != nil {
+		return err
+	}
+	b.end += int64(len(b.pending))
+	b.pending = b.pending[:0]
+	return nil
+}
+
+// commit returns when record seq is durable. The first who waits flushes for
+// all who have come meanwhile, without the lock; nobody is handed anything.
+func (b *Book) commit(seq uint64) error {
+	for b.flushed < seq && b.err == nil {
+		if b.flushing {
+			b.cond.Wait()
+			continue
+		}
+		upto, err := b.seq, b.checkpoint(false)
+		if err == nil {
+			err = b.write()
+		}
+		if err == nil {
+			if err = b.flush(); err != nil {
+				b.flushFailed = true
+			}
+		}
+		if err != nil {
+			_ = b.fail(err) // kept in b.err
+			break
+		}
+		b.flushed = upto
+	}
+	if b.flushed >= seq {
+		return nil
+	}
+	return b.err
+}
+
+// flush flushes the file without the lock.
+func (b *Book) flush() error {
+	b.flushing = true
+	f := b.file
+	b.mu.Unlock()
+	err := f.Flush()
+	b.mu.Lock()
+	b.flushing = false
+	b.cond.Broadcast()
+	return err
+}
+
+// settle waits until no leader is at the disk.
+func (b *Book) settle() {
+	for b.flushing {
+		b.cond.Wait()
+	}
+}
+
+// timer flushes what nobody waits for.
+func (b *Book) timer() {
+	defer b.idle.Done()
+	for {
+		select {
+		case <-b.done:
+			return
+		case <-b.kick:
+		}
+		select {
+		case <-b.done:
+			return
+		case <-time.After(b.o.Lag):
+		}
+		b.mu.Lock()
+		_ = b.commit(b.seq) // an error stays in b.err and meets the next append
+		b.mu.Unlock()
+	}
+}
+
+// Flush makes everything appended so far durable.
+func (b *Book) Flush() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.commit(b.seq)
+}

@@ -1,0 +1,175 @@
+package book
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/mod/sumdb/note"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/disk"
+	"github.com/countersign/countersign/ledger/segment"
+)
+
+// finding is what a start found at the end of the last segment.
+type finding struct {
+	sealed  bool // it was closed in good order
+	segment string
+	offset  int
+	torn    []byte // what stood after the last good frame
+	kept    string // where it is kept
+}
+
+// recover reads the last segment, takes over its state and mends its end. A
+// segment that contradicts what was signed is not mended: that is no crash.
+func (b *Book) recover(name string, v note.Verifier) (finding, error) {
+	f, err := b.o.FS.Open("segments/" + name)
+	if err != nil {
+		return finding{}, err
+	}
+	defer f.Close()
+	data, err := readAll(f)
+	if err != nil {
+		return finding{}, err
+	}
+	sc, err := segment.NewScan(data)
+	if err != nil {
+		return finding{}, changed(name, 0, err)
+	}
+	last, stop, err := b.walk(sc, v)
+	if err != nil {
+		return finding{}, changed(name, sc.Offset, err)
+	}
+	if last != nil {
+		if _, err := note.Open(last, note.VerifierList(v)); err != nil {
+			return finding{}, changed(name, sc.Offset, errors.New("the last checkpoint's signature is not good"))
+		}
+		b.newest = last
+	}
+	rest := sc.Rest()
+	if err := torn(sc, rest, stop, v); err != nil {
+		return finding{}, changed(name, sc.Offset, err)
+	}
+	b.epoch, b.seq, b.prev, b.tree, b.flushed = sc.Header.Epoch, sc.Seq, sc.Prev, sc.Tree.Clone(), sc.Seq
+	out := finding{sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest}
+	if out.sealed {
+		return out, nil
+	}
+	return b.mend(f, out)
+}
+
+func readAll(f disk.File) ([]byte, error) {
+	n, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, n)
+	if _, err := f.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return data, nil
+}
+
+// walk scans to the last good frame and compares with the newest checkpoint
+// kept beside. It returns the last checkpoint of the segment and why the scan
+// stopped.
+func (b *Book) walk(sc *segment.Scan, v note.Verifier) (last []byte, stop, err error) {
+	kept, err := newestKept(b.o.FS, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	for {
+		if kept.Size == sc.Tree.Size() && kept.Size > 0 && kept.Root != sc.Tree.Root() {
+			return nil, nil, errors.New("the records are not those of the kept checkpoint")
+		}
+		f, err := sc.Next()
+		if err != nil {
+			stop = err
+			break
+		}
+		if f.Note {
+			last = f.Data
+		}
+	}
+	switch {
+	case kept.Size > sc.Tree.Size():
+		return nil, nil, fmt.Errorf("a kept checkpoint has %d records, here are %d: the end is cut or an old copy was put back", kept.Size, sc.Tree.Size())
+	case kept.Size == sc.Tree.Size() && kept.Size >= sc.Header.First && !sc.Sealed:
+		return nil, nil, errors.New("the segment was sealed and has lost its seal")
+	}
+	return last, stop, nil
+}
+
+// newestKept is the newest checkpoint in checkpoints/, or a zero one.
+func newestKept(fs disk.FS, v note.Verifier) (segment.Checkpoint, error) {
+	names, err := fs.List("checkpoints")
+	if err != nil {
+		return segment.Checkpoint{}, err
+	}
+	for i := len(names) - 1; i >= 0; i-- {
+		if names[i][0] == '.' {
+			continue // written by a start that a crash ended
+		}
+		raw, err := fs.ReadFile("checkpoints/" + names[i])
+		if err != nil {
+			return segment.Checkpoint{}, err
+		}
+		n, err := note.Open(raw, note.VerifierList(v))
+		if err != nil {
+			return segment.Checkpoint{}, fmt.Errorf("checkpoints/%s: %w", names[i], err)
+		}
+		return segment.ParseCheckpoint([]byte(n.Text))
+	}
+	return segment.Checkpoint{}, nil
+}
+
+// torn decides whether the end can be the work of a crash. A batch is written
+// only after the flush of the one before, and each ends with a checkpoint: two
+// of them after the damage show that the damaged bytes had been on the disk.
+func torn(sc *segment.Scan, rest []byte, stop error, v note.Verifier) error {
+	if len(rest) == 0 {
+		return nil
+	}
+	if sc.Sealed {
+		return errors.New("something stands after the seal")
+	}
+	signed := 0
+	for _, n := range segment.FindNotes(rest) {
+		if _, err := note.Open(n.Frame.Data, note.VerifierList(v)); err == nil {
+			signed++
+		}
+	}
+	if signed >= 2 {
+		return fmt.Errorf("changed after it had been flushed: %w", stop)
+	}
+	return nil
+}
+
+// mend keeps the torn bytes aside and cuts the segment after its last good
+// frame. Both are done again harmlessly if a crash comes between.
+func (b *Book) mend(f disk.File, out finding) (finding, error) {
+	out.kept = fmt.Sprintf("torn/%s.%d", out.segment, out.offset)
+	if len(out.torn) > 0 {
+		if err := disk.WriteFile(b.o.FS, out.kept, out.torn); err != nil {
+			return finding{}, err
+		}
+	} else if kept, err := b.o.FS.ReadFile(out.kept); err == nil {
+		out.torn = kept // a start before this one came so far and no further
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return finding{}, err
+	}
+	if err := f.Truncate(int64(out.offset)); err != nil {
+		return finding{}, err
+	}
+	return out, f.Flush()
+}
+
+// changed is the error for a ledger that is not what this ledger wrote.
+func changed(name string, offset int, err error) error {
+	return &countersign.Error{
+		Code: countersign.EVerify, Op: "open ledger", Thing: fmt.Sprintf("segments/%s at byte %d", name, offset), Err: err,
+		Remedy: "run countersign verify; keep the directory as it is for whoever looks into it, and move it away to begin a new ledger",
+	}
+}

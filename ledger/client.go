@@ -1,0 +1,308 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// maxPipes is how many calls of one client are on their way at once.
+const maxPipes = 32
+
+// Client is a door's way to the ledger process. It implements
+// countersign.Ledger; its methods may be called concurrently.
+type Client struct {
+	dirs    Dirs
+	reports *pipe         // for what is not answered
+	line    *rawConn      // its connection
+	order   sync.Mutex    // of reports
+	done    chan struct{} // closed by the watcher after askDone's answer
+
+	mu     sync.Mutex
+	idle   []*pipe
+	slots  chan struct{}
+	closed chan struct{}
+	err    error // why it is closed
+}
+
+// Dial connects to the ledger process, starting it if none runs, and returns
+// when it is ready. spawn starts it detached; it may be called more than once.
+// The error of a ledger that cannot be opened is the one that the process met.
+func Dial(ctx context.Context, d Dirs, spawn func(context.Context) error) (*Client, error) {
+	deadline := time.Now().Add(15 * time.Second)
+	var spawned time.Time
+	for {
+		p, line, err := connect(d)
+		if err == nil {
+			c := &Client{dirs: d, reports: p, line: line, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{})}
+			go c.watch()
+			return c, nil
+		}
+		if code := countersign.CodeOf(err); code != countersign.EPending {
+			return nil, err
+		}
+		if time.Since(spawned) > 300*time.Millisecond && spawn != nil && !locked(lockPath(d)) {
+			spawned = time.Now()
+			if err := spawn(ctx); err != nil {
+				return nil, closedErr(fmt.Errorf("start the ledger process: %w", err))
+			}
+		}
+		if time.Now().After(deadline) || spawn == nil {
+			return nil, closedErr(fmt.Errorf("no ledger process answers at %s: %w", d.Socket, err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, closedErr(ctx.Err())
+		case <-time.After(3 * time.Millisecond):
+		}
+	}
+}
+
+func lockPath(d Dirs) string { return filepath.Join(d.State, "lock") }
+
+// connect makes one connection and agrees on the protocol. Its error has the
+// code EPending if no process was there.
+func connect(d Dirs) (*pipe, *rawConn, error) {
+	pending := func(err error) error {
+		return &countersign.Error{Code: countersign.EPending, Op: "reach the ledger", Err: err}
+	}
+	nc, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: d.Socket, Net: "unix"})
+	if err != nil {
+		if len(d.Socket) > 103 {
+			return nil, nil, closedErr(fmt.Errorf("the socket's path %s is too long for a unix socket", d.Socket))
+		}
+		return nil, nil, pending(err)
+	}
+	c, err := raw(nc)
+	if err != nil {
+		return nil, nil, closedErr(err)
+	}
+	uid, err := c.peerUID()
+	if err != nil || uid != os.Getuid() {
+		c.close()
+		return nil, nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Getuid(), err))
+	}
+	p := &pipe{rw: c}
+	if err := hello(p); err != nil {
+		c.close()
+		if countersign.CodeOf(err) == countersign.EInternal {
+			return nil, nil, pending(err) // it hung up: it is about to end
+		}
+		return nil, nil, err
+	}
+	return p, c, nil
+}
+
+func hello(p *pipe) error {
+	var v [4]byte
+	binary.BigEndian.PutUint16(v[0:], version)
+	binary.BigEndian.PutUint16(v[2:], version)
+	if err := p.send(askHello, v[:]); err != nil {
+		return err
+	}
+	_, err := p.answer()
+	return err
+}
+
+// answer reads one answer; an error that the process told is returned as it is.
+func (p *pipe) answer() ([]byte, error) {
+	kind, payload, err := p.receive()
+	switch {
+	case err != nil:
+		return nil, err
+	case kind == failed:
+		return nil, decodeError(payload)
+	case kind != okay:
+		return nil, errors.New("an answer of unknown kind")
+	}
+	return payload, nil
+}
+
+// Append implements countersign.Ledger. ctx is looked at before the record is
+// sent; from then on the answer is awaited, since only it says what is written.
+func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+	id, body, err := bodyOf(r)
+	if err != nil {
+		return countersign.Receipt{}, err
+	}
+	kind := byte(askAppend)
+	if durable {
+		kind = askCommit
+	}
+	var rec countersign.Receipt
+	err = c.ask(ctx, kind, func(b []byte) error {
+		if len(b) < 8 {
+			return errors.New("an answer of impossible form")
+		}
+		rec = countersign.Receipt{Seq: binary.BigEndian.Uint64(b), ID: string(b[8:])}
+		return nil
+	}, record(id), body)
+	return rec, err
+}
+
+// Blob implements countersign.Ledger.
+func (c *Client) Blob(ctx context.Context, role, media string, plain []byte) (countersign.Payload, error) {
+	var p countersign.Payload
+	if len(plain) > MaxBlob {
+		return p, invalid(fmt.Errorf("the payload has %d bytes, more than %d", len(plain), MaxBlob))
+	}
+	head, err := json.Marshal([2]string{role, media})
+	if err != nil {
+		return p, invalid(err)
+	}
+	err = c.ask(ctx, askBlob, func(b []byte) error { return json.Unmarshal(b, &p) }, append(head, '\n'), plain)
+	return p, err
+}
+
+// ask sends one question on a free connection and hands its answer to take.
+func (c *Client) ask(ctx context.Context, kind byte, take func([]byte) error, parts ...[]byte) error {
+	if err := ctx.Err(); err != nil {
+		return closedErr(err)
+	}
+	p, err := c.pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { <-c.slots }()
+	err = p.send(kind, parts...)
+	var b []byte
+	if err == nil {
+		b, err = p.answer()
+	}
+	if err == nil {
+		err = take(b)
+	}
+	switch code := countersign.CodeOf(err); code {
+	case "", countersign.EInvalid:
+		c.putBack(p)
+		return err
+	case countersign.EInternal:
+		err = closedErr(fmt.Errorf("the ledger process is gone: %w", err))
+	}
+	p.rw.(*rawConn).close()
+	c.shut(err)
+	return err
+}
+
+func (c *Client) putBack(p *pipe) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		p.rw.(*rawConn).close()
+		return
+	}
+	c.idle = append(c.idle, p)
+}
+
+func (c *Client) pipe() (*pipe, error) {
+	c.slots <- struct{}{}
+	c.mu.Lock()
+	err := c.err
+	if n := len(c.idle); err == nil && n > 0 {
+		p := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		c.mu.Unlock()
+		return p, nil
+	}
+	c.mu.Unlock()
+	var p *pipe
+	if err == nil {
+		if p, _, err = connect(c.dirs); err != nil {
+			err = closedErr(err)
+			c.shut(err)
+		}
+	}
+	if err != nil {
+		<-c.slots
+	}
+	return p, err
+}
+
+// AppendAsync reports what has happened, in order, without waiting. It blocks
+// only while the socket is full. If it cannot be written, Closed is closed.
+func (c *Client) AppendAsync(r countersign.Record) {
+	id, body, err := bodyOf(r)
+	if err != nil {
+		c.shut(err)
+		return
+	}
+	c.order.Lock()
+	defer c.order.Unlock()
+	if err := c.reports.send(askReport, record(id), body); err != nil {
+		c.shut(closedErr(err))
+	}
+}
+
+// watch waits on the connection of reports for what should not come: an error,
+// or its end.
+func (c *Client) watch() {
+	p := &pipe{rw: c.line}
+	_, err := p.answer()
+	defer func() {
+		c.order.Lock() // nobody is writing: the descriptor may go
+		defer c.order.Unlock()
+		c.line.close()
+	}()
+	if err == nil {
+		close(c.done)
+		return
+	}
+	if countersign.CodeOf(err) == countersign.EInternal {
+		err = closedErr(errors.New("the ledger process is gone"))
+	}
+	c.shut(err)
+}
+
+// Closed is closed when nothing can be written any more: callers close their
+// doors.
+func (c *Client) Closed() <-chan struct{} { return c.closed }
+
+// Err says why Closed is closed, or nil.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *Client) shut(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	close(c.closed)
+	c.line.hangUp()
+	for _, p := range c.idle {
+		p.rw.(*rawConn).close()
+	}
+	c.idle = nil
+}
+
+// Close waits until all reports are durable and hangs up.
+func (c *Client) Close() error {
+	if err := c.Err(); err != nil {
+		return err
+	}
+	c.order.Lock()
+	err := c.reports.send(askDone)
+	c.order.Unlock()
+	if err == nil {
+		select {
+		case <-c.done:
+		case <-c.closed:
+			err = c.Err()
+		}
+	}
+	c.shut(closedErr(errors.New("it is closed")))
+	return err
+}

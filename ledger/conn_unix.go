@@ -1,0 +1,93 @@
+//go:build unix
+
+package ledger
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawConn is a unix-socket connection read and written by plain blocking
+// system calls: no poller, no hand-over between goroutines on the way.
+type rawConn struct {
+	f  *os.File
+	fd int
+}
+
+// raw takes a connection out of Go's poller.
+func raw(c *net.UnixConn) (*rawConn, error) {
+	defer c.Close()
+	f, err := c.File() // a duplicate
+	if err != nil {
+		return nil, err
+	}
+	fd := int(f.Fd())
+	if err := unix.SetNonblock(fd, false); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &rawConn{f: f, fd: fd}, nil
+}
+
+func (c *rawConn) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(c.fd, p)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+func (c *rawConn) Write(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := unix.SendmsgN(c.fd, p[done:], nil, nil, sendFlags)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
+}
+
+// hangUp ends the connection in both directions; it wakes whoever reads it. The
+// descriptor stays until close, so that its number cannot be another's.
+func (c *rawConn) hangUp() { _ = unix.Shutdown(c.fd, unix.SHUT_RDWR) }
+
+func (c *rawConn) close() { _ = c.f.Close() }
+
+// lockFile takes the lock of the one writer, without waiting.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// locked reports whether a ledger process holds the directory.
+func locked(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}

@@ -1,0 +1,279 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/book"
+	"github.com/countersign/countersign/ledger/disk"
+)
+
+// ServeOptions say what the ledger process needs from outside; the zero value
+// takes the machine's own.
+type ServeOptions struct {
+	Now  func() time.Time     // wall clock
+	Mono func() time.Duration // a clock that nobody can set and that counts through sleep
+	Rand io.Reader
+	Boot string        // the machine's boot id
+	Node string        // name of the node, for a new ledger
+	FS   disk.FS       // instead of Dirs.State, for tests
+	Idle time.Duration // how long to wait for another client; 0 means a second
+}
+
+func (o *ServeOptions) fill(d Dirs) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Mono == nil {
+		o.Mono = bootClock
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Boot == "" {
+		o.Boot = bootID()
+	}
+	if o.FS == nil {
+		o.FS = disk.Dir(d.State)
+	}
+	if o.Idle == 0 {
+		o.Idle = grace
+	}
+}
+
+// Serve is the ledger process: it holds the directory's lock, recovers the
+// ledger, serves clients of the same user and returns when the last is gone, ctx
+// is done, or the ledger can no longer be written. A second one for the same
+// directory is refused. If the ledger cannot be opened, the first client is
+// told why.
+func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
+	o.fill(d)
+	if err := os.MkdirAll(d.State, 0o700); err != nil {
+		return closedErr(err)
+	}
+	lock, err := lockFile(lockPath(d))
+	if err != nil {
+		return &countersign.Error{Code: countersign.EClosed, Op: "lock ledger", Thing: d.State, Err: fmt.Errorf("another ledger process holds it (%w)", err)}
+	}
+	defer lock.Close()
+	b, openErr := book.Open(book.Options{FS: o.FS, Now: o.Now, Mono: o.Mono, Rand: o.Rand, Node: o.Node, Boot: o.Boot})
+	if openErr != nil && countersign.CodeOf(openErr) == countersign.EInternal {
+		openErr = &countersign.Error{Code: countersign.EClosed, Op: "open ledger", Thing: d.State, Err: openErr, Remedy: "see to the disk and its permissions, then start again"}
+	}
+	l, err := listen(d.Socket)
+	if err != nil {
+		if b != nil {
+			_ = b.Close("no socket") // the error of the socket is the one to tell
+		}
+		return closedErr(errors.Join(openErr, err))
+	}
+	s := &server{book: b, refuse: openErr, blobs: blobs{fs: o.FS, rand: o.Rand, now: o.Now}, o: o, gone: make(chan struct{}, 1), conns: map[*rawConn]bool{}}
+	return s.run(ctx, l)
+}
+
+// listen replaces the socket that a dead process left; the lock is ours.
+func listen(path string) (*net.UnixListener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+type server struct {
+	book   *book.Book
+	refuse error // why the ledger could not be opened
+	blobs  blobs
+	o      ServeOptions
+	gone   chan struct{} // a client has gone, or the book is shut
+
+	mu    sync.Mutex
+	conns map[*rawConn]bool
+	busy  sync.WaitGroup
+}
+
+func (s *server) run(ctx context.Context, l *net.UnixListener) error {
+	go s.accept(l)
+	s.wait(ctx)
+	_ = l.Close() // also removes the socket
+	if s.book == nil {
+		s.hangUp()
+		return s.refuse
+	}
+	err := s.book.Err()
+	s.hangUp()
+	if err != nil {
+		_ = s.book.Close("") // the error that shut it is the one to tell
+		return err
+	}
+	return s.book.Close("last client gone")
+}
+
+// wait returns when there is nothing left to serve.
+func (s *server) wait(ctx context.Context) {
+	left := patience
+	if s.refuse != nil {
+		left = 2 * time.Second
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			if s.clients() == 0 {
+				return
+			}
+		case <-s.gone:
+			if s.refuse != nil || s.book.Err() != nil {
+				return
+			}
+			if s.clients() == 0 {
+				timer.Reset(s.o.Idle)
+			}
+		}
+	}
+}
+
+func (s *server) clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+func (s *server) tell() {
+	select {
+	case s.gone <- struct{}{}:
+	default:
+	}
+}
+
+func (s *server) hangUp() {
+	s.mu.Lock()
+	for c := range s.conns {
+		c.hangUp()
+	}
+	s.mu.Unlock()
+	s.busy.Wait()
+}
+
+func (s *server) accept(l *net.UnixListener) {
+	for {
+		nc, err := l.AcceptUnix()
+		if err != nil {
+			return
+		}
+		c, err := raw(nc)
+		if err != nil {
+			continue
+		}
+		if uid, err := c.peerUID(); err != nil || uid != os.Getuid() {
+			c.close() // another user: nothing to say to him
+			continue
+		}
+		s.mu.Lock()
+		s.conns[c] = true
+		s.busy.Add(1)
+		s.mu.Unlock()
+		go s.serve(c)
+	}
+}
+
+func (s *server) serve(c *rawConn) {
+	defer s.busy.Done()
+	p := &pipe{rw: c}
+	for s.answer(p) == nil {
+	}
+	s.mu.Lock()
+	delete(s.conns, c)
+	c.close()
+	s.mu.Unlock()
+	s.tell()
+}
+
+// answer answers one message. An error ends the connection.
+func (s *server) answer(p *pipe) error {
+	kind, payload, err := p.receive()
+	if err != nil {
+		return err
+	}
+	out, err := s.do(kind, payload)
+	if err != nil {
+		if serr := p.send(failed, encodeError(err)); serr != nil || kind == askReport {
+			return errors.Join(err, serr)
+		}
+		if countersign.CodeOf(err) == countersign.EInvalid && kind != askHello {
+			return nil // this record only
+		}
+		return err
+	}
+	if kind == askReport {
+		return nil
+	}
+	return p.send(okay, out)
+}
+
+func (s *server) do(kind byte, payload []byte) ([]byte, error) {
+	if s.refuse != nil {
+		return nil, s.refuse
+	}
+	switch kind {
+	case askHello:
+		return agree(payload)
+	case askAppend, askCommit, askReport:
+		id, body, err := splitRecord(payload)
+		if err != nil {
+			return nil, closedErr(err)
+		}
+		r, err := s.book.Append(id, body, kind == askCommit)
+		if err != nil {
+			return nil, s.broken(err)
+		}
+		return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), nil
+	case askBlob:
+		return s.blobs.put(payload)
+	case askDone:
+		return nil, s.broken(s.book.Flush())
+	}
+	return nil, closedErr(fmt.Errorf("the ledger process does not know the question %q", kind))
+}
+
+// broken ends the process if the book is shut.
+func (s *server) broken(err error) error {
+	if err != nil && countersign.CodeOf(err) != countersign.EInvalid {
+		s.tell()
+	}
+	return err
+}
+
+func agree(payload []byte) ([]byte, error) {
+	if len(payload) != 4 {
+		return nil, closedErr(errors.New("a greeting of impossible form"))
+	}
+	low, high := binary.BigEndian.Uint16(payload), binary.BigEndian.Uint16(payload[2:])
+	if low > version || high < version {
+		return nil, &countersign.Error{
+			Code: countersign.EClosed, Op: "reach the ledger",
+			Err:    fmt.Errorf("the ledger process that runs speaks version %d of the protocol, this program %d to %d: they are of different releases", version, low, high),
+			Remedy: "end the sessions that run with the other release (countersign sessions, countersign stop), then try again",
+		}
+	}
+	return binary.BigEndian.AppendUint16(nil, version), nil
+}

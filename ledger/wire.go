@@ -1,0 +1,134 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// A message is u32 length, one byte of kind, payload; big-endian. The client
+// asks, the ledger process answers each question in order, except reports,
+// which have no answer while all is well.
+const (
+	askHello  = 'h' // u16 lowest, u16 highest version → okay + u16 version
+	askAppend = 'a' // id, body; the answer comes when it is in the file
+	askCommit = 'c' // the same; when it is durable
+	askReport = 'r' // the same; no answer
+	askBlob   = 'b' // JSON of role and media, plain bytes → JSON of the reference
+	askDone   = 'd' // → okay, after all reports before it are durable
+	okay      = 'o'
+	failed    = 'f' // JSON of wireError
+)
+
+const maxMessage = MaxBlob + 64<<10
+
+// wireError carries an error that a person reads across the socket.
+type wireError struct {
+	Code   countersign.Code `json:"code"`
+	Op     string           `json:"op"`
+	Thing  string           `json:"thing,omitempty"`
+	Remedy string           `json:"remedy,omitempty"`
+	Cause  string           `json:"cause"`
+}
+
+func encodeError(err error) []byte {
+	w := wireError{Code: countersign.CodeOf(err), Op: "use the ledger", Remedy: countersign.RemedyOf(err), Cause: err.Error()}
+	var e *countersign.Error
+	if errors.As(err, &e) && e == err {
+		w.Op, w.Thing, w.Cause = e.Op, e.Thing, "unknown"
+		if e.Err != nil {
+			w.Cause = e.Err.Error()
+		}
+	}
+	b, _ := json.Marshal(w) // strings only: cannot fail
+	return b
+}
+
+func decodeError(b []byte) error {
+	var w wireError
+	if err := json.Unmarshal(b, &w); err != nil {
+		return closedErr(errors.New("the ledger process answered what cannot be read"))
+	}
+	return &countersign.Error{Code: w.Code, Op: w.Op, Thing: w.Thing, Remedy: w.Remedy, Err: errors.New(w.Cause)}
+}
+
+// pipe is one connection, used by one goroutine at a time.
+type pipe struct {
+	rw   io.ReadWriter
+	in   []byte // read; from at on not yet taken
+	at   int
+	want int    // bytes of the message that was returned last
+	out  []byte // scratch for sending
+}
+
+// keep is the largest buffer that a pipe keeps between messages.
+const keep = 1 << 20
+
+// send writes one message with one write.
+func (p *pipe) send(kind byte, parts ...[]byte) error {
+	n := 1
+	for _, x := range parts {
+		n += len(x)
+	}
+	p.out = append(binary.BigEndian.AppendUint32(p.out[:0], uint32(n)), kind)
+	for _, x := range parts {
+		p.out = append(p.out, x...)
+	}
+	_, err := p.rw.Write(p.out)
+	if cap(p.out) > keep {
+		p.out = nil
+	}
+	return err
+}
+
+// receive returns the next message; the payload is good until the next call.
+func (p *pipe) receive() (kind byte, payload []byte, err error) {
+	p.at += p.want
+	p.want = 0
+	for {
+		have := p.in[p.at:]
+		need := 4
+		if len(have) >= 4 {
+			size := int(binary.BigEndian.Uint32(have))
+			if size < 1 || size > maxMessage {
+				return 0, nil, errors.New("a message of impossible length")
+			}
+			if need = 4 + size; len(have) >= need {
+				p.want = need
+				return have[4], have[5:need], nil
+			}
+		}
+		p.room(need)
+		n, err := p.rw.Read(p.in[len(p.in):cap(p.in)])
+		if err != nil {
+			return 0, nil, err
+		}
+		p.in = p.in[:len(p.in)+n]
+	}
+}
+
+// room makes place for a message of need bytes behind at.
+func (p *pipe) room(need int) {
+	have := p.in[p.at:]
+	if len(have) == 0 && cap(p.in) >= need && cap(p.in) <= keep {
+		p.in, p.at = p.in[:0], 0
+		return
+	}
+	if cap(p.in)-p.at < need {
+		p.in, p.at = append(make([]byte, 0, max(need, 32<<10)), have...), 0
+	}
+}
+
+// record encodes id and body for the append messages.
+func record(id string) []byte { return append([]byte{byte(len(id))}, id...) }
+
+func splitRecord(b []byte) (id string, body []byte, err error) {
+	if len(b) < 1 || len(b) < 1+int(b[0]) {
+		return "", nil, errors.New("a message of impossible form")
+	}
+	n := int(b[0])
+	return string(b[1 : 1+n]), b[1+n:], nil
+}
