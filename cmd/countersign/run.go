@@ -24,6 +24,7 @@ type runOptions struct {
 	backend  string
 	from     string
 	fresh    bool
+	own      bool // the person's own shell, not an agent
 	argv     []string
 }
 

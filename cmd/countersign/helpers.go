@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/countersign/countersign/ledger"
+	"github.com/countersign/countersign/sandbox"
+	"github.com/countersign/countersign/sandbox/tripwire"
+)
+
+// helperProcess runs this program as one of its own helpers, if args say so.
+func helperProcess(args []string) (code int, handled bool) {
+	if len(args) == 0 {
+		return 0, false
+	}
+	if args[0] == "__ledger" && len(args) == 3 {
+		err := ledger.Serve(context.Background(), ledger.Dirs{State: args[1], Socket: args[2]}, ledger.ServeOptions{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "countersign: ledger:", err)
+			return 1, true
+		}
+		return 0, true
+	}
+	return 0, sandbox.Main(args) || tripwire.Main(args)
+}

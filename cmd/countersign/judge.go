@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/sandbox/execgate"
+	"github.com/countersign/countersign/sandbox/tripwire"
+)
+
+// judge lets the supervisor ask the gate: it translates, nothing more.
+type judge struct {
+	gate *gate.Gate
+	fail func(error) // ends the session: a refusal could not be recorded
+}
+
+// Exec decides one exec. Whatever goes wrong is a refusal.
+func (j judge) Exec(ctx context.Context, a countersign.Action) execgate.Answer {
+	p, err := j.gate.Exec(ctx, a)
+	if err != nil {
+		if countersign.CodeOf(err) == countersign.EClosed {
+			j.fail(err)
+		}
+		return execgate.Answer{Errno: unix.EACCES}
+	}
+	return execgate.Answer{Permit: p}
+}
+
+// Started records that the verified image runs.
+func (j judge) Started(p countersign.Permit, a countersign.Action) { j.gate.Started(p, a) }
+
+// Finished records the end of a permitted command, or what differed at its exec stop.
+func (j judge) Finished(p countersign.Permit, a countersign.Action, o countersign.Outcome) {
+	j.gate.Finished(p, a, o)
+}
+
+// Refused records a call that the sandbox answered by itself.
+func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, folded int) {
+	rule := "sandbox"
+	if a.Kind == countersign.KindNet {
+		rule = "no-network"
+	} else {
+		a.Kind = countersign.KindTamper
+		a.File = &countersign.File{Op: call, Rule: rule}
+	}
+	r := countersign.Ruling{Verdict: countersign.Deny, Rule: rule, Reason: "the sandbox has no such door: " + call, Layer: "built-in"}
+	if err := j.gate.Refused(a, r, unix.ErrnoName(errno), folded); err != nil {
+		j.fail(err)
+	}
+}
+
+// tripped records an attempt on a denied file.
+func (s *live) tripped(e tripwire.Event) {
+	a := countersign.Action{
+		Kind: e.Kind(), Session: s.id, Peer: e.Peer,
+		File: &countersign.File{Path: e.Path, Op: e.Op, Rule: e.Rule},
+	}
+	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: "the path is on the deny-list", Layer: "built-in"}
+	if err := s.gate.Refused(a, r, "EACCES", e.Count); err != nil {
+		s.fail(err)
+	}
+}
+
+// askedName records a name that a process of the session asked the resolver for.
+func (s *live) askedName(name, typ string) {
+	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
+	r := s.policy.Host(name, 0)
+	r.Verdict = countersign.Deny
+	if r.Reason == "" {
+		r.Reason = "no network"
+	}
+	_ = typ
+	if err := s.gate.Refused(a, r, "NXDOMAIN", 1); err != nil {
+		s.fail(err)
+	}
+}
+
+// errNoBox is what the session says when its sandbox has gone.
+var errNoBox = errors.New("the sandbox has ended")

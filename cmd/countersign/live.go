@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/ledger"
+	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/sandbox"
+	"github.com/countersign/countersign/sandbox/execgate"
+	"github.com/countersign/countersign/sandbox/tripwire"
+	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/stage"
+)
+
+// live is one session while it runs: every concrete part, made in order and
+// undone in reverse.
+type live struct {
+	*app
+	opt     runOptions
+	id      string
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	closers session.Closers
+	log     *slog.Logger
+
+	policy  *policy.Policy
+	posture countersign.Posture
+	ledger  *ledger.Client
+	key     []byte // for keyed hashes in digests
+	kept    session.Kept
+	project *gitview.Project
+	staging *stage.Staging
+	env     []string
+	removed []string // names of variables that were not passed on
+	token   string
+	home    string // the agent's private home on the host
+	desk    *gate.Desk
+	gate    *gate.Gate
+	box     *sandbox.Sandbox
+	trips   *tripwire.Server
+	sup     *execgate.Supervisor
+
+	mu      sync.Mutex
+	stopped string // who stopped it, if a person did
+	nodes   map[string]uint64
+	nextID  uint64
+	failed  error
+}
+
+// errLedgerGone ends a session whose ledger died: nothing goes on unrecorded.
+var errLedgerGone = errors.New("the ledger process is gone or cannot write")
+
+// runSession runs one session from start to end. It returns the agent's exit
+// code and who ended the session.
+func (a *app) runSession(ctx context.Context, o runOptions) (exit int, by string, err error) {
+	s := &live{app: a, opt: o, id: newID(8), log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}}
+	s.ctx, s.end = context.WithCancelCause(ctx)
+	defer s.end(nil)
+	defer s.closers.Close()
+	for _, step := range []func() error{s.check, s.openLedger, s.hold, s.stage, s.prepareEnv, s.openGate, s.startBox, s.startDoors, s.announce} {
+		if err := step(); err != nil {
+			s.closed("countersign", nil, err)
+			return 1, "countersign", err
+		}
+	}
+	return s.work()
+}
+
+// check does what can fail without a trace: policy and posture.
+func (s *live) check() error {
+	var err error
+	if err := s.dirs.Make(); err != nil {
+		return err
+	}
+	if s.project, err = s.app.project(); err != nil {
+		return err
+	}
+	if s.policy, err = s.loadPolicy(s.opt.policy, s.project.Root); err != nil {
+		return err
+	}
+	if s.posture, err = probe(s.ctx); err != nil {
+		return err
+	}
+	return checkPosture(s.posture, s.policy)
+}
+
+func (s *live) openLedger() error {
+	l, err := s.app.ledger(s.ctx)
+	if err != nil {
+		return err
+	}
+	s.ledger = l
+	s.closers.Add(func() { l.Close() })
+	go func() {
+		select {
+		case <-l.Closed():
+			s.fail(errLedgerGone)
+		case <-s.ctx.Done():
+		}
+	}()
+	if s.key, err = s.digestKey(); err != nil {
+		return err
+	}
+	return s.recoverLost(s.ctx, l)
+}
+
+// fail closes the gate and ends the session: what it was asked to guard cannot
+// be recorded or watched any more.
+func (s *live) fail(err error) {
+	s.mu.Lock()
+	if s.failed == nil {
+		s.failed = err
+	}
+	g := s.gate
+	s.mu.Unlock()
+	if g != nil {
+		g.Close(err)
+	}
+	s.end(err)
+}
+
+// hold takes the session's lock and puts its first word on disk.
+func (s *live) hold() error {
+	lock, err := s.dirs.Hold(s.id)
+	if err != nil {
+		return err
+	}
+	s.closers.Add(func() { lock.Close() })
+	s.kept = session.Kept{Session: countersign.Session{
+		ID: s.id, Agent: s.opt.agent, Project: s.project.Root, Argv: s.opt.argv, Started: s.now().UTC(),
+		PID: os.Getpid(), Policy: s.policy.Bundle(), Posture: s.posture, Backend: s.opt.backend,
+	}}
+	return nil
+}
+
+// stage prepares the staged tree, going on from the newest layer of the project
+// unless a fresh one is asked for.
+func (s *live) stage() error {
+	from, err := s.continueFrom()
+	if err != nil {
+		return err
+	}
+	s.staging, err = stage.New(s.ctx, stage.Options{
+		Project: s.project, StateDir: s.dirs.State, SessionDir: s.dirs.Session(s.id),
+		Denied: s.denied, Backend: s.opt.backend, Fresh: s.opt.fresh, From: from, Now: s.now,
+	})
+	if err != nil {
+		return err
+	}
+	s.closers.Add(func() { s.staging.Close() })
+	s.kept.Backend = s.staging.Backend()
+	return s.dirs.Save(s.kept)
+}
+
+func (s *live) denied(rel string) (string, bool) {
+	rule, denied := s.policy.Path(rel)
+	return rule.ID, denied
+}
+
+// openGate makes the desk and the gate behind it.
+func (s *live) openGate() error {
+	s.desk = gate.NewDesk(s.now, func() string { return newID(4) })
+	timeout := s.policy.Approvals().Timeout
+	s.mu.Lock()
+	s.gate = gate.New(gate.Config{
+		Policy: s.policy, Ledger: s.ledger, Session: s.id, Agent: countersign.Agent{Name: s.opt.agent},
+		Tier: s.posture.Tier, Headless: s.opt.approver == "none", Own: s.opt.own, Timeout: timeout,
+		Unmet: s.unmet, Now: s.now, NewID: func() string { return uuidV7(s.now()) }, Key: s.key, Desk: s.desk,
+	})
+	s.mu.Unlock()
+	return nil
+}
+
+// unmet says what a rule demands that this version cannot give.
+func (s *live) unmet(rule string) (string, bool) {
+	d := s.policy.Demands(rule)
+	switch {
+	case d.Approvers > 1:
+		return fmt.Sprintf("rule %s needs %d approvers, which needs the organisation's server", rule, d.Approvers), true
+	case d.Passkey:
+		return fmt.Sprintf("rule %s needs a passkey, which this version does not have", rule), true
+	}
+	return "", false
+}
+
+// announce puts the session on record; only then may anything of it start.
+func (s *live) announce() error {
+	for _, r := range []countersign.Record{s.policyRecord(), s.startRecord()} {
+		if _, err := s.ledger.Append(s.ctx, r, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *live) policyRecord() countersign.Record {
+	return countersign.Record{
+		Type: "policy.activated", Session: s.id, Actor: s.human(),
+		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+	}
+}
+
+func (s *live) startRecord() countersign.Record {
+	return countersign.Record{
+		Type: "session.started", Session: s.id, Actor: s.human(), Agent: &countersign.Agent{Name: s.opt.agent},
+		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+		Cov:    &countersign.Coverage{Tier: s.posture.Tier, Isolation: "same-uid"},
+		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: redacted(s.opt.argv), Cwd: s.project.Root, Summary: summary(s.opt.argv)},
+		Detail: map[string]any{
+			"posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.approver, "env_removed": s.removed,
+		},
+	}
+}
+
+// work lets the agent go, waits for its end, and closes the books.
+func (s *live) work() (exit int, by string, err error) {
+	exit, err = s.attend()
+	by = "agent"
+	s.mu.Lock()
+	stopped, failed := s.stopped, s.failed
+	s.mu.Unlock()
+	switch {
+	case failed != nil:
+		by, exit = "countersign", 1
+		err = &countersign.Error{Code: countersign.EClosed, Op: "go on with session", Thing: s.id, Err: failed, Remedy: "nothing of it runs any more; its staging layer stays: `countersign review " + s.id + "`"}
+	case stopped != "":
+		by, exit, err = "countersign", 130, nil
+		s.say("session %s was stopped by %s", s.id, stopped)
+	case s.ctx.Err() != nil:
+		by, exit, err = "countersign", 130, context.Canceled
+	}
+	s.box.Kill()
+	s.gate.Orphan("the session ended")
+	s.closed(by, &exit, err)
+	s.farewell()
+	return exit, by, err
+}
+
+// closed writes the session's end, on record and on disk.
+func (s *live) closed(by string, exit *int, err error) {
+	if s.ledger == nil || s.kept.ID == "" {
+		return
+	}
+	o := &countersign.Outcome{Status: "ok", Exit: exit}
+	if err != nil {
+		o.Status, o.Error = "failed", err.Error()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, lerr := s.ledger.Append(ctx, countersign.Record{
+		Type: "session.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: s.opt.agent},
+		Outcome: o, Detail: map[string]any{"ended_by": by},
+	}, true)
+	if lerr != nil {
+		return // it stays open on disk: the next start finds and records it
+	}
+	if _, serr := os.Stat(filepath.Join(s.dirs.Session(s.id), "session.json")); serr == nil {
+		_ = s.dirs.Close(s.kept, by, exit, s.now())
+	}
+}

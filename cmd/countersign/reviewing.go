@@ -1,0 +1,354 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger"
+	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/review"
+	"github.com/countersign/countersign/workspace/stage"
+)
+
+// reviewing is one review: the session's layer, its hunks, and the ledger that
+// every decision goes to. It is the Source of the screen.
+type reviewing struct {
+	*app
+	ctx     context.Context
+	kept    session.Kept
+	project *gitview.Project
+	policy  *policy.Policy
+	staging *stage.Staging
+	review  *review.Review
+	ledger  *ledger.Client // opened with the first decision
+}
+
+// projectKey names a project's own state by its path.
+func projectKey(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return hex.EncodeToString(sum[:8])
+}
+
+// openReview reads the session's layer and computes its hunks. It writes
+// nothing to the ledger.
+func (a *app) openReview(ctx context.Context, k session.Kept) (*reviewing, error) {
+	project, err := gitview.Find(k.Project)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.loadPolicy("", k.Project)
+	if err != nil {
+		return nil, err
+	}
+	r := &reviewing{app: a, ctx: ctx, kept: k, project: project, policy: p}
+	r.staging, err = stage.Open(ctx, stage.Options{
+		Project: project, StateDir: a.dirs.State, SessionDir: a.dirs.Session(k.ID), Now: a.now,
+		Denied: func(rel string) (string, bool) { rule, denied := p.Path(rel); return rule.ID, denied },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.review, err = review.Open(a.dirs.Session(k.ID), k.ID); err == nil {
+		_, err = r.refresh(ctx)
+	}
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *reviewing) close() {
+	if r.staging != nil {
+		r.staging.Close()
+	}
+	if r.ledger != nil {
+		r.ledger.Close()
+	}
+}
+
+// refresh computes the hunks anew.
+func (r *reviewing) refresh(ctx context.Context) (countersign.Changeset, error) {
+	changes, err := r.staging.Changes(ctx)
+	if err != nil {
+		return countersign.Changeset{}, err
+	}
+	return r.review.Update(changes, r.policy.Risk, r.listed)
+}
+
+// listed says which ignored files are hunks all the same: denied names and what
+// starts by itself.
+func (r *reviewing) listed(path string) bool {
+	if _, denied := r.policy.Path(path); denied {
+		return true
+	}
+	risk, _ := r.policy.Risk(path)
+	return risk == countersign.RiskHigh
+}
+
+// changeset is the hunks of a session, for counting.
+func (a *app) changeset(ctx context.Context, k session.Kept) (countersign.Changeset, error) {
+	r, err := a.openReview(ctx, k)
+	if err != nil {
+		return countersign.Changeset{}, err
+	}
+	defer r.close()
+	return r.review.Changeset(), nil
+}
+
+// Changeset implements the screen's Source.
+func (r *reviewing) Changeset() (countersign.Changeset, error) { return r.refresh(r.ctx) }
+
+// Accept accepts hunks and puts each decision on record.
+func (r *reviewing) Accept(ids ...string) error {
+	hs, err := r.review.Accept(ids...)
+	return r.decided(hs, err)
+}
+
+// Reject rejects hunks and puts each decision on record.
+func (r *reviewing) Reject(ids ...string) error {
+	hs, err := r.review.Reject(ids...)
+	return r.decided(hs, err)
+}
+
+// AcceptFile accepts the open hunks of a path.
+func (r *reviewing) AcceptFile(path string) error {
+	hs, err := r.review.AcceptFile(path)
+	return r.decided(hs, err)
+}
+
+func (r *reviewing) acceptAll(context.Context) error {
+	hs, err := r.review.AcceptAll()
+	return r.decided(hs, err)
+}
+
+// Split replaces a hunk by smaller ones, undecided.
+func (r *reviewing) Split(id string) error {
+	_, err := r.review.Split(id)
+	return err
+}
+
+// Edit accepts a hunk with the person's own bytes.
+func (r *reviewing) Edit(id string, post []byte) error {
+	h, err := r.review.Edit(id, post)
+	return r.decided([]countersign.Hunk{h}, err)
+}
+
+// Apply implements the screen's Source.
+func (r *reviewing) Apply() (string, error) { return r.apply(r.ctx) }
+
+// Context returns the unchanged lines around a hunk, from the staged base.
+func (r *reviewing) Context(h countersign.Hunk, n int) (before, after []string) {
+	base, err := r.staging.BaseBytes(h.Path)
+	if err != nil || h.Op != countersign.OpModify {
+		return nil, nil
+	}
+	lines := bytes.SplitAfter(base, []byte("\n"))
+	start := h.OldStart - 1
+	if h.OldLines == 0 {
+		start = h.OldStart
+	}
+	for i := max(0, start-n); i < start && i < len(lines); i++ {
+		before = append(before, string(lines[i]))
+	}
+	for i := start + h.OldLines; i < start+h.OldLines+n && i < len(lines); i++ {
+		after = append(after, string(lines[i]))
+	}
+	return before, after
+}
+
+// decided writes one hunk.decided for each hunk; its bytes go into an encrypted
+// payload, never into the leaf.
+func (r *reviewing) decided(hs []countersign.Hunk, err error) error {
+	if err != nil {
+		return err
+	}
+	l, err := r.book()
+	if err != nil {
+		return err
+	}
+	for _, h := range hs {
+		if err := r.review.Load(&h); err != nil {
+			return err
+		}
+		diff, err := l.Blob(r.ctx, "diff", "application/json", hunkPayload(h))
+		if err != nil {
+			return err
+		}
+		verdict, by := countersign.Allow, "accepted"
+		if h.State == countersign.Rejected {
+			verdict, by = countersign.Deny, "rejected"
+		}
+		rec := countersign.Record{
+			Type: "hunk.decided", Session: r.kept.ID, Actor: r.human(), Agent: &countersign.Agent{Name: r.kept.Agent},
+			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, printable(h.Path))},
+			Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
+			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: who(), Means: "cli", Shown: h.Digest, Scope: countersign.ScopeOnce},
+			Payloads: []countersign.Payload{diff},
+			Detail:   map[string]any{"hunk": h.ID, "state": by, "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
+		}
+		if _, err := l.Append(r.ctx, rec, true); err != nil {
+			return err
+		}
+		fmt.Fprintf(r.err, "countersign: %s %s %s %s\n", by, h.ID, h.Digest, plain(h.Path))
+	}
+	return nil
+}
+
+func hunkPayload(h countersign.Hunk) []byte {
+	b, _ := json.Marshal(map[string]any{"path": []byte(h.Path), "op": h.Op, "pre": h.Pre, "post": h.Post, "base": h.Base})
+	return b
+}
+
+func printable(s string) string {
+	b, _ := json.Marshal(s)
+	var out string
+	_ = json.Unmarshal(b, &out)
+	return out
+}
+
+func (r *reviewing) book() (*ledger.Client, error) {
+	if r.ledger == nil {
+		l, err := r.app.ledger(r.ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.ledger = l
+	}
+	return r.ledger, nil
+}
+
+// apply writes the accepted hunks and says what it did. Stale ones stay behind.
+func (r *reviewing) apply(ctx context.Context) (string, error) {
+	l, err := r.book()
+	if err != nil {
+		return "", err
+	}
+	state := r.projectState(r.kept.Project)
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return "", err
+	}
+	before := r.review.Changeset()
+	res, err := apply.Apply(ctx, apply.Options{
+		Root: r.kept.Project, StateDir: filepath.Join(state, "apply"), Session: r.kept.ID, Hunks: r.review.Ready(), Store: r.review.Store(),
+		Record: func(ctx context.Context, rec countersign.Record) error {
+			_, err := l.Append(ctx, rec, true)
+			return err
+		},
+		Now: r.now,
+	})
+	if res.Recovered != "" {
+		r.say("an earlier apply had been interrupted: %s", res.Recovered)
+	}
+	if err != nil && countersign.CodeOf(err) != countersign.EPartly {
+		return "", err
+	}
+	if rerr := r.record(ctx, l, "changeset.applied", res); rerr != nil {
+		return "", rerr
+	}
+	if serr := r.settleApplied(ctx, before, res); serr != nil {
+		return "", serr
+	}
+	return fmt.Sprintf("applied %d hunks to %d files; %d stale stayed behind", len(res.Applied), len(res.Files), len(res.Stale)), err
+}
+
+// settleApplied moves the base forward where hunks landed, and takes over
+// commits that were accepted whole.
+func (r *reviewing) settleApplied(ctx context.Context, before countersign.Changeset, res apply.Result) error {
+	if err := r.review.Applied(digests(res.Applied)...); err != nil {
+		return err
+	}
+	if err := r.review.Stale(digests(res.Stale)...); err != nil {
+		return err
+	}
+	var paths []string
+	for _, f := range res.Files {
+		paths = append(paths, f.Path)
+		if f.OldPath != "" {
+			paths = append(paths, f.OldPath)
+		}
+	}
+	if err := r.staging.MarkApplied(paths...); err != nil {
+		return err
+	}
+	return r.takeOver(ctx, before, res)
+}
+
+func digests(hs []countersign.Hunk) []string {
+	var out []string
+	for _, h := range hs {
+		out = append(out, h.Digest)
+	}
+	return out
+}
+
+// record writes what an apply or undo did; the bytes that were written are in
+// an encrypted payload.
+func (r *reviewing) record(ctx context.Context, l *ledger.Client, typ string, res apply.Result) error {
+	b, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	p, err := l.Blob(ctx, "applied", "application/json", b)
+	if err != nil {
+		return err
+	}
+	files := []map[string]any{}
+	for i, f := range res.Files {
+		if i < 40 {
+			files = append(files, map[string]any{"path": printable(f.Path), "pre": f.Pre, "post": f.Post, "merged": f.Merged})
+		}
+	}
+	_, err = l.Append(ctx, countersign.Record{
+		Type: typ, Session: r.kept.ID, Actor: r.human(), Agent: &countersign.Agent{Name: r.kept.Agent},
+		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Summary: fmt.Sprintf("%d hunks in %d files", len(res.Applied), len(res.Files))},
+		Outcome:  &countersign.Outcome{Status: "ok"},
+		Payloads: []countersign.Payload{p},
+		Detail:   map[string]any{"apply": res.ID, "files": files, "file_count": len(res.Files), "applied": len(res.Applied), "stale": len(res.Stale), "merged": len(res.Merged)},
+	}, true)
+	return err
+}
+
+// undo takes the last apply of the session's project back.
+func (a *app) undo(ctx context.Context, k session.Kept) error {
+	r, err := a.openReview(ctx, k)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	l, err := r.book()
+	if err != nil {
+		return err
+	}
+	res, err := apply.Undo(ctx, apply.Options{
+		Root: k.Project, StateDir: filepath.Join(a.projectState(k.Project), "apply"), Session: k.ID, Store: r.review.Store(),
+		Record: func(ctx context.Context, rec countersign.Record) error {
+			_, err := l.Append(ctx, rec, true)
+			return err
+		}, Now: a.now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.record(ctx, l, "changeset.undone", res); err != nil {
+		return err
+	}
+	if err := r.review.Undone(digests(res.Applied)...); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "took %d files back\n", len(res.Files))
+	return nil
+}
+
+var errNotWhole = errors.New("not every hunk of the commit was accepted")
