@@ -3,14 +3,17 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"github.com/muesli/cancelreader"
@@ -40,7 +43,9 @@ type loop struct {
 	feed   chan []byte     // to the agent
 	unsent [][]byte
 	out    []byte
-	err    error // of writing to the terminal
+	last   []byte // the last character printed
+	tty    io.Writer
+	err    error // of writing to it
 	cooked *term.State
 	sig    chan os.Signal
 	// resumed is set between the end of a suspension and its SIGCONT's arrival.
@@ -63,7 +68,7 @@ func run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("take the terminal: %w", err)
 	}
 	w, h := size(o.Out)
-	l := &loop{Options: o, screen: newScreen(w, h), cooked: cooked, told: map[string]bool{}, feed: make(chan []byte)}
+	l := &loop{Options: o, tty: o.Out, screen: newScreen(w, h), cooked: cooked, told: map[string]bool{}, feed: make(chan []byte)}
 	defer l.giveBack()
 	defer l.screen.close()
 	if err := l.setSize(w, h); err != nil {
@@ -215,7 +220,7 @@ func (l *loop) arm(t *time.Timer) {
 
 func (l *loop) write(s string) {
 	if len(s) > 0 && l.err == nil {
-		_, l.err = l.Out.WriteString(s)
+		_, l.err = io.WriteString(l.tty, s)
 	}
 }
 
@@ -246,7 +251,16 @@ func (l *loop) token(t token) {
 		// DECSTR, spelt out so that every terminal and the emulator do the same.
 		var inner scanner
 		inner.scan([]byte("\x1b7\x1b[?6l\x1b[r\x1b8\x1b[?25h\x1b[4l\x1b[?1l\x1b>\x1b[m"+plainCharsets), l.token)
+	case t.class == csi && t.final == 'b':
+		// REP, written out: after a card the terminal's last character is ours.
+		if n := min(max(t.num(0, 1), 1), l.screen.w*l.screen.h); len(l.last) > 0 {
+			l.token(token{class: text, raw: bytes.Repeat(l.last, n)})
+		}
 	default:
+		if t.class == text {
+			_, n := utf8.DecodeLastRune(t.raw)
+			l.last = append(l.last[:0], t.raw[len(t.raw)-n:]...)
+		}
 		l.out = append(l.out, t.raw...)
 		l.screen.feed(t)
 	}

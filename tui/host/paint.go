@@ -94,7 +94,7 @@ func (s *screen) edge(x, y int) string {
 	if c == nil || c.Width != 1 || c.Content == "" {
 		return s.moveTo(x, y) + " "
 	}
-	return s.moveTo(x, y) + sgr(c.Style) + c.Content
+	return s.moveTo(x, y) + sgr(c.Style) + "\x1b]8;" + c.Link.Params + ";" + c.Link.URL + "\x1b\\" + c.Content + "\x1b]8;;\x1b\\"
 }
 
 // dress is what a terminal that has been somebody else's in between lacks

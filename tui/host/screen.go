@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/vt"
@@ -102,16 +104,32 @@ func (s *screen) feed(t token) {
 	edge := s.atEdge
 	s.moved = false
 	s.apply(t)
-	// What leaves the cursor alone leaves it at the edge.
-	s.atEdge = edge && !s.moved && (t.class == csi && (t.final == 'm' || t.final == 'q' || t.prefix != 0) || t.class == osc || t.class == escape && t.inter != 0)
+	if s.atEdge = edge && !s.moved && stays(t); edge && !s.moved && !s.atEdge {
+		s.write([]byte(s.moveTo(s.cursor()))) // the emulator is less strict here than terminals are
+	}
+}
+
+// stays reports whether a token leaves the cursor alone, and so behind the last
+// column if it was there.
+func stays(t token) bool {
+	switch t.class {
+	case control:
+		return t.final == 0x07 || t.final == 0x0e || t.final == 0x0f
+	case escape:
+		return t.inter != 0 || t.final != 'D' && t.final != 'M'
+	case csi:
+		return strings.IndexByte("mqghl", t.final) >= 0 || t.prefix != 0
+	}
+	return t.class == osc
 }
 
 // print writes text, the last character by itself so that it shows whether the
 // cursor stayed behind the last column.
 func (s *screen) print(b []byte) {
-	head, last := b[:len(b)-1], b[len(b)-1:]
-	if last[0] >= 0x80 {
-		head, last = b, nil
+	r, n := utf8.DecodeLastRune(b)
+	head, last := b[:len(b)-n], b[len(b)-n:]
+	if r >= 0x300 && (r >= 0x1f000 || !unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S)) {
+		head, last = b, nil // part of the character before it
 	}
 	if len(head) > 0 {
 		s.write(head)
@@ -317,6 +335,9 @@ func (s *screen) setDEC(n int, on bool) {
 		return
 	}
 	s.write([]byte(decSet(n, on)))
+	if n == 6 {
+		s.write([]byte("\x1b[H")) // as terminals do; this emulator does not
+	}
 }
 
 // switchTo goes to the other screen as xterm does: the cursor stays where it
