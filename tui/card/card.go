@@ -142,10 +142,9 @@ func (p *page) who(c Card) {
 	if agent == "" {
 		agent = "the agent"
 	}
-	p.put(Normal, fmt.Sprintf("asked by %s, session %s", p.clean(agent), p.clean(c.Request.Session)))
-	p.put(Normal, fmt.Sprintf("process  %d %s", a.Peer.PID, p.clean(a.Peer.Exe)))
+	p.put(Normal, fmt.Sprintf("asked by %s, session %s, process %d %s", p.clean(agent), p.clean(c.Request.Session), a.Peer.PID, p.clean(a.Peer.Exe)))
 	if len(a.Peer.Argv) > 0 && c.Details {
-		p.put(Dim, "         "+p.clean(strings.Join(a.Peer.Argv, " ")))
+		p.field("its line", strings.Join(a.Peer.Argv, " "))
 	}
 	if !c.Request.Pending {
 		p.put(Warn, "This attempt has timed out and was denied. Approving lets the same command run if it is tried again soon.")
@@ -162,7 +161,6 @@ func (p *page) exec(e *countersign.Exec, details bool) {
 		p.element(strconv.Itoa(i), s)
 	}
 	p.shell(e)
-	p.put(Normal, "")
 	p.field("directory", e.Cwd)
 	p.executable("program", e.Exe, details)
 	for _, x := range e.Interp {
@@ -185,11 +183,13 @@ func (p *page) exec(e *countersign.Exec, details bool) {
 }
 
 func (p *page) executable(label string, x countersign.Executable, details bool) {
-	p.field(label, x.Path)
-	p.field("", "sha256 "+prefix(x.SHA256, 16, details))
-	if details {
-		p.field("", fmt.Sprintf("device %d inode %d", x.Dev, x.Ino))
+	if !details {
+		p.field(label, x.Path+"  sha256 "+prefix(x.SHA256, 16, false))
+		return
 	}
+	p.field(label, x.Path)
+	p.field("  sha256", x.SHA256)
+	p.field("  inode", fmt.Sprintf("%d on device %d", x.Ino, x.Dev))
 }
 
 // environment lists what differs. Values that look like secrets stay unseen:
@@ -222,16 +222,14 @@ func (p *page) script(s countersign.Script, details bool) {
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		n++
 	}
-	p.put(Normal, "")
 	p.put(Head, fmt.Sprintf("script %s: %s, %s", p.clean(s.Path), count(n, "line"), count(len(text), "byte")))
-	p.field("", "sha256 "+prefix(s.SHA256, 16, details))
+	p.field("  sha256", prefix(s.SHA256, 16, details))
 	if text != "" {
 		p.element("", strings.TrimSuffix(text, "\n"))
 	}
 }
 
 func (p *page) ruling(r countersign.Request, details bool) {
-	p.put(Normal, "")
 	rule := r.Ruling.Rule
 	if rule == "" {
 		rule = "default"
@@ -242,10 +240,10 @@ func (p *page) ruling(r countersign.Request, details bool) {
 	if r.Ruling.Pos != "" {
 		rule += " at " + r.Ruling.Pos
 	}
-	p.field("asks", rule)
 	if r.Ruling.Reason != "" {
-		p.field("because", r.Ruling.Reason)
+		rule += ": " + r.Ruling.Reason
 	}
+	p.field("asked for", rule)
 	p.field("digest", prefix(r.Digest, 23, details))
 	if details {
 		p.field("reuse key", r.Reuse)

@@ -1,0 +1,220 @@
+package card
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign"
+)
+
+func request() countersign.Request {
+	return countersign.Request{
+		ID: "r1", Session: "s-42", Digest: "sha256:" + strings.Repeat("d", 64), Reuse: "reuse:" + strings.Repeat("e", 64), Pending: true,
+		Ruling: countersign.Ruling{Verdict: countersign.Ask, Rule: "push", Layer: "user", Pos: "policy.yaml:7", Reason: "leaves the machine"},
+		Action: countersign.Action{
+			Kind: countersign.KindExec, Session: "s-42", Peer: countersign.Peer{PID: 4242, Exe: "/usr/bin/node"},
+			Exec: &countersign.Exec{
+				Argv: []string{"bash", "-c", "cd /x&&rm -rf y"}, Cwd: "/p",
+				Exe:   countersign.Executable{Path: "/usr/bin/bash", SHA256: strings.Repeat("a", 64)},
+				Stdin: countersign.StdinPipe,
+				Delta: []countersign.EnvChange{{Name: "GIT_DIR", Value: "/e\x1bvil"}, {Name: "API_TOKEN", Value: "hunter2"}, {Name: "LANG", Unset: true}, {Name: "SHLVL", Value: "2"}},
+			},
+		},
+	}
+}
+
+func texts(ls []Line) string { return string(Bytes(ls)) }
+
+func TestCardSaysEverything(t *testing.T) {
+	got := texts(Card{Request: request(), Agent: "claude"}.Content(80))
+	for _, want := range []string{
+		"asked by claude, session s-42, process 4242 /usr/bin/node", "command: 3 words, 21 bytes",
+		"  0 | bash\n", "  1 | -c\n", "  2 | cd /x&&rm -rf y\n", "a reading aid; what runs is the text above", "    : cd /x && rm -rf y",
+		"directory  /p\n", "program    /usr/bin/bash  sha256 aaaaaaaaaaaaaaaa (d: all)", "stdin      pipe",
+		`+ GIT_DIR=/e\u{1b}vil`, "+ API_TOKEN=‹secret›", "- LANG (removed)", "1 harmless variable",
+		"asked for  push (user) at policy.yaml:7: leaves the machine", "digest     sha256:dddddddddddddddd (d: all)",
+		"WARNING: characters that would hide",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "hunter2") {
+		t.Error("shows a secret")
+	}
+	all := texts(Card{Request: request(), Details: true}.Content(80))
+	for _, want := range []string{strings.Repeat("a", 64), strings.Repeat("d", 57), strings.Repeat("e", 57), "SHLVL=2"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("details lack %q", want)
+		}
+	}
+}
+
+var gutter = regexp.MustCompile(`^ *\d* ([|>n]) (.*)$`)
+
+// The command must be readable back from the card, whatever is in it.
+func FuzzCommandIsShownInFull(f *testing.F) {
+	for _, s := range []string{"ls", "a\nb", strings.Repeat("x", 300) + "; rm -rf /", "\x1b[2J", "日本語" + strings.Repeat("é", 99), "\u202e", "| x\n> y\nn z"} {
+		f.Add(s, 40)
+	}
+	f.Fuzz(func(t *testing.T, arg string, width int) {
+		if width < 20 || width > 200 {
+			t.Skip()
+		}
+		p := &page{width: width}
+		p.element("1", arg)
+		var back strings.Builder
+		for i, l := range p.lines {
+			if n := len(fold(l.Text, width)); n != 1 {
+				t.Fatalf("%q is wider than %d", l.Text, width)
+			}
+			m := gutter.FindStringSubmatch(l.Text)
+			if m == nil || (m[1] == "|") != (i == 0) {
+				t.Fatalf("line %q has no gutter", l.Text)
+			}
+			if m[1] == "n" {
+				back.WriteByte('\n')
+			}
+			back.WriteString(m[2])
+		}
+		var want []string
+		for _, line := range strings.Split(arg, "\n") {
+			want = append(want, (&page{}).clean(line))
+		}
+		if back.String() != strings.Join(want, "\n") {
+			t.Fatalf("card says %q, want %q", back.String(), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestMixedScriptsAndHiddenCharactersAreFlagged(t *testing.T) {
+	r := request()
+	r.Action.Exec.Argv = []string{"сurl", "evil\u200b.example"}
+	got := texts(Card{Request: r}.Content(80))
+	for _, want := range []string{"letters of several scripts in one word: Cyrillic, Latin", `evil\u{200b}.example`, "WARNING: characters that would hide"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing %q in\n%s", want, got)
+		}
+	}
+}
+
+func TestRenderIsPureAndHashesTheWholeCard(t *testing.T) {
+	r := request()
+	r.Action.Exec.Scripts = []countersign.Script{{Path: "/p/x.sh", SHA256: "bb", Content: []byte(strings.Repeat("echo hello\n", 100))}}
+	lines, shown := Render(r, 80, 10, 0)
+	moved, again := Render(r, 80, 10, 50)
+	if len(lines) != 10 || len(moved) != 10 || string(shown) != string(again) || lines[0] == moved[0] {
+		t.Error("scrolling changed what was shown, or did not scroll")
+	}
+	if n := strings.Count(string(shown), "echo hello"); n != 100 {
+		t.Errorf("%d of 100 lines of the script", n)
+	}
+}
+
+// at plays keys at given milliseconds.
+func at(s *State, start time.Time, keys ...any) (last *countersign.Approval) {
+	for i := 0; i < len(keys); i += 2 {
+		now := start.Add(time.Duration(keys[i].(int)) * time.Millisecond)
+		s.Screen(80, 24, now)
+		last = s.Press(Key(keys[i+1].(string)), now)
+		if last != nil {
+			return last
+		}
+	}
+	return nil
+}
+
+func TestKeys(t *testing.T) {
+	long := request()
+	long.Action.Exec.Argv = append(long.Action.Exec.Argv, strings.Repeat("z\n", 60))
+	tests := []struct {
+		name  string
+		req   countersign.Request
+		typed bool
+		keys  []any
+		want  string
+	}{
+		{"approve", request(), false, []any{500, "y"}, "true once"},
+		{"too early", request(), false, []any{499, "y"}, ""},
+		{"an early key starts the wait again", request(), false, []any{400, "y", 800, "y"}, ""},
+		{"and then it counts", request(), false, []any{400, "y", 900, "y"}, "true once"},
+		{"enter, space, escape", request(), false, []any{600, "enter", 700, " ", 800, "esc", 900, "\r"}, ""},
+		{"digits and capitals", request(), false, []any{600, "1", 700, "Y", 800, "2"}, ""},
+		{"deny", request(), false, []any{600, "n"}, "false once"},
+		{"deny with a reason", request(), false, []any{600, "r", 700, "n", 800, "o", 900, "enter"}, "false once no"},
+		{"back from a reason", request(), false, []any{600, "r", 700, "n", 800, "esc", 900, "enter"}, ""},
+		{"session", request(), false, []any{600, "s", 700, "s"}, "true session"},
+		{"session, shown only", request(), false, []any{600, "s", 700, "y", 800, "enter"}, ""},
+		{"end not seen", long, false, []any{600, "y", 700, "s", 800, "s"}, ""},
+		{"end seen", long, false, []any{600, "end", 700, "y"}, "true once"},
+		{"end seen by pages", long, false, []any{600, "pgdn", 601, "pgdn", 602, "pgdn", 603, "pgdn", 604, "pgdn", 700, "y"}, "true once"},
+		{"deny unseen", long, false, []any{600, "n"}, "false once"},
+		{"details must be seen too", long, false, []any{600, "end", 700, "home", 800, "d", 900, "y"}, ""},
+		{"typed", request(), true, []any{600, "y", 700, "b", 701, "a", 702, "s", 703, "h", 704, "enter"}, "true once"},
+		{"typed wrong", request(), true, []any{600, "y", 700, "b", 701, "enter", 702, "y", 703, "enter"}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			start := time.Unix(100, 0)
+			a := at(Show(Card{Request: tt.req}, tt.typed, start), start, tt.keys...)
+			got := ""
+			if a != nil {
+				got = strings.TrimSpace(fmt.Sprint(a.Granted, a.Scope, " ", a.Reason))
+				got = strings.Join(strings.Fields(strings.Replace(got, string(a.Scope), " "+string(a.Scope)+" ", 1)), " ")
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnswerSaysWhatWasShown(t *testing.T) {
+	start := time.Unix(100, 0)
+	a := at(Show(Card{Request: request()}, false, start), start, 1500, "y")
+	_, shown := Render(request(), 80, 24, 0)
+	sum := sha256.Sum256(shown)
+	if a == nil || a.Shown != "sha256:"+hex.EncodeToString(sum[:]) || a.ShownMS != 1500 || a.Means != "tty" {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestScreenFitsEverySize(t *testing.T) {
+	for w := 20; w < 130; w += 7 {
+		for h := 6; h < 50; h += 5 {
+			s := Show(Card{Request: request()}, false, time.Unix(100, 0))
+			lines := s.Screen(w, h, time.Unix(101, 0))
+			if len(lines) != h {
+				t.Fatalf("%dx%d: %d lines", w, h, len(lines))
+			}
+			for _, l := range lines {
+				plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(l, "")
+				if len(fold(plain, w)) > 1 || strings.Contains(plain, "\x1b") {
+					t.Fatalf("%dx%d: %q does not fit", w, h, l)
+				}
+			}
+		}
+	}
+}
+
+func TestShellStructureIsAnAid(t *testing.T) {
+	for _, tt := range []struct {
+		argv []string
+		want string
+	}{
+		{[]string{"bash", "-lc", "a;b"}, "a;b"},
+		{[]string{"/bin/sh", "-e", "-c", "x"}, "x"},
+		{[]string{"bash", "-o", "pipefail", "-c", "x"}, "x"},
+		{[]string{"bash", "x.sh", "-c", "y"}, ""},
+		{[]string{"python", "-c", "y"}, ""},
+	} {
+		if got, _ := shellString(tt.argv); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.argv, got, tt.want)
+		}
+	}
+}
