@@ -44,11 +44,13 @@ const DefaultTimeout = 15 * time.Minute
 // layer may not say, an id given twice, an exception to a rule that is not
 // there or not its layer's to relax, and a rule whose example fails.
 func Compile(docs ...*Document) (*Policy, error) {
+	docs = slices.DeleteFunc(slices.Clone(docs), func(d *Document) bool { return d == nil })
+	byLayer := func(a, b *Document) int { return a.Layer.rank() - b.Layer.rank() }
+	slices.SortStableFunc(docs, byLayer)
 	docs, err := withPresets(docs)
 	if err != nil {
 		return nil, err
 	}
-	sort.SliceStable(docs, func(i, j int) bool { return docs[i].Layer.rank() < docs[j].Layer.rank() })
 	if err := checkLayers(docs); err != nil {
 		return nil, err
 	}
@@ -71,23 +73,23 @@ func Compile(docs ...*Document) (*Policy, error) {
 	return p, p.runExamples()
 }
 
-// withPresets puts each preset that a layer builds on beside that layer.
+// withPresets puts each preset that a layer builds on beside that layer; one
+// that several name belongs to the strongest.
 func withPresets(docs []*Document) ([]*Document, error) {
-	out := []*Document{}
+	out, seen := []*Document{}, map[string]bool{}
 	for _, d := range docs {
-		if d == nil {
-			continue
+		for {
+			out = append(out, d)
+			if d.Preset == "" || d.Layer == LayerProject || seen[d.Preset] {
+				break
+			}
+			seen[d.Preset] = true
+			preset, err := Preset(d.Preset)
+			if err != nil {
+				return nil, d.fault(d.presetPos, countersign.RemedyOf(err), "no preset %q", d.Preset)
+			}
+			d = preset.of(d.Layer)
 		}
-		out = append(out, d)
-		if d.Preset == "" || d.Layer == LayerProject {
-			continue
-		}
-		preset, err := Preset(d.Preset)
-		if err != nil {
-			return nil, d.fault(d.presetPos, countersign.RemedyOf(err), "no preset %q", d.Preset)
-		}
-		as := *preset
-		out = append(out, as.of(d.Layer))
 	}
 	return out, nil
 }
@@ -137,16 +139,15 @@ func (p *Policy) addFiles(d *Document) error {
 }
 
 func (p *Policy) addDoors(d *Document) error {
-	for i := range d.Cmds {
-		c := &d.Cmds[i]
+	for _, c := range d.Cmds {
+		c := &c
 		if err := p.exec.add(c, score(c.Verdict, p.demands[c.ID], c)); err != nil {
 			return d.fault(c.at, "", "rule %s: %v", c.ID, err)
 		}
 		p.exec.rules[len(p.exec.rules)-1].ruling = p.ruling(c.Verdict, c.ID, c.Reason, c.Layer, c.Pos)
 	}
-	for i := range d.Net {
-		r := &d.Net[i]
-		p.hosts = append(p.hosts, hostRule{r, p.ruling(r.Verdict, r.ID, r.Reason, r.Layer, r.Pos)})
+	for _, r := range d.Net {
+		p.hosts = append(p.hosts, hostRule{&r, p.ruling(r.Verdict, r.ID, r.Reason, r.Layer, r.Pos)})
 	}
 	allow, err := compileModels(d.Models.Allow)
 	if err != nil {

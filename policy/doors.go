@@ -51,15 +51,22 @@ func (r *HostRule) matches(host string, port int) bool {
 
 // Host says what policy says of a connection: host as the program asked for it,
 // a name or an address. "*.example.com" matches names below example.com, not
-// itself. Where nothing matches, the verdict is deny.
+// itself. Where nothing matches, the verdict is deny, and a project's ask does
+// not change that: it makes an allow ask.
 func (p *Policy) Host(host string, port int) countersign.Ruling {
 	host = foldHost(host)
 	best, found := p.denies, false
 	for i := range p.hosts {
 		r := &p.hosts[i]
-		if r.matches(host, port) && (!found || countersign.Stricter(best.Verdict, r.Verdict) != best.Verdict) {
-			best, found = r.ruling, true
+		if !r.matches(host, port) {
+			continue
 		}
+		stricter := countersign.Stricter(best.Verdict, r.Verdict) != best.Verdict
+		// The hosts are in the order of layers, the project's last.
+		if stricter || !found && r.Layer != LayerProject {
+			best = r.ruling
+		}
+		found = found || r.Layer != LayerProject
 	}
 	return best
 }

@@ -23,13 +23,14 @@ func (p *Policy) runExamples() error {
 		}
 		for _, list := range [][]FileRule{d.Files.Deny, d.Files.HighRisk} {
 			for _, r := range list {
-				if err := pathExamples(d, r.ID, r.at, r.Only, r.Paths, r.Match, r.NotMatch); err != nil {
+				if err := pathExamples(d, r, false); err != nil {
 					return err
 				}
 			}
 		}
 		for _, x := range d.Files.Except {
-			if err := pathExamples(d, x.ID, x.at, "", x.Paths, x.Match, x.NotMatch); err != nil {
+			r := FileRule{ID: x.ID, Paths: x.Paths, Match: x.Match, NotMatch: x.NotMatch, at: x.at}
+			if err := pathExamples(d, r, true); err != nil {
 				return err
 			}
 		}
@@ -121,21 +122,35 @@ func splitPort(s string, otherwise int) (string, int) {
 	return s[:i], n
 }
 
-// pathExamples tests a rule by itself, without the exceptions to it.
-func pathExamples(d *Document, id string, at Pos, only string, paths, match, notMatch []string) error {
-	if len(match)+len(notMatch) == 0 {
+// pathExamples tests a rule or an exception by itself.
+func pathExamples(d *Document, r FileRule, except bool) error {
+	if len(r.Match)+len(r.NotMatch) == 0 {
 		return nil
 	}
 	f := newFileSet()
-	if err := f.add(FileRule{ID: id, Paths: paths, Only: only}); err != nil {
-		return d.fault(at, "", "rule %s: %v", id, err)
+	if err := f.add(r); err != nil {
+		return d.fault(r.at, "", "rule %s: %v", r.ID, err)
 	}
 	var none Policy
-	for i, x := range append(append([]string{}, match...), notMatch...) {
-		want := i < len(match)
-		if _, ok := f.find(none.cut(x, nil)); ok != want {
-			return d.fault(at, exampleRemedy, "rule %s: its example %q %s", id, x, failed(want))
+	for i, x := range append(append([]string{}, r.Match...), r.NotMatch...) {
+		want := i < len(r.Match)
+		t := none.cut(x, nil)
+		_, ok := f.find(t)
+		if except {
+			ok = f.coveredBy(t)
+		}
+		if ok != want {
+			return d.fault(r.at, exampleRemedy, "rule %s: its example %q %s", r.ID, x, failed(want))
 		}
 	}
 	return nil
+}
+
+func (f *fileSet) coveredBy(t target) bool {
+	for i := range f.entries {
+		if f.entries[i].pattern.covers(t, len(t.names)) {
+			return true
+		}
+	}
+	return false
 }

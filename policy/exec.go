@@ -236,7 +236,7 @@ func (p *Policy) anyScript(r *execRule, e *countersign.Exec) bool {
 func (p *Policy) scriptMatches(r *execRule, path string) bool {
 	var buf [32]string
 	t := p.cut(path, buf[:])
-	return r.script.covers(t.at, t.names)
+	return r.script.covers(t, len(t.names))
 }
 
 // allows matches allow rules, which must be sure: the name it is told is the

@@ -111,7 +111,7 @@ func (f *fileSet) matches(i int32, t target, j int) bool {
 func (f *fileSet) excepted(i int32, t target, j int) *exception {
 	list := f.except[f.entries[i].rule]
 	for k := range list {
-		if list[k].pattern.covers(t.at, t.names[:j+1]) {
+		if list[k].pattern.covers(t, j+1) {
 			return &list[k]
 		}
 	}

@@ -19,6 +19,7 @@ const (
 // is matched, so a trailing "/**" says no more than "/*".
 type pathPattern struct {
 	place place
+	dirs  bool // it ended in a slash; counts in exceptions only
 	segs  []segment
 }
 
@@ -31,11 +32,12 @@ type segment struct {
 const maxDeep = 3
 
 // compilePath compiles a gitignore pattern. Against gitignore: no "!"; "~/"
-// anchors at the home directory; a trailing slash changes nothing, since what
-// a name denies is denied as a file too.
+// anchors at the home directory; a trailing slash changes nothing in a deny,
+// since what a name denies is denied as a file too, and means a directory in an
+// exception. Doubt denies.
 func compilePath(s string) (pathPattern, error) {
-	p := pathPattern{}
 	body := strings.TrimSuffix(s, "/")
+	p := pathPattern{dirs: body != s}
 	switch {
 	case body == "" || body == "~":
 		return p, errors.New("an empty pattern")
@@ -43,9 +45,9 @@ func compilePath(s string) (pathPattern, error) {
 		return p, errors.New(`"!" is not for policies: what a rule hits by mistake goes to files.except`)
 	case strings.HasPrefix(s, "#"):
 		return p, errors.New(`write "\#" for a name that begins with it`)
-	case strings.HasPrefix(s, "~/"):
+	case strings.HasPrefix(body, "~/"):
 		p.place, body = inHome, body[2:]
-	case strings.HasPrefix(s, "**/"):
+	case strings.HasPrefix(body, "**/"):
 		body = body[3:]
 	case strings.Contains(body, "/"):
 		p.place, body = inProject, strings.TrimPrefix(body, "/")
@@ -110,10 +112,13 @@ func fits(segs []segment, dirs []string, anchored bool) bool {
 	return !anchored || len(dirs) == 0
 }
 
-// covers reports whether the pattern matches any of the first n names.
-func (p *pathPattern) covers(at place, names []string) bool {
-	for i := range names {
-		if p.last().match(names[i]) && p.before(at, names[:i]) {
+// covers reports whether the pattern matches any of the first n names of t.
+func (p *pathPattern) covers(t target, n int) bool {
+	for i, name := range t.names[:n] {
+		if p.dirs && i == len(t.names)-1 && !t.dir {
+			return false
+		}
+		if p.last().match(name) && p.before(t.at, t.names[:i]) {
 			return true
 		}
 	}
