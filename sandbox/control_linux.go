@@ -1,0 +1,109 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/view"
+)
+
+// batch is how many paths go into one packet.
+const batch = 16
+
+// AddTripwire lays a node that the server already knows over its path. What is
+// missing there is made: a directory or an empty file.
+func (s *Sandbox) AddTripwire(trips ...Trip) error {
+	for part := range slices.Chunk(trips, batch) {
+		if _, err := s.nsd.ask(view.Message{Op: view.OpTrip, Trips: part}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mask covers paths with something empty that does not open.
+func (s *Sandbox) Mask(paths ...string) error { return s.paths(view.OpMask, paths) }
+
+// ReadOnly freezes what stands at paths of the view.
+func (s *Sandbox) ReadOnly(paths ...string) error { return s.paths(view.OpReadOnly, paths) }
+
+func (s *Sandbox) paths(op string, paths []string) error {
+	for part := range slices.Chunk(paths, batch) {
+		if _, err := s.nsd.ask(view.Message{Op: op, Paths: part}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddMount mounts one thing more.
+func (s *Sandbox) AddMount(m countersign.Mount) error {
+	_, err := s.nsd.ask(view.Message{Op: view.OpMount, Mount: &m})
+	return err
+}
+
+// Pin lays a sealed copy of content over the file at path until Unpin: who
+// opens path, whatever the file becomes meanwhile, reads content.
+func (s *Sandbox) Pin(path string, content []byte) (Pin, error) {
+	f, err := memory("countersign-pin", content)
+	if err != nil {
+		return Pin{}, err
+	}
+	defer f.Close()
+	m, err := s.nsd.ask(view.Message{Op: view.OpPin, Paths: []string{path}}, int(f.Fd()))
+	if err != nil {
+		return Pin{}, err
+	}
+	return Pin{ID: m.Pin, Dev: m.Dev, Ino: m.Ino}, nil
+}
+
+// Unpin takes a copy away. Who has it open keeps reading it.
+func (s *Sandbox) Unpin(p Pin) error {
+	_, err := s.nsd.ask(view.Message{Op: view.OpUnpin, Pin: p.ID})
+	return err
+}
+
+// Kill ends every process of the sandbox and returns when they are gone.
+func (s *Sandbox) Kill() {
+	s.nsd.conn.Close()
+	s.init.conn.Close()
+	if s.initFD >= 0 {
+		_ = unix.PidfdSendSignal(s.initFD, unix.SIGKILL, nil, 0)
+	}
+	if s.nsdFD >= 0 {
+		_ = unix.PidfdSendSignal(s.nsdFD, unix.SIGKILL, nil, 0)
+	}
+	if s.initFD >= 0 { // readable when pid 1, and so all, have ended
+		for {
+			_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.initFD), Events: unix.POLLIN}}, -1)
+			if err != unix.EINTR {
+				break
+			}
+		}
+	}
+	<-s.ended
+}
+
+// Ended is closed when the sandbox is gone.
+func (s *Sandbox) Ended() <-chan struct{} { return s.ended }
+
+// explain adds what the helpers wrote before they ended, and the remedy.
+func (s *Sandbox) explain(op string, err error) error {
+	b, readErr := io.ReadAll(io.NewSectionReader(s.errors, 0, 1<<16))
+	said := strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?"))))
+	if readErr == nil && said != "" && errors.Is(err, errGone) {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
+	e := &countersign.Error{Code: countersign.EInternal, Op: op, Err: err}
+	if hit := remedyFor(said); hit != "" {
+		e.Code, e.Remedy = countersign.EPosture, hit
+	}
+	return e
+}

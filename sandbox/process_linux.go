@@ -1,0 +1,122 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/view"
+)
+
+// Process is the agent, or another command beside it. It waits before its first
+// exec until Go.
+type Process struct {
+	Listener *os.File // of its seccomp filter, to be supervised before Go; nil without gate
+	PTY      *os.File // master of its terminal, or nil
+
+	link *link
+	id   uint64
+	from chan event
+
+	once sync.Once
+	done chan struct{}
+	exit int
+	err  error
+}
+
+// Spawn starts one more command in the same view, with a filter and a listener
+// of its own. It waits before its first exec, as the agent does after Start.
+func (s *Sandbox) Spawn(c Command) (*Process, error) {
+	p := &Process{link: s.init, done: make(chan struct{})}
+	p.id, p.from = s.init.id(4)
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	var fds []int
+	if !c.TTY {
+		for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
+			if f == nil {
+				f = null
+			}
+			fds = append(fds, int(f.Fd()))
+		}
+	}
+	err = s.init.conn.Send(view.Message{Op: view.OpSpawn, ID: p.id, Spawn: &view.Spawn{
+		Argv: c.Argv, Env: c.Env, Dir: c.Dir, TTY: c.TTY, Rows: c.Rows, Cols: c.Cols,
+	}}, fds...)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.init.wait(p.from)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range e.files {
+		switch {
+		case c.TTY && f == e.files[len(e.files)-1]:
+			p.PTY, err = pollable(f)
+		default:
+			p.Listener = f
+		}
+	}
+	return p, err
+}
+
+// pollable makes reads of a terminal's master end when it is closed.
+func pollable(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	f.Close()
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "/dev/ptmx"), nil
+}
+
+// Go lets the command make its first exec, and returns when that is done, or
+// refused: then with the errno in the chain. Whoever supervises the Listener
+// must already do so.
+func (p *Process) Go() error {
+	if err := p.link.conn.Send(view.Message{Op: view.OpGo, ID: p.id}); err != nil {
+		return err
+	}
+	_, err := p.link.wait(p.from)
+	if err != nil {
+		p.end(0, err)
+		return &countersign.Error{Code: countersign.ENotFound, Op: "start", Thing: "the command", Err: err}
+	}
+	go func() {
+		e, err := p.link.wait(p.from)
+		if err != nil {
+			err = fmt.Errorf("the sandbox ended before its command: %w", err)
+		}
+		p.end(e.m.Exit, err)
+	}()
+	return nil
+}
+
+func (p *Process) end(exit int, err error) {
+	p.once.Do(func() {
+		p.exit, p.err = exit, err
+		p.link.forget(p.id)
+		close(p.done)
+	})
+}
+
+// Done is closed when the command has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits for the end of a command that runs: its exit status, or 128 and
+// the signal that ended it. What it left behind goes on until Kill.
+func (p *Process) Wait() (exit int, err error) {
+	<-p.done
+	return p.exit, p.err
+}

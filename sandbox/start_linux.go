@@ -1,0 +1,269 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/view"
+)
+
+// Sandbox is one standing sandbox. The embedded Process is the agent.
+type Sandbox struct {
+	*Process
+	Gateway     net.Listener   // 127.0.0.1:GatewayPort inside
+	GatewayPort int            //
+	DNS         net.PacketConn // 127.0.0.1:53 inside
+	DNSStream   net.Listener   // the same for TCP
+	NSDPID      int            // in this process's pid namespace, as InitPID
+	InitPID     int
+	NoFuse      string   // why tripwires are masks; empty if they are nodes
+	Notes       []string // what was left out of the view, and why
+
+	nsd, init *link
+	nsdFD     int // pidfd
+	initFD    int
+	errors    *os.File // what the helpers said last
+	ended     chan struct{}
+}
+
+// helperCaps are what building a view takes, in the new user namespace only.
+var helperCaps = []uintptr{
+	unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SETPCAP, unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE,
+	unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_CHOWN, unix.CAP_MKNOD,
+}
+
+// Start builds the sandbox and returns with the agent waiting before its first
+// exec, its listener (if c.Gate) not yet read by anybody. Ending ctx kills it.
+func Start(ctx context.Context, c Config) (*Sandbox, error) {
+	s := &Sandbox{nsdFD: -1, initFD: -1, ended: make(chan struct{})}
+	for _, k := range c.Caches {
+		for _, dir := range []string{k.Upper, k.Work} {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return nil, fault("make the cache's layer", err)
+			}
+		}
+	}
+	if err := s.launch(c); err != nil {
+		return nil, err
+	}
+	if err := s.rise(c); err != nil {
+		s.Kill()
+		return nil, s.explain("start the sandbox", err)
+	}
+	context.AfterFunc(ctx, s.Kill)
+	return s, nil
+}
+
+// launch starts nsd and puts the sockets in place.
+func (s *Sandbox) launch(c Config) error {
+	nsd, nsdEnd, err := view.Pair()
+	if err != nil {
+		return fault("start the sandbox", err)
+	}
+	defer nsdEnd.Close()
+	init, initEnd, err := view.Pair()
+	if err != nil {
+		nsd.Close()
+		return fault("start the sandbox", err)
+	}
+	defer initEnd.Close()
+	s.nsd, s.init = newLink(nsd), newLink(init)
+	plan, err := planFile(c)
+	if err == nil {
+		defer plan.Close()
+		s.errors, err = memory("countersign-errors", nil)
+	}
+	if err == nil {
+		err = s.spawnNSD(c.Exe, nsdEnd, plan, initEnd)
+	}
+	if err != nil {
+		nsd.Close()
+		init.Close()
+		return err
+	}
+	return nil
+}
+
+func planFile(c Config) (*os.File, error) {
+	b, err := json.Marshal(view.Plan{
+		Home: c.Home, HomeSource: c.HomeSource, Tmp: c.Tmp, Mounts: c.Mounts, ReadOnly: c.ReadOnly, Caches: c.Caches,
+		Masks: c.Masks, Tripwires: c.Tripwires, Fuse: c.OnFuse != nil, RequireFuse: c.RequireFuse,
+		GatewayPort: c.GatewayPort, Gate: c.Gate,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return memory("countersign-plan", b)
+}
+
+// memory makes an unnamed file of content.
+func memory(name string, content []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.WriteAt(content, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// spawnNSD starts nsd from a thread that lives as long as nsd does: the kernel's
+// parent-death signal goes by thread.
+func (s *Sandbox) spawnNSD(exe string, ctl, plan, init *os.File) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: []string{"GOTRACEBACK=single", "GOMAXPROCS=2"},
+		Files: []uintptr{null.Fd(), s.errors.Fd(), s.errors.Fd(), ctl.Fd(), plan.Fd(), init.Fd()},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, AmbientCaps: helperCaps, Setsid: true,
+			UidMappings: idMap("/proc/self/uid_map", os.Getuid()), GidMappings: idMap("/proc/self/gid_map", os.Getgid()),
+			Pdeathsig: syscall.SIGKILL, PidFD: &s.nsdFD,
+		},
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		pid, err := syscall.ForkExec(exe, []string{"countersign", view.CommandNSD}, attr)
+		s.NSDPID = pid
+		started <- err
+		if err != nil {
+			return
+		}
+		var ws unix.WaitStatus
+		for {
+			if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+				break
+			}
+		}
+		close(s.ended)
+	}()
+	if err := <-started; err != nil {
+		return noNamespace(err)
+	}
+	return nil
+}
+
+// idMap maps every id of this process's own namespace to itself for root, so
+// that owners show as they are; an ordinary user may map only itself.
+func idMap(path string, id int) []syscall.SysProcIDMap {
+	if os.Getuid() == 0 {
+		if m := parseIDMap(path); len(m) > 0 {
+			return m
+		}
+	}
+	return []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}
+}
+
+func parseIDMap(path string) (out []syscall.SysProcIDMap) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	for {
+		var inside, outside, size int
+		if _, err := fmt.Fscan(f, &inside, &outside, &size); err != nil {
+			return out
+		}
+		out = append(out, syscall.SysProcIDMap{ContainerID: inside, HostID: inside, Size: size})
+	}
+}
+
+// rise goes through the helpers' events until the agent waits.
+func (s *Sandbox) rise(c Config) error {
+	go s.init.read(nil)
+	up := make(chan view.Message, 1)
+	fuse := make(chan error, 1)
+	go s.nsd.read(func(m view.Message, files []*os.File) {
+		switch {
+		case m.Op == view.OpUp:
+			up <- m
+		case m.Op == view.OpFuse && len(files) == 1:
+			go func() { fuse <- c.OnFuse(files[0]) }()
+		default:
+			s.NoFuse = m.Fault
+			fuse <- nil
+		}
+	})
+	select {
+	case m := <-up:
+		s.InitPID, s.Notes = m.PID, m.Notes
+	case <-s.nsd.gone:
+		return errGone
+	}
+	var err error
+	if s.initFD, err = unix.PidfdOpen(s.InitPID, 0); err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	if err := s.doors(); err != nil {
+		return err
+	}
+	if c.OnFuse != nil {
+		if err := <-fuse; err != nil {
+			return fmt.Errorf("serve the tripwires: %w", err)
+		}
+	} else {
+		s.NoFuse = "not asked for"
+	}
+	if len(c.Tripwires) > 0 {
+		if _, err := s.nsd.ask(view.Message{Op: view.OpLay}); err != nil {
+			return err
+		}
+	}
+	s.Process, err = s.Spawn(Command{
+		Argv: c.Argv, Env: c.Env, Dir: c.Dir, TTY: c.TTY, Rows: c.Rows, Cols: c.Cols,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+	})
+	return err
+}
+
+// doors takes the sockets that init opened inside.
+func (s *Sandbox) doors() error {
+	var files []*os.File
+	select {
+	case e := <-s.init.events:
+		files = e.files
+		defer view.CloseAll(files)
+		if e.m.Op != view.OpNet || len(files) != 3 {
+			return fmt.Errorf("init: %s with %d descriptors", e.m.Op, len(files))
+		}
+	case <-s.init.gone:
+		return errGone
+	}
+	var err error
+	if s.Gateway, err = net.FileListener(files[0]); err != nil {
+		return err
+	}
+	if s.DNS, err = net.FilePacketConn(files[1]); err != nil {
+		return err
+	}
+	if s.DNSStream, err = net.FileListener(files[2]); err != nil {
+		return err
+	}
+	if a, ok := s.Gateway.Addr().(*net.TCPAddr); ok {
+		s.GatewayPort = a.Port
+	}
+	return nil
+}
+
+var errGone = errors.New("a helper of the sandbox ended")
+
+func fault(op string, err error) error {
+	return &countersign.Error{Code: countersign.EInternal, Op: op, Thing: "sandbox", Err: err}
+}

@@ -1,0 +1,101 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// fuse mounts the tripwires' file system at /fuse and hands its descriptor to
+// the session, which has it served. It is mounted in the host's pid namespace,
+// so that the server learns host pids. Without /dev/fuse it says why.
+func (d *nsd) fuse() (bool, error) {
+	if !d.plan.Fuse {
+		return false, nil
+	}
+	fd, err := unix.Open("/host/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(fd) // as long as we hold it, a dead server leaves callers hanging
+		err = mountFuse(fd)
+	} else {
+		err = &os.PathError{Op: "open", Path: "/dev/fuse", Err: err}
+	}
+	if err != nil {
+		if d.plan.RequireFuse {
+			return false, err
+		}
+		return false, d.ctl.Send(Message{Op: OpFuse, Fault: err.Error()})
+	}
+	return true, d.ctl.Send(Message{Op: OpFuse}, fd)
+}
+
+func mountFuse(fd int) error {
+	tree, err := freshFS("fuse", quiet|unix.MOUNT_ATTR_NOEXEC,
+		option{"source", "tripwire"}, option{"subtype", "tripwire"}, option{"fd", strconv.Itoa(fd)},
+		option{"rootmode", "40000"}, option{"user_id", strconv.Itoa(os.Getuid())},
+		option{"group_id", strconv.Itoa(os.Getgid())}, option{"allow_other", ""})
+	if err != nil {
+		return err
+	}
+	at, err := openDir("/fuse")
+	if err != nil {
+		unix.Close(tree)
+		return err
+	}
+	defer unix.Close(at)
+	return attach(tree, at)
+}
+
+// lay puts nodes over their paths; where there is no FUSE, masks.
+func (d *nsd) lay(trips []Trip) error {
+	for _, t := range trips {
+		if err := d.layOne(t); err != nil {
+			return fmt.Errorf("lay a tripwire over %s: %w", t.Path, err)
+		}
+	}
+	return nil
+}
+
+func (d *nsd) layOne(t Trip) error {
+	if d.src.fuse == "" {
+		return d.hide(t.Path, t.Dir)
+	}
+	tree, err := d.src.node(t.ID)
+	if err != nil {
+		return err
+	}
+	return d.put(tree, t.Path, t.Dir)
+}
+
+// hide masks a path of the standing view.
+func (d *nsd) hide(path string, dir bool) error {
+	err := d.view.do(func() error {
+		fd, err := d.b.find(path)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		dir, err = isDir(fd)
+		return err
+	})
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	tree, err := maskTree(stageDir, dir)
+	if err != nil {
+		return err
+	}
+	return d.put(tree, path, dir)
+}
+
+// put attaches a tree in the standing view.
+func (d *nsd) put(tree int, path string, dir bool) error {
+	path = canon(d.stage, path)
+	if fd, err := place(d.stage, path, dir); err == nil { // the view's own root is read-only inside
+		unix.Close(fd)
+	}
+	return d.view.do(func() error { return d.b.attach(tree, path, dir) })
+}

@@ -1,0 +1,107 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// What of /proc and /sys belongs to the whole machine: read-only, or not at all
+// (the root of the machine, as whom the agent may run, needs no capability to
+// write to most of it).
+var (
+	procFrozen = []string{"sys", "sysrq-trigger", "irq", "bus", "fs", "driver", "tty", "mtrr"}
+	procHidden = []string{
+		"kcore", "keys", "key-users", "kmsg", "kallsyms", "kpagecount", "kpageflags", "kpagecgroup", "timer_list",
+		"sched_debug", "latency_stats", "acpi", "scsi", "asound", "config.gz", "vmallocinfo", "slabinfo", "iomem", "ioports",
+	}
+	sysHidden = []string{"firmware", "kernel/debug", "kernel/tracing", "kernel/security", "fs/bpf", "fs/pstore", "devices/virtual/powercap"}
+)
+
+// mountProc mounts the /proc of this pid namespace. hidepid keeps the agent from
+// seeing pid 1, which it could not trace anyway.
+func mountProc() error {
+	attrs := quiet | unix.MOUNT_ATTR_NOEXEC
+	tree, err := freshFS("proc", attrs, option{"hidepid", "invisible"})
+	if errors.Is(err, unix.EINVAL) { // before Linux 5.8
+		tree, err = freshFS("proc", attrs)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: something outside hides part of /proc", err)
+	}
+	if err := attachAt(tree, "/proc"); err != nil {
+		return err
+	}
+	return closeParts("/proc", procFrozen, procHidden)
+}
+
+// mountSys mounts a /sys that knows of this network namespace only, or, where
+// the kernel refuses that, the host's; the control groups come read-only.
+func mountSys() error {
+	attrs := uint64(sealed | unix.MOUNT_ATTR_NOEXEC)
+	tree, err := freshFS("sysfs", int(attrs))
+	fresh := err == nil
+	if !fresh {
+		tree, err = treeOf(unix.AT_FDCWD, "/.old/host/sys", attrs)
+	}
+	if err != nil {
+		return err
+	}
+	if err := attachAt(tree, "/sys"); err != nil {
+		return err
+	}
+	if fresh {
+		if groups, err := treeOf(unix.AT_FDCWD, "/.old/host/sys/fs/cgroup", attrs); err == nil {
+			if err := attachAt(groups, "/sys/fs/cgroup"); err != nil {
+				return err
+			}
+		}
+	}
+	return closeParts("/sys", nil, sysHidden)
+}
+
+func attachAt(tree int, path string) error {
+	at, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(tree)
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(at)
+	return attach(tree, at)
+}
+
+// closeParts freezes and hides what exists of the named parts.
+func closeParts(dir string, frozen, hidden []string) error {
+	for _, name := range frozen {
+		tree, err := treeOf(unix.AT_FDCWD, dir+"/"+name, sealed|unix.MOUNT_ATTR_NOEXEC)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := attachAt(tree, dir+"/"+name); err != nil {
+			return err
+		}
+	}
+	for _, name := range hidden {
+		if err := cover(dir + "/" + name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cover(path string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil //nolint:nilerr // absent here
+	}
+	tree, err := maskTree("/.old"+stageDir, st.Mode&unix.S_IFMT == unix.S_IFDIR)
+	if err != nil {
+		return err
+	}
+	return attachAt(tree, path)
+}

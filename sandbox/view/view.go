@@ -1,0 +1,127 @@
+// Package view builds what an agent sees and starts it there. It is the inside
+// of the sandbox: two processes of the same binary, which do what the session
+// process tells them over a socket each.
+//
+//   - nsd owns the namespaces. It lives in a user and a mount namespace of its
+//     own, in the host's pid namespace, builds the view of the file system, and
+//     later lays tripwires, pins and mounts when it is told to. It never runs
+//     anything of the agent.
+//   - init is pid 1 of the agent's pid, net, ipc and uts namespaces. It opens
+//     the session's loopback sockets and terminals and hands them out, drops
+//     every capability, starts the agent and whatever else the session starts
+//     beside it, and reaps.
+//
+// It promises:
+//   - Of the host's file system the view holds what the Plan names and the
+//     system's own directories, read-only, and nothing else; the old root is
+//     gone before the agent starts.
+//   - A mount is attached by descriptor, at a path resolved without following a
+//     link that the agent could have made.
+//   - init cannot be traced or written to by the agent, who has its uid: it is
+//     not dumpable before the agent exists.
+//   - When the session's end of either socket closes, or the session process
+//     dies, every process of the session dies.
+//
+// It may make namespaces and mounts and start processes. It must never listen
+// to anybody but the session process, nor decide anything: what is denied,
+// shown or run is decided outside.
+package view
+
+import (
+	"encoding/json"
+
+	"github.com/countersign/countersign"
+)
+
+// The hidden arguments that make the binary one of the helpers.
+const (
+	CommandNSD   = "__nsd"
+	CommandInit  = "__init"
+	CommandProbe = "__probe"
+)
+
+// Plan is the view to be built. All paths are absolute and clean.
+type Plan struct {
+	Home        string              // $HOME's path, the same inside as outside
+	HomeSource  string              // host directory that is bound there, writable and executable
+	Tmp         string              // host directory bound at /tmp; empty: a tmpfs
+	Mounts      []countersign.Mount // the project, in order; after everything else
+	ReadOnly    []string            // host paths bound read-only at their own places
+	Caches      []Cache
+	Masks       []string // paths covered by something empty that does not open
+	Tripwires   []Trip
+	Fuse        bool // tripwires are nodes that the session serves; else masks
+	RequireFuse bool // do not start where there is no FUSE
+	GatewayPort int  // 0: the kernel chooses
+	Gate        bool // commands start under the seccomp filter; each spawn answers with its listener
+}
+
+// Cache is a host cache directory with a private layer over it.
+type Cache struct {
+	Lower  string // host directory, never written; may be absent
+	Upper  string // host directory of the session's own, made if absent
+	Work   string // beside Upper, for the kernel
+	Target string // path inside
+}
+
+// Trip is one tripwire: node ID of the FUSE root, laid over Path.
+type Trip struct {
+	ID   uint64
+	Path string
+	Dir  bool
+}
+
+// Spawn is a command to be started beside init.
+type Spawn struct {
+	Argv []string // Argv[0] is looked up in Env's PATH if it has no slash
+	Env  []string
+	Dir  string
+	TTY  bool // give it a terminal; else three descriptors come with the request
+	Rows uint16
+	Cols uint16
+}
+
+// The operations of the protocol. Those of nsd:
+const (
+	OpFuse     = "fuse"     // event: the FUSE descriptor, or the reason why there is none
+	OpLay      = "lay"      // request: the nodes are served; lay the plan's tripwires
+	OpUp       = "up"       // event: the view stands and init lives
+	OpTrip     = "trip"     // request: Trips
+	OpMask     = "mask"     // request: Paths
+	OpPin      = "pin"      // request: Paths[0], content as a descriptor; answers Dev, Ino, Pin
+	OpUnpin    = "unpin"    // request: Pin
+	OpMount    = "mount"    // request: Mount
+	OpReadOnly = "readonly" // request: Paths, made read-only where they stand
+)
+
+// Those of init:
+const (
+	OpNet     = "net"     // event: gateway listener, DNS datagram socket, DNS listener
+	OpSpawn   = "spawn"   // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
+	OpGo      = "go"      // request, same ID as its spawn: run it; answers PID
+	OpExit    = "exit"    // event: Exit of the spawn ID
+	OpPrepare = "prepare" // event: /proc is mounted, the old root may go
+)
+
+// Message is one packet in either direction; descriptors ride beside it.
+type Message struct {
+	Op    string             `json:"op"`
+	ID    uint64             `json:"id,omitempty"` // of a request, echoed; of a spawn
+	Fault string             `json:"fault,omitempty"`
+	Errno int                `json:"errno,omitempty"`
+	Trips []Trip             `json:"trips,omitempty"`
+	Paths []string           `json:"paths,omitempty"`
+	Mount *countersign.Mount `json:"mount,omitempty"`
+	Spawn *Spawn             `json:"spawn,omitempty"`
+	Pin   uint64             `json:"pin,omitempty"`
+	Dev   uint64             `json:"dev,omitempty"`
+	Ino   uint64             `json:"ino,omitempty"`
+	PID   int                `json:"pid,omitempty"`
+	Exit  int                `json:"exit,omitempty"` // exit status, or 128 + signal
+	Notes []string           `json:"notes,omitempty"`
+}
+
+// packetMax bounds one packet, bytes; requests with long lists are split.
+const packetMax = 96 << 10
+
+func (m Message) encode() ([]byte, error) { return json.Marshal(m) }
