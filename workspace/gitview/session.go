@@ -1,0 +1,356 @@
+package gitview
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
+)
+
+// Options say how a session's git directories are made.
+type Options struct {
+	Dir    string   // where the session's git directories lie; mounted into the view, written by the agent
+	Store  string   // the project's store of filtered objects
+	Hooks  string   // an empty directory, mounted read-only over each hooks directory
+	View   string   // the path of the project's root inside; "" for its own
+	Nested []string // directories below the root, other than it, that hold a .git
+	Denied func(rel string) (rule string, denied bool)
+}
+
+// Place is what has to stand in the staged tree where a mount lies over it or a
+// .git file is read: an empty directory if File is nil, else a file.
+type Place struct {
+	Rel  string
+	File []byte
+}
+
+// Session is a session's own git.
+type Session struct {
+	Places   []Place
+	Mounts   []countersign.Mount
+	ReadOnly []string // paths inside that cannot be changed: the hooks directories and .git files
+
+	project *Project
+	opts    Options
+	repos   []sessionRepo
+}
+
+// sessionRepo is one repository and the session's git directory for it.
+type sessionRepo struct {
+	real     Repo
+	dir      string // on the host
+	inside   string // path inside
+	worktree string // core.worktree, for a submodule's
+	name     string // of its base record
+	store    *store
+	base     baseRefs
+}
+
+// baseRefs is what the repository looked like when the session last took it over.
+type baseRefs struct {
+	V     int               `json:"v"`
+	Head  string            `json:"head"` // "ref: refs/heads/x" or an object id
+	Refs  map[string]string `json:"refs"`
+	Index string            `json:"index"` // sha256 of the real index
+}
+
+type ref struct{ name, id, symref string }
+
+// SessionGit makes the session's git directories, or brings those that an
+// earlier session left in o.Dir up to date. A project without git has none.
+func (p *Project) SessionGit(ctx context.Context, o Options) (*Session, error) {
+	if o.View == "" {
+		o.View = p.Root
+	}
+	s := &Session{project: p, opts: o}
+	if !p.Git {
+		return s, nil
+	}
+	if err := s.layout(); err != nil {
+		return nil, err
+	}
+	for i := range s.repos {
+		if err := s.prepare(ctx, &s.repos[i]); err != nil {
+			s.Close()
+			return nil, &countersign.Error{Code: countersign.EInvalid, Op: "prepare the session's git for", Thing: filepath.Join(p.Root, s.repos[i].real.Rel), Err: err}
+		}
+	}
+	return s, nil
+}
+
+// layout decides where each repository's git directory stands inside.
+func (s *Session) layout() error {
+	rels := append([]string{""}, s.opts.Nested...)
+	for i, rel := range rels {
+		r, ok := s.project.RepoAt(rel)
+		if !ok {
+			continue // no repository git would know
+		}
+		sr := sessionRepo{real: r, name: fmt.Sprint(i), inside: path.Join(s.opts.View, rel, ".git"), dir: filepath.Join(s.opts.Dir, fmt.Sprint(i))}
+		below, err := filepath.Rel(s.project.Repo.Dir, r.Dir)
+		if r.File && i > 0 && err == nil && filepath.IsLocal(below) { // a submodule's, within the root's
+			sr.dir = filepath.Join(s.opts.Dir, "0", below)
+			sr.inside = path.Join(s.opts.View, ".git", filepath.ToSlash(below))
+			at := path.Join(s.opts.View, rel)
+			back, err1 := filepath.Rel(sr.inside, at)
+			to, err2 := filepath.Rel(at, sr.inside)
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			sr.worktree = back
+			s.Places = append(s.Places, Place{Rel: path.Join(rel, ".git"), File: []byte("gitdir: " + to + "\n")})
+			s.ReadOnly = append(s.ReadOnly, path.Join(at, ".git"))
+		} else {
+			s.Places = append(s.Places, Place{Rel: path.Join(rel, ".git")})
+			s.Mounts = append(s.Mounts, countersign.Mount{Type: "bind", Source: sr.dir, Target: sr.inside})
+		}
+		s.repos = append(s.repos, sr)
+	}
+	return nil
+}
+
+// prepare fills one repository's session git directory.
+func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
+	refs, err := s.project.refs(ctx, r.real)
+	if err != nil {
+		return err
+	}
+	key := "root"
+	if r.real.Rel != "" {
+		key = hashName(r.real.Rel)
+	}
+	r.store, err = openStore(ctx, filepath.Join(s.opts.Store, key), r.real, s.denyIn(r.real), refs)
+	if err != nil {
+		return err
+	}
+	s.Mounts = append(s.Mounts,
+		countersign.Mount{Type: "bind", Source: r.store.objects(), Target: path.Join(r.inside, "countersign/objects"), RO: true},
+		countersign.Mount{Type: "bind", Source: s.opts.Hooks, Target: path.Join(r.inside, "hooks"), RO: true})
+	s.ReadOnly = append(s.ReadOnly, path.Join(r.inside, "hooks"))
+	if s.loadBase(r) {
+		_, err := s.syncRepo(ctx, r, refs)
+		return err
+	}
+	return s.build(ctx, r, refs)
+}
+
+func (s *Session) denyIn(r Repo) func(string) bool {
+	cache := map[string]bool{}
+	var denied func(rel string) bool
+	denied = func(rel string) bool {
+		if s.opts.Denied == nil {
+			return false
+		}
+		if was, ok := cache[rel]; ok {
+			return was
+		}
+		_, is := s.opts.Denied(path.Join(r.Rel, rel))
+		if up := path.Dir(rel); !is && up != "." {
+			is = denied(up)
+		}
+		cache[rel] = is
+		return is
+	}
+	return denied
+}
+
+// refs lists what a session may see: branches, tags, remote branches, notes and
+// HEAD; no stash, no reflog.
+func (p *Project) refs(ctx context.Context, r Repo) ([]ref, error) {
+	out, err := call{repo: r, work: ""}.run(ctx, "for-each-ref", "--format=%(objectname)%00%(refname)%00%(symref)", "refs/heads", "refs/tags", "refs/remotes", "refs/notes")
+	if err != nil {
+		return nil, err
+	}
+	var all []ref
+	for _, line := range strings.Split(string(out), "\n") {
+		f := strings.Split(line, "\x00")
+		if len(f) == 3 {
+			all = append(all, ref{id: f[0], name: f[1], symref: f[2]})
+		}
+	}
+	for _, name := range append([]string{"HEAD"}, pseudo...) {
+		b, err := os.ReadFile(filepath.Join(r.Dir, name))
+		id := strings.TrimSpace(string(b))
+		if err == nil && isID(id) {
+			all = append(all, ref{name: name, id: id})
+		}
+	}
+	return all, nil
+}
+
+// pseudo are the refs of an unfinished operation (gitglossary(7), "pseudoref").
+var pseudo = []string{"MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD", "ORIG_HEAD"}
+
+// carried are the other files of a git directory that a session gets a copy of.
+var carried = []string{
+	"description", "shallow", "info/exclude", "info/attributes", "info/sparse-checkout",
+	"MERGE_MSG", "MERGE_MODE", "SQUASH_MSG", "BISECT_LOG", "BISECT_NAMES", "BISECT_START", "BISECT_TERMS",
+}
+
+// build makes a git directory from nothing.
+func (s *Session) build(ctx context.Context, r *sessionRepo, refs []ref) error {
+	for _, d := range []string{"hooks", "info", "logs", "objects/info", "objects/pack", "refs/heads", "refs/tags", "countersign/objects"} {
+		if err := os.MkdirAll(filepath.Join(r.dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, name := range append(append([]string(nil), carried...), pseudo...) {
+		if err := copySmall(filepath.Join(r.real.Dir, name), filepath.Join(r.dir, name)); err != nil {
+			return err
+		}
+		if r.real.Common != r.real.Dir && strings.Contains(name, "/") || name == "shallow" {
+			if err := copySmall(filepath.Join(r.real.Common, name), filepath.Join(r.dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "objects/info/alternates"), []byte("../countersign/objects\n"), 0o644); err != nil {
+		return err
+	}
+	if err := s.writeConfig(ctx, r); err != nil {
+		return err
+	}
+	if err := s.writeRefs(r.dir, refs); err != nil {
+		return err
+	}
+	head, err := s.project.head(ctx, r.real)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "HEAD"), []byte(head+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := s.copyIndex(ctx, r, r.dir); err != nil {
+		return err
+	}
+	return s.saveBase(r, head, refs)
+}
+
+// head returns the content of HEAD.
+func (p *Project) head(ctx context.Context, r Repo) (string, error) {
+	b, err := os.ReadFile(filepath.Join(r.Dir, "HEAD"))
+	if err != nil {
+		return "", err
+	}
+	head := strings.TrimSpace(string(b))
+	if head != "ref: refs/heads/.invalid" { // what reftable leaves there
+		return head, nil
+	}
+	out, err := call{repo: r}.run(ctx, "symbolic-ref", "-q", "HEAD")
+	if err == nil {
+		return "ref: " + strings.TrimSpace(string(out)), nil
+	}
+	out, err = call{repo: r}.run(ctx, "rev-parse", "--verify", "HEAD")
+	return strings.TrimSpace(string(out)), err
+}
+
+func (s *Session) writeConfig(ctx context.Context, r *sessionRepo) error {
+	b, err := os.ReadFile(filepath.Join(r.real.Common, "config"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	all, err := parseConfig(ctx, b)
+	if err != nil {
+		return err
+	}
+	conf := sessionConfig(all, *r, s.project.userSettings(ctx), len(r.store.st.Deny) > 0)
+	return os.WriteFile(filepath.Join(r.dir, "config"), formatConfig(conf), 0o644)
+}
+
+// writeRefs writes packed-refs (gitformat: git-pack-refs(1)) and symbolic refs.
+func (s *Session) writeRefs(dir string, refs []ref) error {
+	var b strings.Builder
+	b.WriteString("# pack-refs with: sorted \n")
+	for _, r := range refs {
+		switch {
+		case !strings.HasPrefix(r.name, "refs/"):
+		case r.symref != "":
+			at := filepath.Join(dir, r.name)
+			if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(at, []byte("ref: "+r.symref+"\n"), 0o644); err != nil {
+				return err
+			}
+		default:
+			fmt.Fprintf(&b, "%s %s\n", r.id, r.name)
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, "packed-refs"), []byte(b.String()), 0o644)
+}
+
+// copyIndex gives the session the real index, its denied entries marked
+// skip-worktree: git then neither reads nor misses their content.
+func (s *Session) copyIndex(ctx context.Context, r *sessionRepo, dir string) error {
+	from := filepath.Join(r.real.Dir, "index")
+	if err := copySmall(from, filepath.Join(dir, "index")); err != nil {
+		return err
+	}
+	shared, _ := filepath.Glob(filepath.Join(r.real.Dir, "sharedindex.*"))
+	for _, f := range shared {
+		if err := copySmall(f, filepath.Join(dir, filepath.Base(f))); err != nil {
+			return err
+		}
+	}
+	if len(r.store.st.Deny) == 0 {
+		return nil
+	}
+	out, err := call{repo: r.real, work: "/", index: from}.run(ctx, "ls-files", "-z", "--cached")
+	if err != nil {
+		return err
+	}
+	denied, list := s.denyIn(r.real), ""
+	for _, name := range splitZ(out) {
+		if denied(name) {
+			list += name + "\x00"
+		}
+	}
+	if list == "" {
+		return nil
+	}
+	c := call{repo: r.real, work: filepath.Join(s.project.Root, r.real.Rel), index: filepath.Join(dir, "index"), in: strings.NewReader(list)}
+	_, err = c.run(ctx, "update-index", "-z", "--skip-worktree", "--stdin")
+	return err
+}
+
+func (s *Session) basePath(r *sessionRepo) string {
+	return filepath.Join(s.opts.Dir, "base-"+r.name+".json")
+}
+
+func (s *Session) loadBase(r *sessionRepo) bool {
+	b, err := os.ReadFile(s.basePath(r))
+	if err != nil || json.Unmarshal(b, &r.base) != nil || r.base.V != 1 {
+		return false
+	}
+	_, err = os.Lstat(filepath.Join(r.dir, "HEAD"))
+	return err == nil
+}
+
+func (s *Session) saveBase(r *sessionRepo, head string, refs []ref) error {
+	r.base = baseRefs{V: 1, Head: head, Refs: map[string]string{}, Index: fileSum(filepath.Join(r.real.Dir, "index"))}
+	for _, x := range refs {
+		r.base.Refs[x.name] = x.id
+	}
+	b, err := json.Marshal(r.base)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(s.basePath(r), b, 0o600)
+}
+
+// Close lets go of the store.
+func (s *Session) Close() error {
+	for _, r := range s.repos {
+		if r.store != nil && r.store.lock != nil {
+			r.store.lock.Close()
+		}
+	}
+	return nil
+}

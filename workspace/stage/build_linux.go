@@ -1,0 +1,578 @@
+package stage
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitview"
+)
+
+// prepareSnapshot makes the staged tree what the real one is, where the agent
+// has not changed it.
+func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
+	s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: s.tree.path, Target: s.opts.Project.Root})
+	fresh := len(s.idx.m) == 0
+	rels := make([]string, 0, len(sc.items))
+	for rel := range sc.items {
+		rels = append(rels, rel)
+	}
+	sort.Strings(rels) // a directory before what lies in it
+	var jobs []string
+	for _, rel := range rels {
+		later, err := s.takeDir(sc, rel)
+		if err != nil {
+			return err
+		}
+		if later {
+			jobs = append(jobs, rel)
+		}
+	}
+	first := s.hardLinks(sc, jobs)
+	err := parallel(ctx, len(jobs), func(i int) error {
+		if at := first[jobs[i]]; at != "" && at != jobs[i] {
+			return nil // linked below
+		}
+		return s.takeFile(sc.items[jobs[i]], sc.ignored.Files[jobs[i]], fresh)
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.makeLinks(first, jobs); err != nil {
+		return err
+	}
+	if err := s.takeBulk(ctx, sc); err != nil {
+		return err
+	}
+	if err := s.takeGone(sc); err != nil {
+		return err
+	}
+	return s.dirTimes(rels, sc)
+}
+
+// takeDir handles what is decided at once: directories, denied names and special
+// files. It tells whether rel is a file or link to be looked at.
+func (s *Staging) takeDir(sc *scan, rel string) (later bool, err error) {
+	it := sc.items[rel]
+	if rule, denied := sc.denied[rel]; denied {
+		return false, s.takeDenied(it, rule, sc.alias[rel])
+	}
+	e := s.idx.m[rel]
+	switch it.format() {
+	case unix.S_IFREG, unix.S_IFLNK:
+		return e == nil || e.real != stampOf(&it.st) || (e.kind != kFile && e.kind != kLink && e.kind != kClosed), nil
+	case unix.S_IFDIR:
+		if e != nil && (e.kind == kDir || e.kind == kBulk || e.kind == kAttach) {
+			return false, nil
+		}
+		if err := s.tree.mkdirAll(rel, it.st.Mode&0o777|0o700); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+			return false, err
+		}
+		ne := &entry{kind: kDir, mode: it.st.Mode, real: stampOf(&it.st)}
+		if sc.ignored.Dirs[rel] {
+			ne.flags = fIgnored
+		}
+		s.idx.m[rel] = ne
+		return false, nil
+	}
+	s.notes = append(s.notes, Note{rel, "is " + special(it.format()) + " and is not in the session's tree"})
+	return false, nil
+}
+
+// takeDenied sees to it that a placeholder stands at a denied path, and nothing
+// that was there.
+func (s *Staging) takeDenied(it *item, rule, alias string) error {
+	e := s.idx.m[it.rel]
+	k := kDenied
+	if it.format() == unix.S_IFDIR {
+		k = kVault
+	}
+	t := trip(s.opts.Project.Root, it.rel, rule, alias, &it.st)
+	s.trips[it.rel] = t
+	if e != nil && e.kind == k {
+		e.real, e.mode, e.rule, e.alias = stampOf(&it.st), it.st.Mode, rule, alias
+		return nil
+	}
+	if s.meta.Backend == Overlay {
+		s.idx.m[it.rel] = &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), rule: rule, alias: alias}
+		return nil
+	}
+	if err := s.setAside(it.rel); err != nil {
+		return err
+	}
+	st, err := s.placeholder(it)
+	if err != nil {
+		return err
+	}
+	s.idx.m[it.rel] = &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), snap: stampOf(&st), rule: rule, alias: alias}
+	return nil
+}
+
+// placeholder puts an empty file or directory of the same permission and time.
+func (s *Staging) placeholder(it *item) (st unix.Stat_t, err error) {
+	perm := it.st.Mode & 0o777
+	if it.format() == unix.S_IFLNK {
+		perm = 0o644
+	}
+	if err := s.tree.mkdirAll(parent(it.rel), 0o755); err != nil {
+		return st, err
+	}
+	if it.format() == unix.S_IFDIR {
+		err = s.tree.mkdir(it.rel, perm|0o700)
+	} else {
+		var f *os.File
+		if f, err = s.tree.open(it.rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600); err == nil {
+			err = unix.Fchmod(int(f.Fd()), perm)
+			f.Close()
+		}
+	}
+	if err == nil {
+		err = s.tree.utimes(it.rel, it.st.Mtim)
+	}
+	if err != nil {
+		return st, err
+	}
+	return s.tree.lstat(it.rel)
+}
+
+// setAside takes what stands at a path that is now denied out of the agent's
+// sight: what it made there itself is the person's to judge, not lost.
+func (s *Staging) setAside(rel string) error {
+	if _, err := s.tree.lstat(rel); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if e := s.idx.m[rel]; e != nil { // a copy of the real file from before it was denied
+		return s.tree.removeAll(rel)
+	}
+	name := tempName()
+	if err := s.tree.rename(rel, s.saved, "aside-"+name); err != nil {
+		return err
+	}
+	s.notes = append(s.notes, Note{rel, "was made inside; the host now has a denied file of that name, so the session's was moved to " + filepath.Join(s.saved.path, "aside-"+name)})
+	return nil
+}
+
+// hardLinks maps each file with more names to the first of them.
+func (s *Staging) hardLinks(sc *scan, jobs []string) map[string]string {
+	first, by := map[string]string{}, map[fileID]string{}
+	for _, rel := range jobs {
+		it := sc.items[rel]
+		if it.format() != unix.S_IFREG || it.st.Nlink < 2 {
+			continue
+		}
+		id := idOf(&it.st)
+		if by[id] == "" {
+			by[id] = rel
+		}
+		first[rel] = by[id]
+	}
+	return first
+}
+
+func (s *Staging) makeLinks(first map[string]string, jobs []string) error {
+	for _, rel := range jobs {
+		at := first[rel]
+		if at == "" || at == rel {
+			continue
+		}
+		e := s.idx.m[at]
+		if e == nil || e.kind != kFile || s.idx.m[rel] != nil {
+			if err := s.takeFileNow(rel); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.tree.link(at, s.tree, rel); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		st, err := s.tree.lstat(at)
+		if err != nil {
+			return err
+		}
+		e.snap = stampOf(&st)
+		ne := *e
+		s.idx.m[rel] = &ne
+	}
+	for _, at := range first { // linking changed the ctime of all
+		if e := s.idx.m[at]; e != nil && e.kind == kFile {
+			if st, err := s.tree.lstat(at); err == nil && st.Ino == e.snap.ino {
+				e.snap = stampOf(&st)
+			}
+		}
+	}
+	for rel, at := range first {
+		if e, f := s.idx.m[rel], s.idx.m[at]; e != nil && f != nil && e.snap.ino == f.snap.ino {
+			e.snap = f.snap
+		}
+	}
+	return nil
+}
+
+// takeFileNow looks at one path again and takes it over.
+func (s *Staging) takeFileNow(rel string) error {
+	st, err := s.real.lstat(rel)
+	if err != nil {
+		return nil // gone since; the watch or the next start tells
+	}
+	return s.takeFile(&item{rel, st}, false, false)
+}
+
+// takeFile carries one file or link of the real tree into the staged one, unless
+// the agent has changed it there.
+func (s *Staging) takeFile(it *item, ignored, fresh bool) error {
+	e := s.entry(it.rel)
+	if !fresh {
+		switch free, err := s.free(it.rel, e); {
+		case err != nil:
+			return err
+		case !free:
+			return s.clash(it, e)
+		}
+	}
+	ne := &entry{kind: kFile, mode: it.st.Mode}
+	if ignored {
+		ne.flags = fIgnored
+	}
+	at, dst := s.tmp, tempName()
+	if fresh {
+		at, dst = s.tree, it.rel
+	}
+	if err := s.copyItem(it, at, dst, ne); err != nil {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ELOOP) {
+			return nil // gone or become something else since; the watch or the next start tells
+		}
+		return err
+	}
+	if !fresh {
+		if err := s.putInPlace(dst, it.rel, ne); err != nil {
+			return err
+		}
+	}
+	s.setEntry(it.rel, ne)
+	return nil
+}
+
+// copyItem copies a file or link to dst below at and fills in the entry.
+func (s *Staging) copyItem(it *item, at *root, dst string, ne *entry) error {
+	if it.format() == unix.S_IFLNK {
+		to, err := s.real.readlink(it.rel)
+		if err == nil {
+			err = at.symlink(to, dst)
+		}
+		if err == nil {
+			err = at.utimes(dst, it.st.Mtim)
+		}
+		if err != nil {
+			return err
+		}
+		st, err := at.lstat(dst)
+		ne.kind, ne.real, ne.snap, ne.sum = kLink, stampOf(&it.st), stampOf(&st), sha256.Sum256([]byte(to))
+		return err
+	}
+	c, err := copyFile(s.real, it.rel, at, dst, true)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return s.closed(it, at, dst, ne)
+	}
+	ne.mode, ne.real, ne.snap, ne.sum = c.mode, c.real, c.snap, c.sum
+	return err
+}
+
+// closed stands in for a file the user cannot read.
+func (s *Staging) closed(it *item, at *root, dst string, ne *entry) error {
+	f, err := at.open(dst, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	st, err := at.lstat(dst)
+	ne.kind, ne.real, ne.snap = kClosed, stampOf(&it.st), stampOf(&st)
+	s.note(it.rel, "cannot be read; an empty file without permissions stands in its place")
+	return err
+}
+
+// putInPlace renames what was made in tmp over the staged path, as an editor's
+// save would, so that watchers inside see it.
+func (s *Staging) putInPlace(tmp, rel string, ne *entry) error {
+	err := s.tmp.rename(tmp, s.tree, rel)
+	if errors.Is(err, unix.ENOENT) {
+		if err = s.tree.mkdirAll(parent(rel), 0o755); err == nil {
+			err = s.tmp.rename(tmp, s.tree, rel)
+		}
+	}
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) {
+		if err = s.tree.removeAll(rel); err == nil { // free() has found it empty of the agent's work
+			err = s.tmp.rename(tmp, s.tree, rel)
+		}
+	}
+	if err != nil {
+		s.tmp.unlink(tmp)
+		return err
+	}
+	st, err := s.tree.lstat(rel) // the rename changed the ctime
+	if err == nil && st.Ino == ne.snap.ino {
+		ne.snap = stampOf(&st)
+	}
+	return err
+}
+
+// free tells whether the agent has left a path as the base has it.
+func (s *Staging) free(rel string, e *entry) (bool, error) {
+	st, err := s.tree.lstat(rel)
+	if err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return e == nil, nil // else the agent has deleted it
+		}
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			return false, nil
+		}
+		return false, err
+	}
+	if e == nil {
+		return false, nil
+	}
+	if e.snap == stampOf(&st) {
+		return true, nil
+	}
+	switch e.kind {
+	case kDir:
+		return s.emptyOfWork(rel)
+	case kFile, kLink:
+		if gitMode(st.Mode) != gitMode(e.mode) {
+			return false, nil
+		}
+		sum, err := s.tree.sumOf(rel, st.Mode)
+		return err == nil && sum == e.sum, nil
+	}
+	return false, nil
+}
+
+// emptyOfWork tells whether nothing below a staged directory is unknown or changed.
+func (s *Staging) emptyOfWork(dir string) (bool, error) {
+	clean := true
+	err := s.tree.walk(context.Background(), dir, func(it item) bool {
+		e := s.entry(it.rel)
+		if it.format() == unix.S_IFDIR && e != nil && e.kind == kDir {
+			return true
+		}
+		if e == nil || e.snap != stampOf(&it.st) {
+			s.mu.Lock()
+			clean = false
+			s.mu.Unlock()
+		}
+		return false
+	}, nil)
+	return clean, err
+}
+
+// clash is called where both sides changed a path. If they agree there is none.
+func (s *Staging) clash(it *item, e *entry) error {
+	st, err := s.tree.lstat(it.rel)
+	if err == nil && st.Mode&unix.S_IFMT == it.format() && gitMode(st.Mode) == gitMode(it.st.Mode) {
+		theirs, err1 := s.tree.sumOf(it.rel, st.Mode)
+		mine, err2 := s.real.sumOf(it.rel, it.st.Mode)
+		if err1 == nil && err2 == nil && mine == theirs {
+			k := kFile
+			if it.format() == unix.S_IFLNK {
+				k = kLink
+			}
+			ne := &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), snap: stampOf(&st), sum: mine}
+			if e != nil {
+				ne.flags = e.flags &^ fConflict
+			}
+			s.setEntry(it.rel, ne)
+			return nil
+		}
+	}
+	if e != nil && e.flags&fIgnored == 0 {
+		s.mu.Lock()
+		e.flags |= fConflict
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// takeGone removes what is gone from the real tree and untouched in the staged.
+func (s *Staging) takeGone(sc *scan) error {
+	var gone []string
+	for rel := range s.idx.m {
+		if sc.items[rel] == nil && !underBulk(sc.bulk, rel) && !unread(sc.failed, rel) {
+			gone = append(gone, rel)
+		}
+	}
+	sort.Sort(sort.Reverse(sort.StringSlice(gone))) // what lies in a directory before it
+	for _, rel := range gone {
+		if err := s.dropGone(rel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropGone carries one deletion in.
+func (s *Staging) dropGone(rel string) error {
+	e := s.entry(rel)
+	var err error
+	switch e.kind {
+	case kDir, kVault:
+		err = s.tree.rmdir(rel)
+	case kBulk, kAttach:
+		return nil // the session's own; kept
+	default:
+		var free bool
+		if _, serr := s.tree.lstat(rel); errors.Is(serr, unix.ENOENT) {
+			break // deleted on both sides
+		}
+		if free, err = s.free(rel, e); err == nil && !free && e.kind != kDenied && e.kind != kClosed {
+			s.mu.Lock()
+			e.flags |= fConflict
+			s.mu.Unlock()
+			return nil
+		}
+		if err == nil {
+			err = s.tree.unlink(rel)
+		}
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+		return err
+	}
+	s.setEntry(rel, nil)
+	s.mu.Lock()
+	delete(s.trips, rel)
+	s.mu.Unlock()
+	return nil
+}
+
+// dirTimes gives new directories the times of the real ones.
+func (s *Staging) dirTimes(rels []string, sc *scan) error {
+	for i := len(rels) - 1; i >= 0; i-- {
+		it, e := sc.items[rels[i]], s.idx.m[rels[i]]
+		if e == nil || e.kind != kDir || e.snap.ino != 0 {
+			continue
+		}
+		if err := s.tree.utimes(it.rel, it.st.Mtim); err != nil {
+			continue // the agent has something else there
+		}
+		if st, err := s.tree.lstat(it.rel); err == nil {
+			e.snap = stampOf(&st)
+		}
+		if it.st.Mode&0o700 != 0o700 {
+			s.tree.chmod(it.rel, it.st.Mode&0o777)
+		}
+	}
+	return nil
+}
+
+// prepareGit makes the session's git and what it needs in the tree.
+func (s *Staging) prepareGit(ctx context.Context, sc *scan) (err error) {
+	hooks := filepath.Join(s.layer, "hooks")
+	if err := os.MkdirAll(hooks, 0o755); err != nil {
+		return err
+	}
+	s.nested = sc.nested
+	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
+		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "git"),
+		Hooks: hooks, Nested: sc.nested, Denied: s.opts.Denied,
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range s.git.Places {
+		s.places[p.Rel] = true
+		if err := s.place(p); err != nil {
+			return err
+		}
+		if p.File != nil {
+			at := filepath.Join(s.tree.path, p.Rel)
+			s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: at, Target: filepath.Join(s.opts.Project.Root, p.Rel), RO: true})
+		}
+	}
+	s.mounts = append(s.mounts, s.git.Mounts...)
+	return nil
+}
+
+// place puts a mount point or a .git file.
+func (s *Staging) place(p gitview.Place) error {
+	st, err := s.tree.lstat(p.Rel)
+	want := uint32(unix.S_IFDIR)
+	if p.File != nil {
+		want = unix.S_IFREG
+	}
+	if err == nil && st.Mode&unix.S_IFMT == want && p.File == nil {
+		return nil
+	}
+	if err == nil {
+		if err := s.tree.removeAll(p.Rel); err != nil {
+			return err
+		}
+	}
+	if err := s.tree.mkdirAll(parent(p.Rel), 0o755); err != nil {
+		return err
+	}
+	if p.File == nil {
+		return s.tree.mkdir(p.Rel, 0o755)
+	}
+	f, err := s.tree.open(p.Rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(p.File)
+	return errors.Join(err, f.Close())
+}
+
+func (s *Staging) entry(rel string) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idx.m[rel]
+}
+
+func (s *Staging) setEntry(rel string, e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = true
+	if e == nil {
+		delete(s.idx.m, rel)
+		return
+	}
+	s.idx.m[rel] = e
+}
+
+func (s *Staging) note(rel, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, Note{rel, text})
+}
+
+func underBulk(bulk map[string]bool, rel string) bool {
+	for d := rel; d != ""; d = parent(d) {
+		if bulk[d] {
+			return true
+		}
+	}
+	return false
+}
+
+func unread(failed map[string]error, rel string) bool {
+	for d := rel; d != ""; d = parent(d) {
+		if failed[d] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// gitMode is the mode git would record.
+func gitMode(mode uint32) uint32 {
+	switch {
+	case mode&unix.S_IFMT == unix.S_IFLNK:
+		return 0o120000
+	case mode&0o100 != 0:
+		return 0o100755
+	}
+	return 0o100644
+}

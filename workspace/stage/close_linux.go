@@ -1,0 +1,49 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Close ends the use of the layer. What has undecided changes, or commits of its
+// own, stays with its session; a clean snapshot becomes the project's kept one,
+// which the next start only has to bring up to date.
+func (s *Staging) Close() error {
+	changes, err := s.Changes(context.Background())
+	s.mu.Lock()
+	if err == nil {
+		s.meta.Changes = 0
+		for _, c := range changes {
+			if !c.Ignored {
+				s.meta.Changes++
+			}
+		}
+	}
+	s.meta.Used = s.opts.Now().UTC()
+	clean := err == nil && s.meta.Changes == 0 && s.meta.Backend == Snapshot
+	err = errors.Join(err, s.store())
+	s.mu.Unlock()
+	s.release()
+	if clean && err == nil {
+		err = s.keep()
+	}
+	return err
+}
+
+// keep makes the layer the project's kept one.
+func (s *Staging) keep() error {
+	if err := os.RemoveAll(filepath.Join(s.layer, "git")); err != nil {
+		return err
+	}
+	kept := s.keptDir()
+	if _, live, err := readMeta(kept); err == nil && live {
+		return nil // another session is about to take it
+	}
+	old := filepath.Join(s.layer, "..", "old-"+tempName())
+	if err := os.Rename(kept, old); err == nil {
+		defer os.RemoveAll(old)
+	}
+	return os.Rename(s.layer, kept)
+}

@@ -1,0 +1,106 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// Layer is a session's layer as it lies on disk.
+type Layer struct {
+	SessionDir string
+	Backend    string
+	Used       time.Time
+	Changes    int // when its session ended; -1: it did not say
+	Live       bool
+}
+
+// Layers lists the layers of a project that sessions have left or hold, the
+// newest first.
+func Layers(stateDir, root string) []Layer {
+	all, _ := filepath.Glob(filepath.Join(stateDir, "sessions", "*", "layer"))
+	var list []Layer
+	for _, dir := range all {
+		m, live, err := readMeta(dir)
+		if err == nil && m.Project == root {
+			list = append(list, Layer{filepath.Dir(dir), m.Backend, m.Used, m.Changes, live})
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Used.After(list[j].Used) })
+	return list
+}
+
+// readMeta reads a layer's meta.json and tells whether a process holds it.
+func readMeta(layer string) (m meta, live bool, err error) {
+	b, err := os.ReadFile(filepath.Join(layer, "meta.json"))
+	if err != nil {
+		return m, false, err
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, false, fmt.Errorf("%s/meta.json: %w", layer, err)
+	}
+	if m.V != 1 {
+		return m, false, fmt.Errorf("%s: layer of version %d: made by a newer countersign", layer, m.V)
+	}
+	l, err := lockLayer(layer)
+	if err != nil {
+		return m, errors.Is(err, unix.EWOULDBLOCK), nil
+	}
+	l.Close()
+	return m, false, nil
+}
+
+// lockLayer takes the layer's lock, which its holder's death gives back.
+func lockLayer(layer string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(layer, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Discard removes a session's layer for good.
+func Discard(sessionDir string) error {
+	layer := filepath.Join(sessionDir, "layer")
+	if _, live, err := readMeta(layer); err == nil && live {
+		return &countersign.Error{Code: countersign.EInvalid, Op: "discard the layer of", Thing: sessionDir, Err: errors.New("its session is still running"), Remedy: "countersign stop it first"}
+	}
+	return os.RemoveAll(layer)
+}
+
+// DiskUse returns the bytes on disk below a session's layer, or below any
+// directory of the state.
+func DiskUse(dir string) (int64, error) {
+	r, err := openRoot(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	var mu sync.Mutex
+	var sum int64
+	seen := map[fileID]bool{}
+	err = r.walk(context.Background(), "", func(it item) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if it.st.Nlink < 2 || it.format() == unix.S_IFDIR || !seen[idOf(&it.st)] {
+			sum += it.st.Blocks * 512
+			seen[idOf(&it.st)] = true
+		}
+		return true
+	}, nil)
+	return sum, err
+}

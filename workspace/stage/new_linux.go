@@ -1,0 +1,285 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/workspace/gitview"
+)
+
+// Staging is one session's layer.
+type Staging struct {
+	opts  Options
+	meta  meta
+	layer string // the directory that holds everything of this layer
+	lock  *os.File
+	real  *root // the real tree, only read
+	tree  *root // snapshot: the staged tree; overlay: its upper directory
+	tmp   *root // files being made, on the layer's file system
+	saved *root // base bytes by sha256
+
+	mu       sync.Mutex // guards what follows and every change of the layer from outside
+	idx      *index
+	git      *gitview.Session
+	attached map[string]*root // upper directories of attached ones
+	places   map[string]bool  // where a .git of ours stands
+	nested   []string
+	trips    map[string]*Trip
+	notes    []Note
+	mounts   []countersign.Mount
+	moves    []DeniedMove
+	hidden   int // ignored changed files that Changes did not list
+	dirty    bool
+	closers  []func()
+}
+
+// meta says what a layer is; layer/meta.json.
+type meta struct {
+	V       int       `json:"v"`
+	Project string    `json:"project"`
+	Backend string    `json:"backend"`
+	Made    time.Time `json:"made"`
+	Used    time.Time `json:"used"`
+	Changes int       `json:"changes"` // as counted last; -1: not known
+}
+
+// New prepares the layer of a session. It continues the project's newest layer,
+// or the one named by From, or with Fresh starts from the real tree.
+func New(ctx context.Context, o Options) (*Staging, error) {
+	o.defaults()
+	s := &Staging{opts: o, layer: filepath.Join(o.SessionDir, "layer"), places: map[string]bool{}, attached: map[string]*root{}, trips: map[string]*Trip{}}
+	undo, err := s.acquire()
+	if err == nil {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
+		s.release()
+		undo()
+		return nil, explain(err, o.Project.Root)
+	}
+	return s, nil
+}
+
+// explain turns an error of a start into one for a person.
+func explain(err error, root string) error {
+	var known *countersign.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	e := &countersign.Error{Code: countersign.EInvalid, Op: "stage", Thing: root, Err: err}
+	if full(err) {
+		e.Remedy = "make room on the disk of the state directory, or set XDG_STATE_HOME to another; nothing was left behind"
+	}
+	return e
+}
+
+// acquire finds the layer to go on with, or makes an empty one. undo puts it
+// back as it was found.
+func (s *Staging) acquire() (undo func(), err error) {
+	undo = func() {}
+	if err := os.MkdirAll(ProjectDir(s.opts.StateDir, s.opts.Project.Root), 0o700); err != nil {
+		return undo, err
+	}
+	if err := os.MkdirAll(s.opts.SessionDir, 0o700); err != nil {
+		return undo, err
+	}
+	from, err := s.source()
+	if err != nil {
+		return undo, err
+	}
+	if from != "" {
+		if err := os.Rename(from, s.layer); err != nil {
+			return undo, err
+		}
+		undo = func() { os.Rename(s.layer, from) }
+	} else {
+		if err := os.Mkdir(s.layer, 0o700); err != nil {
+			return undo, err
+		}
+		undo = func() { os.RemoveAll(s.layer) }
+	}
+	return undo, s.load()
+}
+
+// source names the layer to continue, "" for none.
+func (s *Staging) source() (string, error) {
+	if s.opts.From != "" {
+		from := filepath.Join(s.opts.From, "layer")
+		m, live, err := readMeta(from)
+		switch {
+		case err != nil:
+			return "", &countersign.Error{Code: countersign.ENotFound, Op: "continue the layer of", Thing: s.opts.From, Err: err, Remedy: "countersign sessions lists those that are kept"}
+		case live:
+			return "", &countersign.Error{Code: countersign.EInvalid, Op: "continue the layer of", Thing: s.opts.From, Err: errors.New("its session is still running"), Remedy: "countersign stop it first, or start with --fresh"}
+		case m.Project != s.opts.Project.Root:
+			return "", &countersign.Error{Code: countersign.EInvalid, Op: "continue the layer of", Thing: s.opts.From, Err: errors.New("it belongs to " + m.Project)}
+		}
+		return from, nil
+	}
+	if !s.opts.Fresh {
+		for _, l := range Layers(s.opts.StateDir, s.opts.Project.Root) {
+			if !l.Live && l.Changes != 0 && s.fits(l.Backend) {
+				return filepath.Join(l.SessionDir, "layer"), nil
+			}
+		}
+	}
+	kept := s.keptDir()
+	if m, live, err := readMeta(kept); err == nil && !live && s.fits(m.Backend) && m.Project == s.opts.Project.Root {
+		return kept, nil
+	}
+	return "", nil
+}
+
+func (s *Staging) fits(backend string) bool {
+	return s.opts.Backend == "" || s.opts.Backend == backend
+}
+
+func (s *Staging) keptDir() string {
+	return filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "kept")
+}
+
+// load opens what the layer directory holds.
+func (s *Staging) load() (err error) {
+	if s.lock, err = lockLayer(s.layer); err != nil {
+		return err
+	}
+	s.idx = newIndex()
+	if m, _, err := readMeta(s.layer); err == nil {
+		s.meta = m
+		if s.idx, err = loadIndex(filepath.Join(s.layer, "base.idx")); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, d := range []string{"tree", "tmp", "saved"} {
+		if err := os.MkdirAll(filepath.Join(s.layer, d), 0o755); err != nil {
+			return err
+		}
+	}
+	return s.openRoots()
+}
+
+func (s *Staging) openRoots() (err error) {
+	for _, x := range []struct {
+		at  **root
+		dir string
+	}{{&s.real, s.opts.Project.Root}, {&s.tree, filepath.Join(s.layer, "tree")}, {&s.tmp, filepath.Join(s.layer, "tmp")}, {&s.saved, filepath.Join(s.layer, "saved")}} {
+		if *x.at, err = openRoot(x.dir); err != nil {
+			return err
+		}
+		s.closers = append(s.closers, (*x.at).Close)
+	}
+	return nil
+}
+
+func (s *Staging) release() {
+	if s.git != nil {
+		s.git.Close()
+	}
+	for _, f := range s.closers {
+		f()
+	}
+	s.closers = nil
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+// prepare brings the layer to what the real tree is now.
+func (s *Staging) prepare(ctx context.Context) error {
+	sc, err := s.scan(ctx)
+	if err != nil {
+		return err
+	}
+	if s.meta.Backend == "" {
+		s.meta = meta{V: 1, Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
+	}
+	s.meta.Used, s.meta.Changes = s.opts.Now().UTC(), -1
+	if s.meta.Backend == Overlay {
+		err = s.prepareOverlay(sc)
+	} else {
+		err = s.prepareSnapshot(ctx, sc)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.prepareGit(ctx, sc); err != nil {
+		return err
+	}
+	return s.store()
+}
+
+func (s *Staging) choose(sc *scan) string {
+	switch {
+	case s.opts.Backend != "":
+		return s.opts.Backend
+	case sc.files > s.opts.MaxFiles || sc.bytes > s.opts.MaxBytes:
+		return Overlay
+	}
+	return Snapshot
+}
+
+// store writes index and meta.
+func (s *Staging) store() error {
+	if err := s.idx.save(filepath.Join(s.layer, "base.idx")); err != nil {
+		return err
+	}
+	s.dirty = false
+	b, err := json.Marshal(s.meta)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(s.layer, "meta.json"), b, 0o600)
+}
+
+// Mounts are what the sandbox has to mount, in this order.
+func (s *Staging) Mounts() []countersign.Mount { return s.mounts }
+
+// Backend is snapshot or overlay.
+func (s *Staging) Backend() string { return s.meta.Backend }
+
+// Git is the session's own git.
+func (s *Staging) Git() *gitview.Session { return s.git }
+
+// ReadOnly are the paths inside that the sandbox keeps from being changed; the
+// mounts see to it.
+func (s *Staging) ReadOnly() []string { return s.git.ReadOnly }
+
+// Notes says what could not be staged as it is.
+func (s *Staging) Notes() []Note {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Note(nil), s.notes...)
+}
+
+// Tripwires are the denied paths, sorted.
+func (s *Staging) Tripwires() []Trip {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Trip, 0, len(s.trips))
+	for _, t := range s.trips {
+		all = append(all, *t)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Path < all[j].Path })
+	return all
+}
+
+func trip(root, rel, rule, alias string, st *unix.Stat_t) *Trip {
+	return &Trip{
+		Path: rel, Host: filepath.Join(root, rel), Rule: rule, Alias: alias,
+		Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, Mode: st.Mode, Size: st.Size,
+		MTime: time.Unix(st.Mtim.Unix()), CTime: time.Unix(st.Ctim.Unix()), ATime: time.Unix(st.Atim.Unix()),
+		Ino: st.Ino, Nlink: uint32(st.Nlink), UID: st.Uid, GID: st.Gid,
+	}
+}
