@@ -38,7 +38,7 @@ func remedyFor(said string) string {
 	case said == "":
 		return ""
 	case strings.Contains(said, "hides part of /proc"):
-		return "start the container with --security-opt systempaths=unconfined"
+		return procRemedy
 	case strings.Contains(said, "/dev/fuse"):
 		return fuseRemedy
 	case strings.Contains(said, "operation not permitted"), strings.Contains(said, "permission denied"):
@@ -46,6 +46,8 @@ func remedyFor(said string) string {
 	}
 	return ""
 }
+
+const procRemedy = "start the container with --security-opt systempaths=unconfined"
 
 const fuseRemedy = "sudo modprobe fuse && sudo chmod 666 /dev/fuse (in a container: --device /dev/fuse)"
 

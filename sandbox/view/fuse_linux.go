@@ -33,20 +33,19 @@ func (d *nsd) fuse() (bool, error) {
 }
 
 func mountFuse(fd int) error {
-	tree, err := freshFS("fuse", quiet|unix.MOUNT_ATTR_NOEXEC,
+	tree, err := fuseTree(fd)
+	if err != nil {
+		return err
+	}
+	return attachAt(tree, "/fuse")
+}
+
+// fuseTree makes the detached mount of the tripwires' file system.
+func fuseTree(fd int) (int, error) {
+	return freshFS("fuse", quiet|unix.MOUNT_ATTR_NOEXEC,
 		option{"source", "tripwire"}, option{"subtype", "tripwire"}, option{"fd", strconv.Itoa(fd)},
 		option{"rootmode", "40000"}, option{"user_id", strconv.Itoa(os.Getuid())},
 		option{"group_id", strconv.Itoa(os.Getgid())}, option{"allow_other", ""})
-	if err != nil {
-		return err
-	}
-	at, err := openDir("/fuse")
-	if err != nil {
-		unix.Close(tree)
-		return err
-	}
-	defer unix.Close(at)
-	return attach(tree, at)
 }
 
 // lay puts nodes over their paths; where there is no FUSE, masks.

@@ -74,4 +74,3 @@ func (d *nsd) freeze(path string) error {
 		return attach(tree, fd)
 	})
 }
-
