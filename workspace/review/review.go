@@ -325,7 +325,15 @@ func (r *Review) keepBytes(h countersign.Hunk) error {
 			return err
 		}
 	}
-	if h.Base == "" || h.Op != countersign.OpModify && h.Op != countersign.OpRename || r.store.Has(h.Base) {
+	if h.Op != countersign.OpModify {
+		return nil
+	}
+	if h.Pre != nil {
+		if _, err := r.store.PutBytes(h.Pre); err != nil {
+			return err
+		}
+	}
+	if r.store.Has(h.Base) {
 		return nil
 	}
 	return r.copyIn(h, h.Base)

@@ -101,7 +101,20 @@ func (r *Root) Lstat(p string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Mode: fileMode(st.Mode), Size: st.Size, Dev: st.Dev, Ino: st.Ino, Nlink: uint64(st.Nlink), UID: int(st.Uid), GID: int(st.Gid)}, nil
+	return infoOf(&st), nil
+}
+
+// LstatRoot describes the root itself.
+func (r *Root) LstatRoot() (Info, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(r.dir.Fd()), &st); err != nil {
+		return Info{}, &fs.PathError{Op: "stat", Path: r.path, Err: err}
+	}
+	return infoOf(&st), nil
+}
+
+func infoOf(st *unix.Stat_t) Info {
+	return Info{Mode: fileMode(st.Mode), Size: st.Size, Dev: st.Dev, Ino: st.Ino, Nlink: uint64(st.Nlink), UID: int(st.Uid), GID: int(st.Gid)}
 }
 
 func fileMode(m uint32) fs.FileMode {
@@ -173,6 +186,16 @@ func (r *Root) Chmod(p string, perm fs.FileMode) error {
 	}
 	defer f.Close()
 	return f.Chmod(perm.Perm())
+}
+
+// ChmodDir sets the permission bits of a directory.
+func (r *Root) ChmodDir(p string, perm fs.FileMode) error {
+	fd, err := r.openat(p, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fchmod(fd, uint32(perm.Perm()))
 }
 
 // Chown gives a file to a user and group, without following a symlink.

@@ -81,6 +81,23 @@ func (r *Root) Lstat(p string) (Info, error) {
 	return Info{Mode: st.Mode(), Size: st.Size(), Nlink: 1, UID: -1, GID: -1}, nil
 }
 
+// LstatRoot describes the root itself.
+func (r *Root) LstatRoot() (Info, error) {
+	st, err := r.dir.Lstat(".")
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{Mode: st.Mode(), Nlink: 1, UID: -1, GID: -1}, nil
+}
+
+// ChmodDir sets the permission bits of a directory.
+func (r *Root) ChmodDir(p string, perm fs.FileMode) error {
+	if err := r.plain(p); err != nil {
+		return err
+	}
+	return r.dir.Chmod(p, perm.Perm())
+}
+
 // Readlink returns the target of a symlink.
 func (r *Root) Readlink(p string) (string, error) {
 	if err := r.plain(p); err != nil {

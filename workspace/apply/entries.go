@@ -1,0 +1,178 @@
+package apply
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"syscall"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/tree"
+)
+
+// driftError says that a path changed between two looks: the plan is void.
+type driftError struct {
+	path string
+	err  error
+}
+
+func (e *driftError) Error() string { return fmt.Sprintf("%s changed while it was applied", e.path) }
+func (e *driftError) Unwrap() error { return e.err }
+
+// drift calls an error drift if another writer can be its cause.
+func drift(p string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, tree.ErrKind) || errors.Is(err, tree.ErrRefused) ||
+		errors.Is(err, ErrBytes) || isNotDir(err) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EINVAL) {
+		return &driftError{p, err}
+	}
+	return err
+}
+
+func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, as its documentation says
+	return hex.EncodeToString(b[:])
+}
+
+// journal turns a plan into what will be done, path by path.
+func (p *plan) journal(session string) (*journal, error) {
+	j := &journal{Version: journalVersion, ID: newID(), Kind: "apply", Root: Name(p.root.Path()), Session: session, State: writing}
+	want := map[string]*group{} // nil group: the path goes
+	for _, g := range p.groups {
+		if g.stale != "" {
+			continue
+		}
+		f := fileName{Path: Name(g.to), Merged: g.merged}
+		if g.from != g.to {
+			f.OldPath = Name(g.from)
+		}
+		for _, h := range g.hunks {
+			j.Hunks, f.Hunks = append(j.Hunks, h.Digest), append(f.Hunks, h.Digest)
+		}
+		j.Files = append(j.Files, f)
+		if g.post == nil || g.from != g.to {
+			if _, ok := want[g.from]; !ok {
+				want[g.from] = nil
+			}
+		}
+		if g.post != nil {
+			want[g.to] = g
+		}
+	}
+	for n, g := range want {
+		e := entry{Path: Name(n), Pre: p.cur[n]}
+		if g != nil {
+			e.Post, e.body = g.post, g.body
+		}
+		if !e.Pre.same(e.Post) {
+			j.Entries = append(j.Entries, e)
+		}
+	}
+	return j, j.lay(p.root)
+}
+
+// lay orders the entries, names their temporaries and lists the directories
+// that come and go.
+func (j *journal) lay(r *tree.Root) error {
+	sort.Slice(j.Entries, func(a, b int) bool { return j.Entries[a].Path < j.Entries[b].Path })
+	j.TempDir = Name(tree.TempPrefix + "apply-" + j.ID)
+	root, err := r.LstatRoot()
+	if err != nil {
+		return err
+	}
+	written := map[string]bool{} // ancestors of what is written
+	made := map[string]bool{}
+	for i := range j.Entries {
+		e := &j.Entries[i]
+		near, missing, info := nearest(r, string(e.Path))
+		e.Temp = Name(fmt.Sprintf("%s/%d", j.TempDir, i))
+		if info.Dev != root.Dev {
+			e.Temp = Name(tree.TempName(path.Join(near, "x"))) // another file system is mounted there
+		}
+		if e.Post == nil {
+			continue
+		}
+		for d := path.Dir(string(e.Path)); d != "."; d = path.Dir(d) {
+			written[d] = true
+		}
+		for _, d := range missing {
+			if !made[d] {
+				made[d] = true
+				j.Made = append(j.Made, dir{Path: Name(d)})
+			}
+		}
+	}
+	sort.Slice(j.Made, func(a, b int) bool { return j.Made[a].Path < j.Made[b].Path })
+	j.emptied(r, written)
+	return nil
+}
+
+// emptied lists the directories that may be empty afterwards: git knows none.
+func (j *journal) emptied(r *tree.Root, written map[string]bool) {
+	seen := map[string]bool{}
+	add := func(d string) {
+		info, err := r.Lstat(d)
+		if !seen[d] && err == nil && info.Mode.IsDir() {
+			seen[d] = true
+			j.Removed = append(j.Removed, dir{Path: Name(d), Perm: uint32(info.Mode.Perm())})
+		}
+	}
+	var inside func(d string)
+	inside = func(d string) {
+		es, _ := r.ReadDir(d)
+		for _, e := range es {
+			if e.IsDir() {
+				inside(d + "/" + e.Name())
+			}
+		}
+		add(d)
+	}
+	for _, e := range j.Entries {
+		if e.Post == nil {
+			for d := path.Dir(string(e.Path)); d != "." && !written[d]; d = path.Dir(d) {
+				add(d)
+			}
+		} else if info, err := r.Lstat(string(e.Path)); err == nil && info.Mode.IsDir() {
+			inside(string(e.Path))
+		}
+	}
+	slices.SortFunc(j.Removed, func(a, b dir) int { return strings.Compare(string(b.Path), string(a.Path)) })
+}
+
+// nearest finds the closest directory above p that is there, and those between
+// that are not, outermost first.
+func nearest(r *tree.Root, p string) (near string, missing []string, info tree.Info) {
+	for d := path.Dir(p); ; d = path.Dir(d) {
+		if d == "." {
+			info, _ = r.LstatRoot()
+			return d, missing, info
+		}
+		if info, err := r.Lstat(d); err == nil && info.Mode.IsDir() {
+			return d, missing, info
+		}
+		missing = append([]string{d}, missing...)
+	}
+}
+
+// record is the decision record of an apply. A leaf is small: many files are
+// named by the digest of the plan and its count.
+func (j *journal) record(stale int) countersign.Record {
+	const most = 40
+	files := make([]any, 0, min(len(j.Entries), most))
+	for _, e := range j.Entries[:min(len(j.Entries), most)] {
+		files = append(files, map[string]any{"path": strings.ToValidUTF8(string(e.Path), "\uFFFD"), "pre": e.Pre.sum(), "post": e.Post.sum()})
+	}
+	return countersign.Record{
+		Type: "changeset." + map[string]string{"apply": "applying", "undo": "undoing"}[j.Kind], Session: j.Session, Actor: &countersign.Actor{Kind: "human"},
+		Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: j.digest(), Summary: fmt.Sprintf("%s %d hunks, %d paths", j.Kind, len(j.Hunks), len(j.Entries))},
+		Detail: map[string]any{"apply": j.ID, "hunks": j.Hunks[:min(len(j.Hunks), most)], "hunk_count": len(j.Hunks), "files": files, "file_count": len(j.Entries), "stale": stale},
+	}
+}

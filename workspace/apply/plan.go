@@ -1,0 +1,437 @@
+package apply
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/diff"
+	"github.com/countersign/countersign/workspace/tree"
+)
+
+// group is the hunks that make one file, from one path of the base.
+type group struct {
+	from, to string
+	hunks    []countersign.Hunk
+	stale    string // why, once it is known
+	merged   bool
+	post     *version // of to; nil: it goes
+	body     body
+}
+
+// plan is what an apply would do, before anything is written to the tree.
+type plan struct {
+	root   *tree.Root
+	store  *Store // reviewed bytes
+	images *Store // pre-images
+	forced map[string]bool
+	groups []*group
+	cur    map[string]*version // what the tree has, by path
+	odd    map[string]string   // paths that cannot be written, and why
+	stale  []countersign.Hunk
+	held   int64
+}
+
+// body is where the bytes of a version come from.
+type body struct {
+	data  []byte
+	store *Store
+	sum   string
+}
+
+func (b body) open() (io.ReadCloser, error) {
+	if b.store != nil {
+		return b.store.Open(b.sum)
+	}
+	return Check(io.NopCloser(bytes.NewReader(b.data)), b.sum), nil
+}
+
+// maxHeld is how many composed bytes wait in memory; more go to the store.
+const maxHeld = 64 << 20
+
+// makePlan reads the tree, puts a copy of all it would change into the store of
+// pre-images, and decides what is stale. forced names paths that kept changing
+// under earlier attempts.
+func (p *plan) makePlan(hs []countersign.Hunk) error {
+	p.cur, p.odd = map[string]*version{}, map[string]string{}
+	if err := p.collect(hs); err != nil {
+		return err
+	}
+	for _, g := range p.groups {
+		for _, n := range []string{g.from, g.to} {
+			if err := p.read(n); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range p.groups {
+		if err := p.compose(g); err != nil {
+			return err
+		}
+	}
+	// What one group leaves makes room for another; a stale one leaves nothing.
+	for again := true; again; {
+		again = false
+		gone := p.vacated()
+		for _, g := range p.groups {
+			if g.stale == "" {
+				if g.stale = p.blocked(g, gone); g.stale != "" {
+					again = true
+				}
+			}
+		}
+	}
+	for _, g := range p.groups {
+		if g.stale != "" {
+			p.setAside(g.hunks, g.stale)
+		}
+	}
+	return nil
+}
+
+func (p *plan) setAside(hs []countersign.Hunk, why string) {
+	for _, h := range hs {
+		h.State, h.Why = countersign.Stale, why
+		p.stale = append(p.stale, h)
+	}
+}
+
+// collect groups hunks by file and refuses any whose bytes are not those its
+// digest names.
+func (p *plan) collect(hs []countersign.Hunk) error {
+	renames := map[string]*group{}
+	by := map[string]*group{}
+	get := func(key, from, to string) *group {
+		g := by[key]
+		if g == nil {
+			g = &group{from: from, to: to}
+			by[key] = g
+			p.groups = append(p.groups, g)
+		}
+		return g
+	}
+	for _, h := range hs {
+		if h.Op == countersign.OpRename && decided(h) {
+			g := get("from\x00"+h.OldPath, h.OldPath, h.Path)
+			renames[h.OldPath] = g
+		}
+	}
+	for _, h := range hs {
+		if !decided(h) {
+			continue
+		}
+		if diff.Digest(h) != h.Digest {
+			return &countersign.Error{Code: countersign.EVerify, Op: "apply hunk", Thing: h.ID, Err: ErrBytes, Remedy: "review it again"}
+		}
+		if tree.Check(h.Path) != nil || h.OldPath != "" && tree.Check(h.OldPath) != nil {
+			return &countersign.Error{Code: countersign.EDenied, Op: "apply hunk", Thing: h.Path, Err: tree.ErrRefused}
+		}
+		from := h.Path
+		if h.OldPath != "" {
+			from = h.OldPath
+		}
+		g := renames[from]
+		if g == nil || h.Op == countersign.OpCreate {
+			g = get(from, from, from)
+		}
+		g.hunks = append(g.hunks, h)
+	}
+	sort.Slice(p.groups, func(i, j int) bool { return p.groups[i].to < p.groups[j].to })
+	return nil
+}
+
+// read looks at a path of the real tree and keeps a copy of its content.
+func (p *plan) read(n string) error {
+	if _, ok := p.cur[n]; ok || p.odd[n] != "" {
+		return nil
+	}
+	info, err := p.root.Lstat(n)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.cur[n] = nil
+		return nil
+	case errors.Is(err, tree.ErrRefused):
+		p.odd[n] = "a directory on the way to it is a symlink"
+		return nil
+	case isNotDir(err):
+		p.cur[n] = nil // a file stands where its directory should be: see blocked
+		return nil
+	case err != nil:
+		return err
+	}
+	v := &version{Size: info.Size, Mode: info.GitMode() & 0o170777, Perm: uint32(info.Mode.Perm()), UID: info.UID, GID: info.GID}
+	switch {
+	case info.Mode.IsDir():
+		p.cur[n] = nil // maybe in the way: see blocked
+		return nil
+	case info.Mode&fs.ModeSymlink != 0:
+		t, err := p.root.Readlink(n)
+		if err != nil {
+			return drift(n, err)
+		}
+		v.Sum, err = p.images.PutBytes([]byte(t))
+		v.Size = int64(len(t))
+		if err != nil {
+			return err
+		}
+	case info.Mode.IsRegular():
+		f, err := p.root.Open(n)
+		if err != nil {
+			return drift(n, err)
+		}
+		defer f.Close()
+		if v.Sum, v.Size, err = p.images.Put(f); err != nil {
+			return err
+		}
+	default:
+		p.odd[n] = "it is neither a file nor a symlink"
+		return nil
+	}
+	p.cur[n] = v
+	return nil
+}
+
+// compose decides what a group makes of its file, or that it is stale.
+func (p *plan) compose(g *group) error {
+	for _, n := range []string{g.from, g.to} {
+		if p.odd[n] != "" {
+			g.stale = p.odd[n]
+		} else if p.forced[n] {
+			g.stale = "it kept changing while it was to be written"
+		}
+	}
+	if g.stale != "" {
+		return nil
+	}
+	cur := p.cur[g.from]
+	var lines []countersign.Hunk
+	mode := uint32(0)
+	for _, h := range g.hunks {
+		switch h.Op {
+		case countersign.OpModify:
+			lines = append(lines, h)
+		case countersign.OpMode:
+			mode = h.NewMode
+		case countersign.OpRename:
+			g.merged = g.merged || cur != nil && cur.Sum != h.Base
+		case countersign.OpCreate, countersign.OpDelete, countersign.OpBinary, countersign.OpSymlink:
+			p.whole(g, h, cur)
+			if mode != 0 && g.post != nil {
+				g.post.Mode = mode
+			}
+			return nil
+		default:
+			return &countersign.Error{Code: countersign.EInvalid, Op: "apply hunk", Thing: h.ID, Err: fmt.Errorf("op %q", h.Op)}
+		}
+	}
+	old := g.hunks[0].OldMode
+	switch {
+	case cur == nil:
+		g.stale = "the file is gone"
+		return nil
+	case tree.IsSymlink(cur.Mode) != tree.IsSymlink(old):
+		g.stale = "it is another kind of file now"
+		return nil
+	}
+	post := *cur
+	g.post, g.body = &post, body{store: p.images, sum: cur.Sum}
+	if mode != 0 {
+		g.post.Mode = mode
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return p.lines(g, lines, cur)
+}
+
+// whole handles the hunks that replace everything.
+func (p *plan) whole(g *group, h countersign.Hunk, cur *version) {
+	if h.Op != countersign.OpDelete {
+		g.post = &version{Sum: h.PostSum, Size: h.PostLen, Mode: h.NewMode & 0o170777, UID: -1, GID: -1}
+		if h.NewMode == 0 {
+			g.post.Mode = tree.ModeFile
+		}
+		g.body = body{store: p.store, sum: h.PostSum}
+		if h.PostLen == 0 {
+			g.body = body{sum: h.PostSum}
+		}
+		if cur != nil && !tree.IsSymlink(g.post.Mode) && !tree.IsSymlink(cur.Mode) {
+			g.post.Perm, g.post.UID, g.post.GID = cur.Perm, cur.UID, cur.GID
+		}
+	}
+	switch {
+	case cur.same(g.post): // somebody did the same already
+	case cur == nil && h.Base == "":
+	case cur == nil:
+		g.stale = "the file is gone"
+	case h.Base == "":
+		g.stale = "a file of that name is there now"
+	case cur.Sum != h.Base || tree.IsSymlink(cur.Mode) != tree.IsSymlink(h.OldMode):
+		g.stale = "the file was changed meanwhile"
+	}
+}
+
+// lines applies changes of lines: to the base if the file still is that, else
+// by a three-way merge. A hunk that does not merge is set aside alone.
+func (p *plan) lines(g *group, hs []countersign.Hunk, cur *version) error {
+	for i := range hs {
+		if err := p.fill(&hs[i]); err != nil {
+			return err
+		}
+	}
+	ours, err := p.images.Bytes(cur.Sum)
+	if err != nil {
+		return err
+	}
+	base := hs[0].Base
+	var out []byte
+	if cur.Sum == base && sameBase(hs) {
+		if out, err = diff.Apply(ours, hs); err != nil {
+			return err
+		}
+	} else {
+		var keep []countersign.Hunk
+		if out, keep, err = p.merge(ours, hs); err != nil {
+			return err
+		}
+		p.drop(g, hs, keep)
+		g.merged = true
+		if len(g.hunks) == 0 {
+			g.post, g.stale = nil, "none is left"
+			return nil
+		}
+	}
+	g.post.Sum, g.post.Size = diff.SHA256(out), int64(len(out))
+	g.body = body{data: out, sum: g.post.Sum}
+	if p.held += int64(len(out)); p.held > maxHeld {
+		if _, err := p.images.PutBytes(out); err != nil {
+			return err
+		}
+		g.body = body{store: p.images, sum: g.post.Sum}
+	}
+	return nil
+}
+
+func sameBase(hs []countersign.Hunk) bool {
+	for _, h := range hs {
+		if h.Base != hs[0].Base {
+			return false
+		}
+	}
+	return true
+}
+
+// merge carries hunks into what a person made of the file: each that merges
+// cleanly with all before it.
+func (p *plan) merge(ours []byte, hs []countersign.Hunk) (out []byte, keep []countersign.Hunk, err error) {
+	base, err := p.store.Bytes(hs[0].Base)
+	if err != nil || bytes.IndexByte(ours[:min(len(ours), 8000)], 0) >= 0 {
+		return ours, nil, nil // without the base there is nothing to merge with
+	}
+	out = ours
+	for _, h := range hs {
+		if h.Base != hs[0].Base {
+			continue
+		}
+		theirs, err := diff.Apply(base, append(keep[:len(keep):len(keep)], h))
+		if err != nil {
+			return nil, nil, err
+		}
+		if m, conflicts := diff.Merge3(base, ours, theirs); len(conflicts) == 0 {
+			out, keep = m, append(keep, h)
+		}
+	}
+	return out, keep, nil
+}
+
+// drop sets aside the hunks of lines that are not among keep.
+func (p *plan) drop(g *group, lines, keep []countersign.Hunk) {
+	kept := map[string]bool{}
+	for _, h := range keep {
+		kept[h.Digest] = true
+	}
+	gone := map[string]bool{}
+	for _, h := range lines {
+		if !kept[h.Digest] {
+			gone[h.Digest] = true
+			p.setAside([]countersign.Hunk{h}, "the file was changed in the same place")
+		}
+	}
+	var left []countersign.Hunk
+	for _, h := range g.hunks {
+		if !gone[h.Digest] {
+			left = append(left, h)
+		}
+	}
+	g.hunks = left
+}
+
+func (p *plan) fill(h *countersign.Hunk) (err error) {
+	if h.Pre == nil && h.PreLen > 0 {
+		if h.Pre, err = p.store.Bytes(h.PreSum); err != nil {
+			return err
+		}
+	}
+	if h.Post == nil && h.PostLen > 0 {
+		h.Post, err = p.store.Bytes(h.PostSum)
+	}
+	return err
+}
+
+// vacated are the paths that the plan empties.
+func (p *plan) vacated() map[string]bool {
+	m := map[string]bool{}
+	for _, g := range p.groups {
+		if g.stale == "" && (g.post == nil || g.from != g.to) {
+			m[g.from] = true
+		}
+	}
+	return m
+}
+
+// blocked says why a group's target cannot be written, or "".
+func (p *plan) blocked(g *group, gone map[string]bool) string {
+	if g.post == nil {
+		return ""
+	}
+	for d := path.Dir(g.to); d != "."; d = path.Dir(d) {
+		info, err := p.root.Lstat(d)
+		switch {
+		case err == nil && info.Mode&fs.ModeSymlink != 0, errors.Is(err, tree.ErrRefused):
+			return "a directory on the way to it is a symlink"
+		case err == nil && !info.Mode.IsDir() && !gone[d]:
+			return "a file stands where its directory should be"
+		}
+	}
+	if info, err := p.root.Lstat(g.to); err == nil && info.Mode.IsDir() && !p.empties(g.to, gone) {
+		return "a directory of that name is there"
+	}
+	if g.from != g.to && p.cur[g.to] != nil && !gone[g.to] {
+		return "a file of that name is there now"
+	}
+	return ""
+}
+
+// empties reports whether all that a directory holds goes.
+func (p *plan) empties(d string, gone map[string]bool) bool {
+	es, err := p.root.ReadDir(d)
+	if err != nil {
+		return false
+	}
+	for _, e := range es {
+		n := d + "/" + e.Name()
+		if !gone[n] && !(e.IsDir() && p.empties(n, gone)) {
+			return false
+		}
+	}
+	return true
+}
+
+func decided(h countersign.Hunk) bool {
+	return h.State == countersign.Accepted || h.State == countersign.Edited
+}

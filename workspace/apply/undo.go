@@ -1,0 +1,138 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// result tells what a journal does, in the words of the hunks.
+func (p *plan) result(jn *journal) Result {
+	res := Result{ID: jn.ID, Stale: p.stale}
+	at := map[string]entry{}
+	for _, e := range jn.Entries {
+		at[string(e.Path)] = e
+	}
+	for _, g := range p.groups {
+		if g.stale != "" {
+			continue
+		}
+		f := File{Path: g.to, Merged: g.merged, Pre: p.cur[g.from].sum(), PreMode: p.cur[g.from].mode(), Post: g.post.sum(), PostMode: g.post.mode()}
+		if g.from != g.to {
+			f.OldPath = g.from
+		}
+		for _, h := range g.hunks {
+			f.Hunks = append(f.Hunks, h.Digest)
+			h.State = countersign.Applied
+			res.Applied = append(res.Applied, h)
+		}
+		if g.merged {
+			res.Merged = append(res.Merged, g.to)
+		}
+		res.Files = append(res.Files, f)
+	}
+	return res
+}
+
+// Undo takes the last apply back. If a person has edited one of its files since,
+// it changes nothing and says which.
+func Undo(ctx context.Context, o Options) (Result, error) {
+	j, done, err := open(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer done()
+	recovered, err := j.recover()
+	if err != nil {
+		return Result{}, err
+	}
+	last, err := readJournal(lastPath(o.StateDir))
+	if err != nil {
+		return Result{}, err
+	}
+	if last == nil {
+		return Result{}, &countersign.Error{Code: countersign.ENotFound, Op: "undo", Thing: o.Root, Err: errors.New("there is no apply to take back"), Remedy: "only the last apply can be undone, once"}
+	}
+	undo, err := j.reverse(last)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{ID: undo.ID, Recovered: recovered}
+	for _, e := range undo.Entries {
+		res.Files = append(res.Files, File{Path: string(e.Path), Pre: e.Pre.sum(), Post: e.Post.sum(), PreMode: e.Pre.mode(), PostMode: e.Post.mode()})
+	}
+	for _, d := range last.Hunks {
+		res.Applied = append(res.Applied, countersign.Hunk{Digest: d})
+	}
+	if err := j.carryOut(ctx, undo, 0); err != nil {
+		var d *driftError
+		if errors.As(err, &d) {
+			return Result{}, edited([]string{d.path})
+		}
+		return Result{}, err
+	}
+	return res, nil
+}
+
+func edited(paths []string) error {
+	return &countersign.Error{Code: countersign.EInvalid, Op: "undo", Thing: strings.Join(paths[:min(len(paths), 5)], ", "), Err: fmt.Errorf("%d files were edited since they were applied", len(paths)), Remedy: "nothing was changed; put these edits aside, or take the change back by hand"}
+}
+
+// reverse turns the journal of an apply into that of its undo, if every file
+// still is what the apply left.
+func (j *job) reverse(last *journal) (*journal, error) {
+	undo := &journal{Version: journalVersion, ID: newID(), Kind: "undo", Root: last.Root, Session: j.o.Session, State: writing, Hunks: last.Hunks}
+	var changed []string
+	for _, e := range last.Entries {
+		p := &plan{root: j.root, images: j.images, cur: map[string]*version{}, odd: map[string]string{}}
+		if err := p.read(string(e.Path)); err != nil {
+			var d *driftError
+			if !errors.As(err, &d) {
+				return nil, j.explain(err)
+			}
+			p.odd[d.path] = "changing"
+		}
+		now := p.cur[string(e.Path)]
+		if p.odd[string(e.Path)] != "" || !now.same(e.Post) {
+			changed = append(changed, string(e.Path))
+			continue
+		}
+		n := entry{Path: e.Path, Pre: now, Post: e.Pre}
+		if e.Pre != nil {
+			n.body = body{store: j.images, sum: e.Pre.Sum}
+			if e.Pre.Size == 0 {
+				n.body = body{sum: e.Pre.Sum}
+			}
+		}
+		undo.Entries = append(undo.Entries, n)
+	}
+	if len(changed) > 0 {
+		return nil, edited(changed)
+	}
+	if err := undo.lay(j.root); err != nil {
+		return nil, j.explain(err)
+	}
+	// Only what the apply made goes, and what it removed comes back as it was.
+	made := map[Name]bool{}
+	for _, d := range last.Made {
+		made[d.Path] = true
+	}
+	var removed []dir
+	for _, d := range undo.Removed {
+		if made[d.Path] {
+			removed = append(removed, d)
+		}
+	}
+	undo.Removed = removed
+	perms := map[Name]uint32{}
+	for _, d := range last.Removed {
+		perms[d.Path] = d.Perm
+	}
+	for i, d := range undo.Made {
+		undo.Made[i].Perm = perms[d.Path]
+	}
+	return undo, nil
+}
