@@ -87,9 +87,9 @@ func connect(d Dirs) (*pipe, *rawConn, error) {
 		return nil, nil, closedErr(err)
 	}
 	uid, err := c.peerUID()
-	if err != nil || uid != os.Getuid() {
+	if err != nil || uid != os.Geteuid() {
 		c.close()
-		return nil, nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Getuid(), err))
+		return nil, nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Geteuid(), err))
 	}
 	p := &pipe{rw: c}
 	if err := hello(p); err != nil {
@@ -237,6 +237,9 @@ func (c *Client) AppendAsync(r countersign.Record) {
 	}
 	c.order.Lock()
 	defer c.order.Unlock()
+	if c.Err() != nil {
+		return
+	}
 	if err := c.reports.send(askReport, record(id), body); err != nil {
 		c.shut(closedErr(err))
 	}
@@ -247,19 +250,18 @@ func (c *Client) AppendAsync(r countersign.Record) {
 func (c *Client) watch() {
 	p := &pipe{rw: c.line}
 	_, err := p.answer()
-	defer func() {
-		c.order.Lock() // nobody is writing: the descriptor may go
-		defer c.order.Unlock()
-		c.line.close()
-	}()
 	if err == nil {
 		close(c.done)
-		return
+		<-c.closed
+	} else {
+		if countersign.CodeOf(err) == countersign.EInternal {
+			err = closedErr(errors.New("the ledger process is gone"))
+		}
+		c.shut(err)
 	}
-	if countersign.CodeOf(err) == countersign.EInternal {
-		err = closedErr(errors.New("the ledger process is gone"))
-	}
-	c.shut(err)
+	c.order.Lock() // nobody is writing any more: the descriptor may go
+	defer c.order.Unlock()
+	c.line.close()
 }
 
 // Closed is closed when nothing can be written any more: callers close their
@@ -294,7 +296,10 @@ func (c *Client) Close() error {
 		return err
 	}
 	c.order.Lock()
-	err := c.reports.send(askDone)
+	err := c.Err()
+	if err == nil {
+		err = c.reports.send(askDone)
+	}
 	c.order.Unlock()
 	if err == nil {
 		select {

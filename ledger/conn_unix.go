@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,8 +16,9 @@ import (
 // rawConn is a unix-socket connection read and written by plain blocking
 // system calls: no poller, no hand-over between goroutines on the way.
 type rawConn struct {
-	f  *os.File
 	fd int
+	mu sync.Mutex
+	f  *os.File // nil after close
 }
 
 // raw takes a connection out of Go's poller.
@@ -65,21 +68,39 @@ func (c *rawConn) Write(p []byte) (int, error) {
 
 // hangUp ends the connection in both directions; it wakes whoever reads it. The
 // descriptor stays until close, so that its number cannot be another's.
-func (c *rawConn) hangUp() { _ = unix.Shutdown(c.fd, unix.SHUT_RDWR) }
+func (c *rawConn) hangUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.f != nil {
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
+	}
+}
 
-func (c *rawConn) close() { _ = c.f.Close() }
+// close frees the descriptor; nobody may be reading or writing it.
+func (c *rawConn) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.f != nil {
+		_ = c.f.Close()
+		c.f = nil
+	}
+}
 
-// lockFile takes the lock of the one writer, without waiting.
+// lockFile takes the lock of the one writer. It tries for a moment only:
+// whoever asks with locked holds it for an instant.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, err
+	for range 50 {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return f, nil
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
-	return f, nil
+	_ = f.Close()
+	return nil, err
 }
 
 // locked reports whether a ledger process holds the directory.

@@ -105,6 +105,7 @@ type server struct {
 
 	mu    sync.Mutex
 	conns map[*rawConn]bool
+	ended bool
 	busy  sync.WaitGroup
 }
 
@@ -167,6 +168,7 @@ func (s *server) tell() {
 
 func (s *server) hangUp() {
 	s.mu.Lock()
+	s.ended = true
 	for c := range s.conns {
 		c.hangUp()
 	}
@@ -184,15 +186,19 @@ func (s *server) accept(l *net.UnixListener) {
 		if err != nil {
 			continue
 		}
-		if uid, err := c.peerUID(); err != nil || uid != os.Getuid() {
+		if uid, err := c.peerUID(); err != nil || uid != os.Geteuid() {
 			c.close() // another user: nothing to say to him
 			continue
 		}
 		s.mu.Lock()
-		s.conns[c] = true
-		s.busy.Add(1)
+		if s.ended {
+			c.close()
+		} else {
+			s.conns[c] = true
+			s.busy.Add(1)
+			go s.serve(c)
+		}
 		s.mu.Unlock()
-		go s.serve(c)
 	}
 }
 

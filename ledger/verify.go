@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -68,6 +70,7 @@ func (b *Bad) Error() string { return b.What }
 type mark struct {
 	segment.Checkpoint
 	from string // where it was found
+	raw  []byte
 }
 
 type verifier struct {
@@ -161,7 +164,7 @@ func (v *verifier) mark(raw []byte, from string, check bool) (segment.Checkpoint
 	if err != nil {
 		return c, &Bad{Segment: from, What: "the checkpoint is not good: " + err.Error()}
 	}
-	v.kept[c.Size] = append(v.kept[c.Size], mark{c, from})
+	v.kept[c.Size] = append(v.kept[c.Size], mark{c, from, raw})
 	v.largest = max(v.largest, c.Size)
 	return c, nil
 }
@@ -229,9 +232,58 @@ func (v *verifier) passes(name string, seq uint64, tree *segment.Tree, offset in
 	return nil
 }
 
+// copied reports whether the kept copy of a seal, if there is one, is the same.
+func (v *verifier) copied(size uint64, seal []byte) bool {
+	for _, m := range v.kept[size] {
+		if strings.HasPrefix(m.from, "checkpoints/") && !bytes.Equal(m.raw, seal) {
+			return false
+		}
+	}
+	return true
+}
+
+// start looks at the first record of a segment: after a segment that was not
+// sealed it must be the one that says so, and what was torn must still be there.
+func (v *verifier) start(leaf []byte) error {
+	var r struct {
+		Type   string
+		Detail struct {
+			tornPart
+			Later []tornPart
+		}
+	}
+	if err := json.Unmarshal(leaf, &r); err != nil {
+		return err
+	}
+	if r.Type != "ledger.recovered" {
+		if v.state.Seq > 0 && !v.state.Sealed {
+			return errors.New("the segment before was not closed, and this record does not say that it was recovered")
+		}
+		return nil
+	}
+	for _, p := range append(r.Detail.Later, r.Detail.tornPart) {
+		if p.Bytes == 0 {
+			continue
+		}
+		torn, err := os.ReadFile(filepath.Join(v.dir, "torn", filepath.Base(p.Kept)))
+		if err != nil || "sha256:"+hexSum(torn) != p.SHA256 {
+			return fmt.Errorf("%s, torn bytes that were set aside, is missing or changed", p.Kept)
+		}
+	}
+	return nil
+}
+
+// tornPart is what a record of a recovery says of one segment's end.
+type tornPart struct {
+	Bytes  int `json:"torn_bytes"`
+	SHA256 string
+	Kept   string
+}
+
 func (v *verifier) frames(name string, sc *segment.Scan) error {
 	var last []byte
 	var lastAt int
+	begun := false
 	for {
 		at := sc.Offset
 		f, err := sc.Next()
@@ -243,7 +295,16 @@ func (v *verifier) frames(name string, sc *segment.Scan) error {
 		}
 		if f.Note {
 			last, lastAt = f.Data, at
+			if f.Seal && !v.copied(sc.Seq, f.Data) {
+				return &Bad{Segment: name, Seq: sc.Seq, Offset: at, What: fmt.Sprintf("checkpoints/%016d is not the checkpoint that ends the segment", sc.Seq)}
+			}
 			continue
+		}
+		if !begun {
+			begun = true
+			if err := v.start(f.Data); err != nil {
+				return &Bad{Segment: name, Seq: sc.Seq, Offset: at, What: err.Error()}
+			}
 		}
 		if err := v.passes(name, sc.Seq, &sc.Tree, at); err != nil {
 			return err
@@ -273,6 +334,8 @@ func (v *verifier) end(name string, sc *segment.Scan, last bool) error {
 		return bad("bytes were added after the end of the segment")
 	case sealed && !sc.Sealed:
 		return bad("the segment was sealed and has lost its seal")
+	case !last && sc.Sealed && !v.sealed[sc.Seq]:
+		return bad(fmt.Sprintf("checkpoints/%016d, the copy of the checkpoint that ends the segment, is missing", sc.Seq))
 	}
 	v.state = sc.State
 	v.rep.Records = sc.Seq

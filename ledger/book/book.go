@@ -57,6 +57,8 @@ type Book struct {
 	flushing    bool   // a leader is at the disk, without the lock
 	flushFailed bool   // a flush has failed: the disk is not to be written again
 	err         error  // set once: nothing is written any more
+	uncopied    bool   // the segment's last checkpoint has no copy in checkpoints/ yet
+	ending      bool   // the closing record is being written
 	closed      bool
 
 	kick chan struct{} // wakes the timer

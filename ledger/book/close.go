@@ -39,12 +39,12 @@ func (b *Book) makeRoom(body int) error {
 		}
 		need := b.end + int64(len(b.pending)+body) + 2<<10 + closeRoom
 		switch {
-		case need <= b.room:
-			return nil
-		case need > b.o.SegmentSize && b.seq >= b.first:
+		case need > b.o.SegmentSize && b.seq >= b.first && !b.ending:
 			if err := b.rotate(); err != nil {
 				return b.fail(err)
 			}
+		case need <= b.room || b.ending:
+			return nil
 		default:
 			if err := b.extend(need); err != nil {
 				return b.fail(err)
@@ -93,28 +93,42 @@ func (b *Book) rotate() error {
 // seal ends the segment: the last checkpoint, nothing after it, and a copy of
 // the checkpoint beside.
 func (b *Book) seal() error {
-	if err := b.checkpoint(true); err != nil {
-		return err
-	}
-	size := b.end + int64(len(b.pending))
-	if err := b.file.Truncate(size); err != nil {
-		return err
-	}
-	if err := b.write(); err != nil {
-		return err
-	}
-	if err := b.file.Flush(); err != nil {
-		b.flushFailed = true
+	had, before := len(b.pending), b.lastNote
+	if err := b.putSeal(); err != nil {
+		b.pending, b.lastNote = b.pending[:min(had, len(b.pending))], before // goodbye seals in its turn
 		return err
 	}
 	b.flushed = b.seq
 	b.cond.Broadcast()
 	f := b.file
 	b.file = nil
+	b.uncopied = true
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return disk.WriteFile(b.o.FS, fmt.Sprintf("checkpoints/%016d", b.seq), b.newest)
+	return b.copySeal()
+}
+
+func (b *Book) putSeal() error {
+	if err := b.checkpoint(true); err != nil {
+		return err
+	}
+	if err := b.file.Truncate(b.end + int64(len(b.pending))); err != nil {
+		return err
+	}
+	if err := b.write(); err != nil {
+		return err
+	}
+	err := b.file.Flush()
+	b.flushFailed = err != nil
+	return err
+}
+
+// copySeal writes the copy of the newest checkpoint, which ends a segment.
+func (b *Book) copySeal() error {
+	err := disk.WriteFile(b.o.FS, fmt.Sprintf("checkpoints/%016d", b.seq), b.newest)
+	b.uncopied = err != nil
+	return err
 }
 
 // fail shuts the book for good and returns why. A full disk is told in the
@@ -124,7 +138,7 @@ func (b *Book) fail(err error) error {
 	if b.err != nil {
 		return b.err
 	}
-	if errors.Is(err, syscall.ENOSPC) && !b.flushFailed && b.file != nil {
+	if errors.Is(err, syscall.ENOSPC) && !b.flushFailed {
 		b.settle()
 		b.goodbye("enospc")
 	}
@@ -136,14 +150,24 @@ func (b *Book) fail(err error) error {
 	return b.err
 }
 
-// goodbye writes the closing record in the room kept for it. What goes wrong is
-// for the next start to find: the segment then has no seal.
+// goodbye writes the closing record in the room kept for it, or, between two
+// segments, in the room that the reserve gives back. What goes wrong here is for
+// the next start to find: the segment then has no seal.
 func (b *Book) goodbye(reason string) {
 	if f, err := b.o.FS.Open(ReserveFile); err == nil {
 		_ = f.Truncate(0)
 		_ = f.Close()
 	}
-	if err := b.closing(reason); err == nil {
+	if b.uncopied && b.copySeal() != nil {
+		return
+	}
+	if b.file == nil {
+		b.ending = true
+		if b.begin() != nil {
+			return
+		}
+	}
+	if b.closing(reason) == nil {
 		_ = b.seal()
 	}
 }
@@ -151,9 +175,7 @@ func (b *Book) goodbye(reason string) {
 // closing places the record that says why the ledger ends.
 func (b *Book) closing(reason string) error {
 	wall, mono, _ := b.clock.read()
-	room := b.room
-	b.room = 1 << 62 // the room kept for this record is there
-	defer func() { b.room = room }()
+	b.ending = true // the room for this record has been kept
 	_, err := b.place("", fmt.Appendf(nil, `"type":"ledger.closed","actor":{"kind":"system","id":"ledger"},"detail":{"reason":%q}}`, reason), wall, mono)
 	return err
 }

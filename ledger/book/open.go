@@ -45,13 +45,13 @@ func Open(o Options) (*Book, error) {
 	if b.signer, verifier, err = keys(o, len(names) == 0); err != nil {
 		return nil, err
 	}
-	var found finding
+	var found []finding
 	if len(names) == 0 {
 		if kept, err := newestKept(o.FS, verifier); err != nil || kept.Size > 0 {
 			return nil, changed("", 0, fmt.Errorf("a checkpoint of %d records is kept here, and no segment (%v)", kept.Size, err))
 		}
 	} else {
-		if found, err = b.recover(names[len(names)-1], verifier); err != nil {
+		if found, err = b.recoverAll(names, verifier); err != nil {
 			return nil, err
 		}
 	}
@@ -64,7 +64,7 @@ func Open(o Options) (*Book, error) {
 	if err := b.begin(); err != nil {
 		return nil, err
 	}
-	if err := b.opening(found, len(names) > 0); err != nil {
+	if err := b.opening(found); err != nil {
 		return nil, err
 	}
 	b.idle.Add(1)
@@ -102,10 +102,11 @@ func (b *Book) begin() error {
 	}
 	h := segment.AppendHeader(nil, segment.Header{Epoch: b.epoch, First: b.seq + 1, Prev: b.prev, Tree: b.tree})
 	if _, err = f.WriteAt(h, 0); err == nil {
-		err = zero(f, int64(len(h)), firstStep)
+		err = zero(f, int64(len(h)), b.step())
 	}
 	if err == nil {
 		err = f.Flush()
+		b.flushFailed = err != nil
 	}
 	if err == nil {
 		err = b.o.FS.Rename(tmp, name)
@@ -115,10 +116,19 @@ func (b *Book) begin() error {
 	}
 	if err != nil {
 		_ = f.Close()
+		_ = b.o.FS.Remove(tmp) // gives back its room; a left one is ignored
 		return err
 	}
-	b.file, b.first, b.end, b.room, b.lastNote = f, b.seq+1, int64(len(h)), firstStep, tlog.Hash{}
+	b.file, b.first, b.end, b.room, b.lastNote = f, b.seq+1, int64(len(h)), b.step(), tlog.Hash{}
 	return nil
+}
+
+// step is how far a new segment is zero-filled.
+func (b *Book) step() int64 {
+	if b.ending {
+		return closeRoom
+	}
+	return min(firstStep, b.o.SegmentSize)
 }
 
 // reserve makes the file that a full disk gives back.
@@ -131,25 +141,28 @@ func (b *Book) reserve() error {
 }
 
 // opening writes the first record of this start: opened, or recovered.
-func (b *Book) opening(f finding, later bool) error {
-	typ, detail := "ledger.opened", map[string]any{"key": fmt.Sprintf("%s+%08x", b.signer.Name(), b.signer.KeyHash())}
-	if later && !f.sealed {
-		typ = "ledger.recovered"
-		detail["segment"], detail["offset"] = f.segment, f.offset
-		detail["torn_bytes"], detail["sha256"] = len(f.torn), "sha256:"+hexSum(f.torn)
-		if len(f.torn) > 0 {
-			detail["kept"] = f.kept
+func (b *Book) opening(found []finding) error {
+	typ, detail := "ledger.opened", map[string]any{}
+	if n := len(found); n > 0 && !(n == 1 && found[0].sealed) {
+		typ, detail = "ledger.recovered", found[n-1].detail()
+		var later []map[string]any
+		for _, f := range found[:n-1] {
+			later = append(later, f.detail())
+		}
+		if later != nil {
+			detail["later"] = later
 		}
 	}
+	detail["key"] = fmt.Sprintf("%s+%08x", b.signer.Name(), b.signer.KeyHash())
 	body, err := json.Marshal(map[string]any{"actor": countersign.Actor{Kind: "system", ID: "ledger"}, "detail": detail, "type": typ})
 	if err != nil {
 		return err
 	}
-	r, err := b.add("", body[1:])
-	if err != nil {
+	if _, err := b.add("", body[1:]); err != nil {
 		return err
 	}
-	return b.commit(r.Seq)
+	b.kick <- struct{}{} // for the timer; what a crash before it loses, the next start finds again
+	return b.write()
 }
 
 func hexSum(p []byte) string {

@@ -13,13 +13,43 @@ import (
 	"github.com/countersign/countersign/ledger/segment"
 )
 
-// finding is what a start found at the end of the last segment.
+// finding is what a start found at the end of a segment.
 type finding struct {
 	sealed  bool // it was closed in good order
+	empty   bool // it has no record
 	segment string
 	offset  int
 	torn    []byte // what stood after the last good frame
 	kept    string // where it is kept
+}
+
+// recoverAll mends the last segment, and before it those that a start made and
+// did not live to write into: what it had found would be told by nobody else.
+func (b *Book) recoverAll(names []string, v note.Verifier) ([]finding, error) {
+	var out []finding
+	epoch := uint64(0)
+	for i := len(names) - 1; i >= 0; i-- {
+		f, err := b.recover(names[i], v)
+		if err != nil {
+			return nil, err
+		}
+		epoch = max(epoch, b.epoch)
+		out = append(out, f)
+		if !f.empty {
+			break
+		}
+	}
+	b.epoch = epoch
+	return out, nil
+}
+
+// detail is what the record of the recovery says of a finding.
+func (f finding) detail() map[string]any {
+	d := map[string]any{"segment": f.segment, "offset": f.offset, "torn_bytes": len(f.torn), "sha256": "sha256:" + hexSum(f.torn)}
+	if len(f.torn) > 0 {
+		d["kept"] = f.kept
+	}
+	return d
 }
 
 // recover reads the last segment, takes over its state and mends its end. A
@@ -53,11 +83,14 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 		return finding{}, changed(name, sc.Offset, err)
 	}
 	b.epoch, b.seq, b.prev, b.tree, b.flushed = sc.Header.Epoch, sc.Seq, sc.Prev, sc.Tree.Clone(), sc.Seq
-	out := finding{sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest}
-	if out.sealed {
-		return out, nil
+	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest}
+	if !out.sealed {
+		return b.mend(f, out)
 	}
-	return b.mend(f, out)
+	if _, err = b.o.FS.ReadFile(fmt.Sprintf("checkpoints/%016d", b.seq)); errors.Is(err, os.ErrNotExist) {
+		err = b.copySeal() // a crash came right after the seal
+	}
+	return out, err
 }
 
 func readAll(f disk.File) ([]byte, error) {
