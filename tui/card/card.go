@@ -254,7 +254,7 @@ func (p *page) ruling(r countersign.Request, details bool) {
 // field shows a label and its value, wrapped beside it.
 func (p *page) field(label, value string) {
 	lead := fmt.Sprintf("%-10s ", label)
-	for _, part := range fold(p.clean(value), p.width-len(lead)) {
+	for _, part := range visible.Fold(p.clean(value), p.width-len(lead)) {
 		p.lines = append(p.lines, Line{Text: lead + part})
 		lead = strings.Repeat(" ", len(lead))
 	}
@@ -268,7 +268,7 @@ func (p *page) element(label, value string) {
 		if i > 0 {
 			label, mark = "", "n "
 		}
-		parts := fold(p.clean(line), p.width-6)
+		parts := visible.Fold(p.text(line), p.width-6)
 		for j, part := range parts {
 			if j > 0 {
 				label, mark = "", "> "
@@ -280,39 +280,24 @@ func (p *page) element(label, value string) {
 
 // put adds a text of our own, wrapped.
 func (p *page) put(look Look, text string) {
-	for _, part := range fold(text, p.width) {
+	for _, part := range visible.Fold(text, p.width) {
 		p.lines = append(p.lines, Line{Text: part, Look: look})
 	}
 }
 
 // clean escapes and remembers what it had to escape.
-func (p *page) clean(s string) string {
-	out, flagged := visible.String(s)
+func (p *page) clean(s string) string { return p.note(s, visible.String[string]) }
+
+// text is clean for a line of code.
+func (p *page) text(s string) string { return p.note(s, visible.Text[string]) }
+
+func (p *page) note(s string, escape func(string) (string, bool)) string {
+	out, flagged := escape(s)
 	p.hidden = p.hidden || flagged
 	if mixed := visible.Scripts(s); len(mixed) > 0 && len(p.scripts) == 0 {
 		p.scripts = mixed
 	}
 	return out
-}
-
-// fold breaks a text into pieces of at most width columns. A character outside
-// ASCII counts as two: terminals disagree, and a line must never be longer than
-// the screen is wide.
-func fold(s string, width int) []string {
-	width = max(width, 4)
-	var out []string
-	start, col := 0, 0
-	for i, r := range s {
-		w := 1
-		if r >= 0x80 {
-			w = 2
-		}
-		if col+w > width {
-			out, start, col = append(out, s[start:i]), i, 0
-		}
-		col += w
-	}
-	return append(out, s[start:])
 }
 
 func prefix(s string, n int, full bool) string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/tui/visible"
 )
 
 func request() countersign.Request {
@@ -70,7 +71,7 @@ func FuzzCommandIsShownInFull(f *testing.F) {
 		p.element("1", arg)
 		var back strings.Builder
 		for i, l := range p.lines {
-			if n := len(fold(l.Text, width)); n != 1 {
+			if n := len(visible.Fold(l.Text, width)); n != 1 {
 				t.Fatalf("%q is wider than %d", l.Text, width)
 			}
 			m := gutter.FindStringSubmatch(l.Text)
@@ -84,7 +85,7 @@ func FuzzCommandIsShownInFull(f *testing.F) {
 		}
 		var want []string
 		for _, line := range strings.Split(arg, "\n") {
-			want = append(want, (&page{}).clean(line))
+			want = append(want, (&page{}).text(line))
 		}
 		if back.String() != strings.Join(want, "\n") {
 			t.Fatalf("card says %q, want %q", back.String(), strings.Join(want, "\n"))
@@ -194,7 +195,7 @@ func TestScreenFitsEverySize(t *testing.T) {
 			}
 			for _, l := range lines {
 				plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(l, "")
-				if len(fold(plain, w)) > 1 || strings.Contains(plain, "\x1b") {
+				if len(visible.Fold(plain, w)) > 1 || strings.Contains(plain, "\x1b") {
 					t.Fatalf("%dx%d: %q does not fit", w, h, l)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/tui/visible"
 )
 
 // maxShell bounds the text that is parsed only to be shown, in bytes.
@@ -34,7 +35,7 @@ func (p *page) shell(e *countersign.Exec) {
 	}
 	p.put(Dim, "    as a shell reads it (a reading aid; what runs is the text above)")
 	for _, line := range strings.Split(pretty, "\n") {
-		for _, part := range fold(p.clean(line), p.width-6) {
+		for _, part := range visible.Fold(p.text(line), p.width-6) {
 			p.lines = append(p.lines, Line{Text: "    : " + part, Look: Dim})
 		}
 	}

@@ -253,7 +253,7 @@ func pad(left, right string, width int) string {
 // clip cuts our own words, never a request's, and keeps the end of a typed
 // line in view.
 func clip(s string, width int) string {
-	parts := fold(s, width)
+	parts := visible.Fold(s, width)
 	if len(parts) > 1 && strings.HasPrefix(s, "> ") {
 		r := []rune(s)
 		return "> " + string(r[max(len(r)-width/2, 2):])

@@ -49,6 +49,26 @@ func String[T ~string | ~[]byte](in T) (out string, flagged bool) {
 	return b.String(), flagged
 }
 
+// Text is String for a line of code: a tab, which is ordinary there, shows as an
+// arrow and three blanks, and so an arrow of the text's own is escaped.
+func Text[T ~string | ~[]byte](in T) (out string, flagged bool) {
+	var b strings.Builder
+	for i, field := range strings.Split(string(in), "\t") {
+		if i > 0 {
+			b.WriteString("→   ")
+		}
+		for j, part := range strings.Split(field, "→") {
+			if j > 0 {
+				b.WriteString(`\u{2192}`)
+			}
+			s, f := String(part)
+			b.WriteString(s)
+			flagged = flagged || f
+		}
+	}
+	return b.String(), flagged
+}
+
 // plain reports whether a rune shows as itself, in a place of its own.
 func plain(r rune) bool {
 	if r < utf8.RuneSelf {
@@ -108,4 +128,24 @@ func Scripts(s string) []string {
 	}
 	sort.Strings(names)
 	return names
+}
+
+// Fold breaks an escaped text into pieces of at most width columns. A character outside
+// ASCII counts as two: terminals disagree, and a line must never be longer than
+// the screen is wide.
+func Fold(s string, width int) []string {
+	width = max(width, 4)
+	var out []string
+	start, col := 0, 0
+	for i, r := range s {
+		w := 1
+		if r >= 0x80 {
+			w = 2
+		}
+		if col+w > width {
+			out, start, col = append(out, s[start:i]), i, 0
+		}
+		col += w
+	}
+	return append(out, s[start:])
 }

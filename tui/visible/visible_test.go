@@ -44,6 +44,15 @@ func TestString(t *testing.T) {
 	}
 }
 
+func TestText(t *testing.T) {
+	if got, flagged := Text("\tif x → y\x1b"); got != `→   if x \u{2192} y\u{1b}` || !flagged {
+		t.Errorf("%q", got)
+	}
+	if _, flagged := Text("\tx → y"); flagged {
+		t.Error("a tab and an arrow are no tricks")
+	}
+}
+
 func TestScripts(t *testing.T) {
 	tests := []struct {
 		in   string
