@@ -86,4 +86,5 @@ type Permit struct {
 	Seq    uint64
 	Digest string // action digest
 	Covers bool   // what the permitted command starts is covered by it
+	Basis  Basis  // what the decision rests on
 }

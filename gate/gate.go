@@ -32,6 +32,7 @@ type Config struct {
 	Agent    countersign.Agent
 	Tier     string        // of the posture, for every record
 	Headless bool          // nobody can be asked: every ask is a deny
+	Own      bool          // the person's own shell: its launch covers what it starts
 	Timeout  time.Duration // after which a waiting attempt is denied; the request stays
 	// Unmet names the rules that ask for more than this machine can give (a
 	// second approver, a passkey): what they match is denied.
@@ -112,7 +113,7 @@ func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersi
 	if err != nil {
 		return g.fail(a, err)
 	}
-	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: !a.Exec.ProgramFromAgent}, nil
+	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: !a.Exec.ProgramFromAgent, Basis: d.Basis}, nil
 }
 
 // decide turns a ruling into a decision, asking where it says so.
@@ -188,7 +189,7 @@ func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.D
 	g.mu.Unlock()
 	return countersign.Permit{
 		Record: receipt.ID, Seq: receipt.Seq, Digest: digest,
-		Covers: !a.Exec.Launch && !a.Exec.ProgramFromAgent,
+		Covers: g.cfg.Own || !a.Exec.Launch && !a.Exec.ProgramFromAgent, Basis: d.Basis,
 	}, nil
 }
 
