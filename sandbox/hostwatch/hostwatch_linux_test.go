@@ -168,8 +168,8 @@ func TestWatch(t *testing.T) {
 		{"renamed to a harmless name", `echo > .env`, `mv .env plain`, []string{"gone .env", "appeared plain of .env"}, []string{"plain secret of .env"}},
 		{
 			"an editor's backup", `echo > .env`, `mv .env .env~; echo y > new; mv new .env`,
-			[]string{"gone .env", "appeared .env~ of .env", "appeared .env", "gone .env~ of .env"},
-			[]string{".env secret"},
+			[]string{"gone .env", "appeared .env~ of .env", "appeared .env"},
+			[]string{".env secret", ".env~ secret of .env"},
 		},
 		{"hard link", `echo > .env`, `ln .env x`, []string{"appeared x of .env", "changed .env"}, []string{".env secret", "x secret of .env"}},
 		{"hard link outlives the name", `echo > .env; ln .env x`, `rm .env`, []string{"gone .env", "changed x of .env"}, []string{"x secret of .env"}},
