@@ -323,12 +323,14 @@ func TestAPersonsEditsAreNeverLost(t *testing.T) {
 			w := newWorld(t, project)
 			stage(t, w, c.agent)
 			w.acceptAll()
-			for n, v := range c.person {
-				if v == "DEL" {
-					os.RemoveAll(filepath.Join(w.real, n))
-					continue
+			for _, del := range []bool{true, false} {
+				for n, v := range c.person {
+					if del && v == "DEL" {
+						must(t, os.RemoveAll(filepath.Join(w.real, n)))
+					} else if !del && v != "DEL" {
+						put(t, w.real, map[string]string{n: v})
+					}
 				}
-				put(t, w.real, map[string]string{n: v})
 			}
 			if c.end == nil {
 				must(t, os.Symlink("other", filepath.Join(w.real, "dir")))

@@ -3,7 +3,11 @@ package apply
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path"
+	"time"
+
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // back undoes one entry, whatever of it had been done. kept is set where a
@@ -73,14 +77,42 @@ func (e *engine) backOnce(en *entry, images *Store) (kept bool, err error) {
 		if err := e.root.Exchange(t, p); err != nil {
 			return false, err
 		}
-		if v := e.at(t); !v.same(en.Post) {
-			return true, e.save(en, t)
-		}
-		return false, gone(e.root.Remove(t))
+		return e.drop(en, t, en.Post)
 	case tmp.same(en.Pre) && images.Has(tmp.Sum):
-		return !now.same(en.Pre), gone(e.root.Remove(t)) // a person's newer version is there
+		kept, err := e.drop(en, t, en.Pre)
+		return kept || !now.same(en.Pre), err // a person's newer version is there
 	}
 	return true, e.save(en, t)
+}
+
+// drop removes a version that has lost its place, unless somebody has changed
+// it, or may yet: then it is saved beside.
+func (e *engine) drop(en *entry, t string, want *version) (saved bool, err error) {
+	if !tree.IsSymlink(want.Mode) {
+		f, err := e.root.Open(t)
+		if err != nil {
+			return false, err
+		}
+		defer f.Close()
+		if !quiet(f) {
+			return true, e.save(en, t)
+		}
+	}
+	if !e.at(t).same(want) {
+		return true, e.save(en, t)
+	}
+	return false, gone(e.root.Remove(t))
+}
+
+// quiet waits a moment for those that write to an open file to end.
+func quiet(f *os.File) bool {
+	for range 50 {
+		if !tree.BeingWritten(f) {
+			return true
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+	return false
 }
 
 // unput takes a new file away again, unless it was edited at that very moment.
@@ -92,7 +124,7 @@ func (e *engine) unput(en *entry) (kept bool, err error) {
 	if !e.at(t).same(en.Post) {
 		return true, moveNew(e.root, t, p)
 	}
-	return false, gone(e.root.Remove(t))
+	return e.drop(en, t, en.Post)
 }
 
 // save puts a version that has lost its place beside it, under a name of its

@@ -204,6 +204,22 @@ func (e *engine) displaced(en *entry, at string) error {
 	return nil
 }
 
+// settled checks that what was displaced is still what it was and that nobody can
+// write to it any more: whoever had it open for writing keeps it.
+func (e *engine) settled(en *entry, at string) error {
+	if !tree.IsSymlink(en.Pre.Mode) {
+		f, err := e.root.Open(at)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if tree.BeingWritten(f) {
+			return &driftError{path: string(en.Path), err: errors.New("another program has it open for writing")}
+		}
+	}
+	return e.displaced(en, at)
+}
+
 // moveNew renames without ever replacing.
 func moveNew(r *tree.Root, from, to string) error {
 	err := r.RenameNoReplace(from, to)
@@ -229,7 +245,7 @@ func (e *engine) verify() error {
 			if _, err := e.root.Lstat(at + aside); err == nil {
 				at += aside
 			}
-			if err := e.displaced(en, at); err != nil {
+			if err := e.settled(en, at); err != nil {
 				return drift(string(en.Path), err)
 			}
 		}
