@@ -83,12 +83,12 @@ func clean(all []setting) (kept []setting, refused []string) {
 			continue
 		}
 		section, _, name := s.parts()
+		if (section == "remote" || section == "branch") && strings.Contains(s.value, "::") || section == "url" && strings.Contains(s.key, "::") {
+			refused = append(refused, s.key) // a remote helper: a program
+			continue
+		}
 		if section == "remote" && (name == "url" || name == "pushurl") {
 			s.value = withoutUser(s.value)
-			if strings.Contains(s.value, "::") { // a remote helper: a program
-				refused = append(refused, s.key)
-				continue
-			}
 		}
 		kept = append(kept, s)
 	}

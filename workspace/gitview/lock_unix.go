@@ -36,3 +36,6 @@ func lock(path string, how int) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// nonblock keeps the open of a named pipe from waiting.
+const nonblock = unix.O_NONBLOCK

@@ -138,6 +138,9 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 		_, err := s.syncRepo(ctx, r, refs)
 		return err
 	}
+	if real, err := filepath.EvalSymlinks(filepath.Dir(r.dir)); err == nil && real != filepath.Dir(r.dir) {
+		return errors.New("the session's git directory was replaced by a link; start with --fresh")
+	}
 	return s.build(ctx, r, refs)
 }
 
@@ -289,7 +292,10 @@ func (s *Session) writeRefs(dir string, refs []ref) error {
 // copyIndex gives the session the real index, its denied entries marked
 // skip-worktree: git then neither reads nor misses their content.
 func (s *Session) copyIndex(ctx context.Context, r *sessionRepo, dir string) error {
-	from := filepath.Join(r.real.Dir, "index")
+	from := s.baseIndex(r) + ".new" // read once: what the base records is what the session got
+	if err := copySmall(filepath.Join(r.real.Dir, "index"), from); err != nil {
+		return err
+	}
 	if err := copySmall(from, filepath.Join(dir, "index")); err != nil {
 		return err
 	}
@@ -302,22 +308,79 @@ func (s *Session) copyIndex(ctx context.Context, r *sessionRepo, dir string) err
 	if len(r.store.st.Deny) == 0 {
 		return nil
 	}
-	out, err := call{repo: r.real, work: "/", index: from}.run(ctx, "ls-files", "-z", "--cached")
+	return s.maskIndex(ctx, r, filepath.Join(dir, "index"))
+}
+
+// maskIndex marks the denied entries of a session's index, and takes back what
+// is staged there: its content is not in the session's objects.
+func (s *Session) maskIndex(ctx context.Context, r *sessionRepo, index string) error {
+	fi, err := os.Stat(index)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	denied, list := s.denyIn(r.real), ""
+	c := call{repo: r.real, work: s.opts.Hooks, index: index}
+	out, err := c.run(ctx, "ls-files", "-z", "--cached")
+	if err != nil {
+		return err
+	}
+	denied, marked := s.denyIn(r.real), map[string]bool{}
 	for _, name := range splitZ(out) {
 		if denied(name) {
-			list += name + "\x00"
+			marked[name] = true
 		}
 	}
-	if list == "" {
+	if len(marked) == 0 {
 		return nil
 	}
-	c := call{repo: r.real, work: filepath.Join(s.project.Root, r.real.Rel), index: filepath.Join(dir, "index"), in: strings.NewReader(list)}
-	_, err = c.run(ctx, "update-index", "-z", "--skip-worktree", "--stdin")
-	return err
+	back, err := s.stagedBack(ctx, c, denied, marked)
+	if err != nil {
+		return err
+	}
+	list := ""
+	for name := range marked {
+		list += name + "\x00"
+	}
+	if back != "" {
+		c.in = strings.NewReader(back)
+		if _, err := c.run(ctx, "update-index", "-z", "--index-info"); err != nil {
+			return err
+		}
+	}
+	c.in = strings.NewReader(list)
+	if _, err = c.run(ctx, "update-index", "-z", "--skip-worktree", "--stdin"); err != nil {
+		return err
+	}
+	return os.Chtimes(index, fi.ModTime(), fi.ModTime()) // what was racy stays so
+}
+
+// stagedBack is the --index-info that gives denied entries HEAD's version again;
+// marked loses those that HEAD has not and gains those that were staged for removal.
+func (s *Session) stagedBack(ctx context.Context, c call, denied func(string) bool, marked map[string]bool) (string, error) {
+	if _, err := c.run(ctx, "rev-parse", "-q", "--verify", "HEAD"); err != nil {
+		return "", nil // no commit yet
+	}
+	out, err := c.run(ctx, "diff-index", "--cached", "-z", "--raw", "--no-abbrev", "--no-renames", "HEAD")
+	if err != nil {
+		return "", err
+	}
+	var set strings.Builder
+	f := splitZ(out)
+	for i := 0; i+1 < len(f); i += 2 {
+		m := strings.Fields(strings.TrimPrefix(f[i], ":"))
+		if len(m) < 5 || !denied(f[i+1]) {
+			continue
+		}
+		marked[f[i+1]] = true
+		if m[0] == "000000" {
+			m[0] = "0"
+			delete(marked, f[i+1])
+		}
+		fmt.Fprintf(&set, "%s %s\t%s\x00", m[0], m[2], f[i+1])
+	}
+	return set.String(), nil
 }
 
 func (s *Session) basePath(r *sessionRepo) string {
@@ -334,7 +397,16 @@ func (s *Session) loadBase(r *sessionRepo) bool {
 }
 
 func (s *Session) saveBase(r *sessionRepo, head string, refs []ref) error {
-	r.base = baseRefs{V: 1, Head: head, Refs: map[string]string{}, Index: fileSum(filepath.Join(r.real.Dir, "index"))}
+	fresh := s.baseIndex(r) + ".new"
+	if _, err := os.Stat(fresh); err != nil {
+		if err := copySmall(filepath.Join(r.real.Dir, "index"), fresh); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(fresh, s.baseIndex(r)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	r.base = baseRefs{V: 1, Head: head, Refs: map[string]string{}, Index: fileSum(s.baseIndex(r))}
 	for _, x := range refs {
 		r.base.Refs[x.name] = x.id
 	}

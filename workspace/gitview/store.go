@@ -67,6 +67,23 @@ func openStore(ctx context.Context, dir string, repo Repo, denied func(string) b
 	return s, nil
 }
 
+// refresh adds what is new to the generation in use, which a session has mounted.
+func (s *store) refresh(ctx context.Context, denied func(string) bool, refs []ref) error {
+	unlock, err := lockFile(filepath.Join(s.dir, "lock"), true)
+	if err != nil {
+		return err
+	}
+	defer unlock.Close()
+	var now storeState
+	if b, err := os.ReadFile(filepath.Join(s.dir, "state.json")); err == nil && json.Unmarshal(b, &now) == nil && now.V == 1 {
+		if now.Gen != s.st.Gen {
+			return errRebuild
+		}
+		s.st = now // another session may have added to it
+	}
+	return s.update(ctx, denied, refs)
+}
+
 var errRebuild = errors.New("the store must be made anew")
 
 // load reads the state; what cannot be used starts a new generation.

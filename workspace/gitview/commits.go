@@ -1,0 +1,322 @@
+package gitview
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"time"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// Commit is a commit made inside.
+type Commit struct {
+	Repo    string // where the repository's working tree stands below the root; "" for the root
+	Ref     string // the branch it was found on, or "HEAD"
+	ID      string
+	Parents []string
+	Author  string // as written; not trustworthy text
+	Email   string
+	Time    time.Time
+	Message string
+	Files   []CommitFile // against the first parent
+	// Refused says why the commit must not be taken over, or is empty.
+	Refused string
+}
+
+// CommitFile is one path a commit changes; modes are git's, "000000" for none.
+type CommitFile struct {
+	Path             string // below the repository's working tree
+	OldMode, NewMode string
+	Old, New         string // object ids
+}
+
+// quarantine holds copies of the objects a session wrote, so that git on the
+// host reads neither a file that changes under it nor an alternates file the
+// agent wrote.
+type quarantine struct {
+	dir   string
+	store *store
+	self  Repo
+}
+
+func (q *quarantine) close() { os.RemoveAll(q.dir) }
+
+func (q *quarantine) call() call { return call{repo: q.self, objects: []string{q.dir}} }
+
+var (
+	looseDir  = regexp.MustCompile(`^[0-9a-f]{2}$`)
+	looseName = regexp.MustCompile(`^[0-9a-f]{38}([0-9a-f]{24})?$`)
+	packName  = regexp.MustCompile(`^pack-[0-9a-f]{40,64}\.(pack|idx)$`)
+)
+
+func (s *Session) quarantine(r *sessionRepo) (*quarantine, error) {
+	dir, err := os.MkdirTemp(s.opts.Dir, "quarantine-")
+	if err != nil {
+		return nil, err
+	}
+	q := &quarantine{dir: dir, store: r.store}
+	if q.self, err = r.store.self(); err == nil {
+		err = copySmall(filepath.Join(r.real.Common, "shallow"), filepath.Join(q.self.Dir, "shallow"))
+	}
+	a, aerr := s.agent(r)
+	if err = errors.Join(err, aerr); err == nil {
+		err = a.copyObjects(dir)
+		a.close()
+	}
+	if err != nil {
+		q.close()
+		return nil, err
+	}
+	return q, nil
+}
+
+func (a agentDir) copyObjects(to string) error {
+	sub, err := a.root.OpenRoot(path.Join(a.rel, "objects"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	return fs.WalkDir(sub.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		dir, name := path.Split(p)
+		dir = strings.TrimSuffix(dir, "/")
+		switch {
+		case err != nil:
+			return nil // gone since
+		case d.IsDir():
+			if p != "." && p != "pack" && !looseDir.MatchString(p) {
+				return fs.SkipDir
+			}
+			return nil
+		case !d.Type().IsRegular() || !(dir == "pack" && packName.MatchString(name) || looseDir.MatchString(dir) && looseName.MatchString(name)):
+			return nil
+		}
+		in, err := sub.OpenFile(p, os.O_RDONLY|nonblock, 0)
+		if err != nil {
+			return nil
+		}
+		defer in.Close()
+		if fi, err := in.Stat(); err != nil || !fi.Mode().IsRegular() {
+			return nil
+		}
+		if err := os.MkdirAll(filepath.Join(to, dir), 0o700); err != nil {
+			return err
+		}
+		out, err := os.OpenFile(filepath.Join(to, p), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = out.ReadFrom(in)
+		return errors.Join(err, out.Close())
+	})
+}
+
+// NewCommits lists the commits made inside that the real repository has not, the
+// oldest first.
+func (s *Session) NewCommits(ctx context.Context) ([]Commit, error) {
+	var all []Commit
+	for i := range s.repos {
+		got, err := s.repoCommits(ctx, &s.repos[i])
+		if err != nil {
+			return all, err
+		}
+		all = append(all, got...)
+	}
+	return all, nil
+}
+
+// moved lists the session's branches, HEAD first, that stand where no real ref does.
+func (s *Session) moved(r *sessionRepo) ([]ref, error) {
+	a, err := s.agent(r)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	own, head := a.refs(), a.head()
+	known := map[string]bool{}
+	for _, id := range r.base.Refs {
+		known[id] = true
+	}
+	var list []ref
+	if name, ok := strings.CutPrefix(head, "ref: "); !ok && isID(head) && !known[head] {
+		list = append(list, ref{name: "HEAD", id: head})
+	} else if ok && own[name] != "" && !known[own[name]] {
+		list = append(list, ref{name: name, id: own[name]})
+	}
+	var names []string
+	for name := range own {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if strings.HasPrefix(name, "refs/heads/") && !known[own[name]] && (len(list) == 0 || list[0].name != name) {
+			list = append(list, ref{name: name, id: own[name]})
+		}
+	}
+	return list, nil
+}
+
+func (s *Session) repoCommits(ctx context.Context, r *sessionRepo) ([]Commit, error) {
+	tips, err := s.moved(r)
+	if err != nil || len(tips) == 0 {
+		return nil, err
+	}
+	q, err := s.quarantine(r)
+	if err != nil {
+		return nil, err
+	}
+	defer q.close()
+	var all []Commit
+	seen := map[string]bool{}
+	for _, t := range tips {
+		ids, err := q.between(ctx, t.id, r.base.Refs)
+		if err != nil {
+			all = append(all, Commit{Repo: r.real.Rel, Ref: t.name, ID: t.id, Refused: "its history cannot be read: " + err.Error()})
+			continue
+		}
+		for _, id := range ids {
+			if !seen[id] {
+				seen[id] = true
+				all = append(all, s.describe(ctx, q, r, t.name, id))
+			}
+		}
+	}
+	return all, nil
+}
+
+// between lists the commits that id reaches and the refs do not, oldest first.
+func (q *quarantine) between(ctx context.Context, id string, refs map[string]string) ([]string, error) {
+	in := id + "\n"
+	for _, known := range refs {
+		in += "^" + known + "\n"
+	}
+	c := q.call()
+	c.in = strings.NewReader(in)
+	out, err := c.run(ctx, "rev-list", "--topo-order", "--reverse", "--ignore-missing", "--stdin")
+	if err == nil && len(out) == 0 {
+		_, err = q.call().run(ctx, "cat-file", "-e", id+"^{commit}") // --ignore-missing would hide it
+	}
+	return strings.Fields(string(out)), err
+}
+
+// describe reads one commit and judges whether it may be taken over.
+func (s *Session) describe(ctx context.Context, q *quarantine, r *sessionRepo, refName, id string) Commit {
+	c := Commit{Repo: r.real.Rel, Ref: refName, ID: id}
+	raw, err := q.call().run(ctx, "cat-file", "commit", id)
+	if err != nil {
+		c.Refused = "it cannot be read: " + err.Error()
+		return c
+	}
+	c.parse(raw)
+	args := []string{"diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-commit-id"}
+	if len(c.Parents) == 0 {
+		args = append(args, "--root", id)
+	} else {
+		args = append(args, c.Parents[0], id)
+	}
+	out, err := q.call().run(ctx, args...)
+	if err != nil {
+		c.Refused = "its files cannot be read: " + err.Error()
+		return c
+	}
+	f := splitZ(out)
+	for i := 0; i+1 < len(f); i += 2 {
+		m := strings.Fields(strings.TrimPrefix(f[i], ":"))
+		if len(m) < 5 {
+			c.Refused = "its files cannot be read"
+			return c
+		}
+		c.Files = append(c.Files, CommitFile{Path: f[i+1], OldMode: m[0], NewMode: m[1], Old: m[2], New: m[3]})
+	}
+	c.Refused = s.judge(ctx, q, &c)
+	return c
+}
+
+// parse reads a commit object (git-cat-file(1); gitformat of a commit).
+func (c *Commit) parse(raw []byte) {
+	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
+	c.Message = string(body)
+	for _, line := range strings.Split(string(head), "\n") {
+		key, value, _ := strings.Cut(line, " ")
+		switch key {
+		case "parent":
+			c.Parents = append(c.Parents, value)
+		case "author":
+			name, rest, _ := strings.Cut(value, " <")
+			mail, when, _ := strings.Cut(rest, "> ")
+			var sec int64
+			fmt.Sscan(when, &sec)
+			c.Author, c.Email, c.Time = name, mail, time.Unix(sec, 0).UTC()
+		}
+	}
+}
+
+// judge says why a commit must not reach the real repository: it names content
+// that the session was never given (a denied file's, by its id), or a path that
+// is git's own.
+func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) string {
+	var ids []string
+	for _, f := range c.Files {
+		for _, part := range strings.Split(f.Path, "/") {
+			if part == "" || part == "." || part == ".." || strings.EqualFold(strings.TrimRight(part, " ."), ".git") {
+				return fmt.Sprintf("it has a file at %q", f.Path)
+			}
+		}
+		if f.NewMode != "160000" && strings.Trim(f.New, "0") != "" {
+			ids = append(ids, f.New)
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	in := q.call()
+	in.in = strings.NewReader(strings.Join(ids, "\n") + "\n")
+	out, err := in.run(ctx, "cat-file", "--batch-check", "--buffer")
+	if err != nil {
+		return "its content cannot be read: " + err.Error()
+	}
+	for i, line := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
+		if !strings.Contains(line, " blob ") && i < len(ids) {
+			return "it names content that the session does not have, at " + pathOf(c, ids[i])
+		}
+	}
+	return ""
+}
+
+func pathOf(c *Commit, id string) string {
+	for _, f := range c.Files {
+		if f.New == id {
+			return fmt.Sprintf("%q", f.Path)
+		}
+	}
+	return id
+}
+
+// Blob returns the content of an object that a session's commit names. Content
+// of denied paths is not in reach.
+func (s *Session) Blob(ctx context.Context, repo, id string) ([]byte, error) {
+	for i := range s.repos {
+		r := &s.repos[i]
+		if r.real.Rel != repo || !isID(id) {
+			continue
+		}
+		q, err := s.quarantine(r)
+		if err != nil {
+			return nil, err
+		}
+		defer q.close()
+		return q.call().run(ctx, "cat-file", "blob", id)
+	}
+	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read object", Thing: id, Err: fs.ErrNotExist}
+}

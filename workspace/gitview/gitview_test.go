@@ -1,0 +1,302 @@
+package gitview
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sh runs a command on the host, as the person would.
+func sh(t testing.TB, dir, script string) string {
+	t.Helper()
+	out, err := trySh(dir, script)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+func trySh(dir, script string) (string, error) {
+	cmd := exec.Command("bash", "-ec", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=p", "GIT_AUTHOR_EMAIL=p@x", "GIT_COMMITTER_NAME=p", "GIT_COMMITTER_EMAIL=p@x", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=file", "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func denyEnv(rel string) (string, bool) { return "test-env", filepath.Base(rel) == ".env" }
+
+// view is a session git put together without mounts: links stand in for them.
+type view struct {
+	*Session
+	dir string // a working tree whose .git is the session's
+	o   Options
+}
+
+func newView(t testing.TB, root string, o Options) *view {
+	t.Helper()
+	p, err := Find(root)
+	must(t, err)
+	if o.Dir == "" {
+		top := t.TempDir()
+		o.Dir, o.Store, o.Hooks, o.View = filepath.Join(top, "git"), filepath.Join(top, "store"), t.TempDir(), filepath.Join(top, "view")
+		must(t, os.MkdirAll(o.Dir, 0o755))
+		sh(t, top, "mkdir view; cd "+root+"; git ls-files -z | grep -zv .env | xargs -0 -r tar cf - | tar xpf - -C "+o.View)
+	}
+	o.Denied = denyEnv
+	s, err := p.SessionGit(context.Background(), o)
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	for _, m := range s.Mounts {
+		if m.Target == filepath.Join(o.View, ".git") {
+			os.RemoveAll(m.Target)
+			must(t, os.Symlink(m.Source, m.Target))
+		} else if strings.HasSuffix(m.Target, "countersign/objects") {
+			os.RemoveAll(m.Target)
+			must(t, os.Symlink(m.Source, m.Target))
+		}
+	}
+	return &view{s, o.View, o}
+}
+
+func repository(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "r")
+	must(t, os.Mkdir(dir, 0o755))
+	sh(t, dir, `git init -q -b main .
+		echo a > a.txt; echo SECRET=one > .env; git add -A; git commit -qm one
+		echo SECRET=two > .env; echo b > b.txt; git add -A; git commit -qm two
+		mkdir deep; mv .env deep/.env; git add -A; git commit -qm three
+		cp deep/.env copied.txt; git add -A; git commit -qm 'a copy of the secret at an allowed path'
+		git rm -q copied.txt; git mv deep/.env .env; git commit -qm 'four'
+		git checkout -q -b side; echo SECRET=side > .env; echo s > s.txt; git add -A; git commit -qm side
+		git checkout -q main; git merge -q --no-ff -s ours side -m merge
+		echo SECRET=stashed > .env; echo stash > a.txt; git stash -q
+		echo SECRET=dangling | git hash-object -w --stdin > /dev/null
+		echo SECRET=reset > .env; git commit -qam reset; git reset -q --hard HEAD~1
+		echo staged > new.txt; git add new.txt; echo SECRET=staged > .env; git add .env`)
+	return dir
+}
+
+func TestNoSecretIsReachableInside(t *testing.T) {
+	root := repository(t)
+	v := newView(t, root, Options{})
+	all := sh(t, v.dir, `git cat-file --batch-all-objects --batch --buffer 2>/dev/null | strings; true`)
+	if strings.Contains(all, "SECRET") {
+		t.Errorf("a secret is in the session's objects")
+	}
+	if !strings.Contains(sh(t, root, `git cat-file --batch-all-objects --batch --buffer | strings`), "SECRET=dangling") {
+		t.Error("the test does not see secrets where they are")
+	}
+	for _, cmd := range []string{"git show HEAD:.env", "git log -p --all", "git stash show -p", "git show HEAD~3:copied.txt", "git fsck --lost-found", "git cat-file -p " + strings.TrimSpace(sh(t, root, "git rev-parse HEAD:.env"))} {
+		out, _ := trySh(v.dir, cmd)
+		if strings.Contains(out, "SECRET=") {
+			t.Errorf("%s shows it:\n%s", cmd, out)
+		}
+	}
+}
+
+func TestOrdinaryGitWorksInside(t *testing.T) {
+	root := repository(t)
+	v := newView(t, root, Options{})
+	sh(t, root, "mkdir fresh; echo SECRET=fresh > fresh/.env; git add fresh")
+	if got := sh(t, newView(t, root, Options{}).dir, "git status --porcelain"); got != "A  new.txt\n" {
+		t.Errorf("status with a new secret staged: %q", got)
+	}
+	if got := sh(t, v.dir, "git status --porcelain"); got != "A  new.txt\n" {
+		t.Errorf("status: %q", got)
+	}
+	out := sh(t, v.dir, `git log --oneline | wc -l; git diff --stat; echo x >> b.txt; git diff --stat; git add b.txt; git commit -qm inside
+		git stash list; echo y >> a.txt; git stash -q; git stash pop -q; git branch x; git branch -m x y; git remote add up https://h/x; git checkout -q -b z; git gc -q; git fsck 2>&1 | grep -v dangling || true`)
+	t.Log(out)
+	if log := sh(t, v.dir, "git log --oneline -1"); !strings.Contains(log, "inside") {
+		t.Errorf("log: %s", log)
+	}
+	if _, err := trySh(v.dir, "git push up z"); err == nil {
+		t.Error("push works")
+	} else if out, _ := trySh(v.dir, "git push https://h/x z"); !strings.Contains(out, "pushing is done outside") {
+		t.Errorf("push says: %s", out)
+	}
+}
+
+func TestCommitsAreTakenOver(t *testing.T) {
+	ctx := context.Background()
+	root := repository(t)
+	sh(t, root, "git reset -q --hard")
+	v := newView(t, root, Options{})
+	sh(t, v.dir, `echo in >> a.txt; git commit -qam in1; echo c > c.txt; git add c.txt; git commit -qm in2`)
+	commits, err := v.NewCommits(ctx)
+	must(t, err)
+	if len(commits) != 2 || commits[0].Message != "in1\n" || commits[1].Files[0].Path != "c.txt" || commits[0].Refused != "" {
+		t.Fatalf("commits: %+v", commits)
+	}
+	if !v.Own() {
+		t.Error("the session's commits are not its own")
+	}
+	b, err := v.Blob(ctx, "", commits[1].Files[0].New)
+	must(t, err)
+	if string(b) != "c\n" {
+		t.Errorf("blob: %q", b)
+	}
+	must(t, v.TakeOver(ctx, "", commits[1].ID))
+	sh(t, root, "cp "+v.dir+"/a.txt "+v.dir+"/c.txt .")
+	if got := sh(t, root, "git status --porcelain; git log -1 --format=%s; git fsck --no-dangling 2>&1"); got != "in2\n" {
+		t.Errorf("the real repository: %s", got)
+	}
+	if again, err := v.NewCommits(ctx); err != nil || len(again) != 0 {
+		t.Errorf("still new: %v %v", again, err)
+	}
+	if v.Own() {
+		t.Error("still own")
+	}
+}
+
+func TestForgedCommitIsRefused(t *testing.T) {
+	ctx := context.Background()
+	root := repository(t)
+	sh(t, root, "git reset -q --hard")
+	v := newView(t, root, Options{})
+	id := strings.TrimSpace(sh(t, root, "git rev-parse HEAD:.env"))
+	sh(t, v.dir, `git update-index --add --cacheinfo 100644,`+id+`,seen.txt; tree=$(git write-tree --missing-ok); git update-ref refs/heads/main $(echo forged | git commit-tree $tree -p HEAD)`)
+	commits, err := v.NewCommits(ctx)
+	must(t, err)
+	if len(commits) != 1 || !strings.Contains(commits[0].Refused, "seen.txt") {
+		t.Fatalf("not refused: %+v", commits)
+	}
+	if err := v.TakeOver(ctx, "", commits[0].ID); err == nil {
+		t.Error("taken over")
+	}
+	if strings.Contains(sh(t, root, "git log --all --format=%s"), "forged") {
+		t.Error("the forged commit is in the real repository")
+	}
+}
+
+func TestTakeOverRefusesWhatIsNoFastForward(t *testing.T) {
+	ctx := context.Background()
+	root := repository(t)
+	sh(t, root, "git reset -q --hard")
+	v := newView(t, root, Options{})
+	sh(t, v.dir, `echo in >> a.txt; git commit -qam in1`)
+	commits, err := v.NewCommits(ctx)
+	must(t, err)
+	sh(t, root, `echo x > x; git add x; git commit -qm outside`)
+	if err := v.TakeOver(ctx, "", commits[0].ID); err == nil {
+		t.Error("taken over")
+	}
+	if got := sh(t, root, "git log -1 --format=%s"); got != "outside\n" {
+		t.Errorf("the branch moved: %s", got)
+	}
+}
+
+func TestOutsideMovesAreCarriedIn(t *testing.T) {
+	ctx := context.Background()
+	root := repository(t)
+	sh(t, root, "git reset -q --hard")
+	v := newView(t, root, Options{})
+	sh(t, v.dir, `echo own > own.txt; git add own.txt`)
+	sh(t, root, `echo z > z.txt; git add z.txt; git commit -qm outside; git checkout -q -b other; echo q > q.txt; git add q.txt`)
+	sh(t, v.dir, "cp "+root+"/z.txt "+root+"/q.txt .")
+	moved, told, err := v.Sync(ctx)
+	must(t, err)
+	if !moved {
+		t.Error("nothing moved")
+	}
+	if got := sh(t, v.dir, "git status --porcelain; git log -1 --format=%s; git branch --show-current"); got != "A  own.txt\nA  q.txt\noutside\nother\n" {
+		t.Errorf("inside: %s %v", got, told)
+	}
+	if moved, _, err := v.Sync(ctx); moved || err != nil {
+		t.Errorf("moved again: %v", err)
+	}
+	sh(t, v.dir, "git commit -qm mine")
+	sh(t, root, "git checkout -q main -f")
+	_, told, err = v.Sync(ctx)
+	must(t, err)
+	if len(told) == 0 || !strings.Contains(sh(t, v.dir, "git log -1 --format=%s"), "mine") {
+		t.Errorf("the session's commit was lost; told %v", told)
+	}
+}
+
+func TestConfigKeysThatStartProgramsAreTakenOut(t *testing.T) {
+	ctx := context.Background()
+	root := repository(t)
+	sh(t, root, `git config core.fsmonitor /tmp/evil; git config alias.x '!evil'; git config filter.f.clean evil; git config remote.origin.url https://user:token@host/x.git
+		git config remote.evil.url 'ext::sh -c evil'; git config http.extraheader 'Authorization: x'; git config include.path /tmp/evil; git config branch.main.description 'two
+lines "q" \\'`)
+	v := newView(t, root, Options{})
+	conf := sh(t, v.dir, "git config --local --list")
+	for _, bad := range []string{"evil", "token", "Authorization"} {
+		if strings.Contains(conf, bad) {
+			t.Errorf("%s is in the session's configuration:\n%s", bad, conf)
+		}
+	}
+	if !strings.Contains(conf, "remote.origin.url=https://host/x.git") || !strings.Contains(conf, "branch.main.description=two\nlines \"q\" \\") {
+		t.Errorf("inert keys are missing:\n%s", conf)
+	}
+	sh(t, v.dir, `git config core.hooksPath /tmp/evil; git config core.fsmonitor true; git config diff.x.textconv evil; git config branch.y.remote origin`)
+	refused, err := v.GuardConfig(ctx)
+	must(t, err)
+	if len(refused) != 3 {
+		t.Errorf("refused %v", refused)
+	}
+	conf = sh(t, v.dir, "git config --local --list")
+	if strings.Contains(conf, "evil") || !strings.Contains(conf, "branch.y.remote=origin") {
+		t.Errorf("after the guard:\n%s", conf)
+	}
+}
+
+func TestStoreGrowsAndIsMadeAnew(t *testing.T) {
+	root := repository(t)
+	sh(t, root, "git reset -q --hard")
+	v := newView(t, root, Options{})
+	gen := v.repos[0].store.st.Gen
+	sh(t, root, `echo more > more.txt; git add more.txt; git commit -qm more`)
+	w := newView(t, root, v.o)
+	if w.repos[0].store.st.Gen != gen {
+		t.Error("a new commit made the whole store anew")
+	}
+	sh(t, w.dir, "git log -1 -p --format=%s | grep -q more")
+	sh(t, root, `cp more.txt .env; git commit -qam 'the same bytes at a denied path'`)
+	x := newView(t, root, v.o)
+	if x.repos[0].store.st.Gen == gen {
+		t.Error("content that became denied is still in the store")
+	}
+	if out, err := trySh(x.dir, "git show HEAD:more.txt"); err == nil {
+		t.Errorf("content that stands at a denied path too is readable: %s", out)
+	}
+}
+
+func TestHostGitRunsNothingOfTheRepository(t *testing.T) {
+	root := repository(t)
+	mark := filepath.Join(t.TempDir(), "ran")
+	sh(t, root, `git config core.fsmonitor "touch `+mark+`; false"; git config filter.f.clean "touch `+mark+`; cat"; git config filter.f.process "touch `+mark+`"; git config filter.f.smudge "touch `+mark+`; cat"
+		echo '* filter=f diff=f' > .gitattributes; git config diff.f.textconv "touch `+mark+`; cat"; git config core.pager "touch `+mark+`"
+		for h in post-index-change reference-transaction pre-commit post-checkout; do printf '#!/bin/sh\ntouch `+mark+`\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done`)
+	os.Remove(mark)
+	v := newView(t, root, Options{})
+	if _, err := os.Stat(mark); err == nil {
+		sh(t, root, "ls -l "+mark)
+	}
+	os.Remove(mark) // ls-files of the test itself run fsmonitor
+	p, err := Find(root)
+	must(t, err)
+	ctx := context.Background()
+	_, err = p.Ignored(ctx, p.Repo)
+	must(t, err)
+	_, err = p.CheckIgnored(ctx, p.Repo, root, []string{"a.txt"})
+	must(t, err)
+	_, err = p.SessionGit(ctx, Options{Dir: t.TempDir(), Store: t.TempDir(), Hooks: t.TempDir(), View: v.dir, Denied: denyEnv})
+	must(t, err)
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("git on the host ran a program that the repository names")
+	}
+}
