@@ -87,7 +87,7 @@ func obeyOrder(o order1, mnt string) (r result) {
 	node := filepath.Join(mnt, strconv.FormatUint(o.Node, 10))
 	switch o.Op {
 	case "bind":
-		err = unix.Mount(node, o.Path, "", unix.MS_BIND, "")
+		err = lay(node, o.Path)
 	case "overlay":
 		err = unix.Mount("overlay", o.Path, "overlay", 0, o.Data)
 	case "open":
@@ -111,6 +111,21 @@ func obeyOrder(o order1, mnt string) (r result) {
 		r.Err = err.Error()
 	}
 	return r
+}
+
+// lay binds a node over a path; neither is followed if it is a symlink.
+func lay(node, path string) error {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, node, unix.OPEN_TREE_CLONE|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	at, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
 // confinedMain gives up everything and becomes the command.

@@ -398,3 +398,31 @@ func TestServerHoldsNothingItDoesNotNeed(t *testing.T) {
 		}
 	}
 }
+
+// A denied name that is a symlink keeps being one, and leads nowhere.
+func TestSymlinkNode(t *testing.T) {
+	w := newWorld(t)
+	plant(t, w.dir)
+	if err := os.Symlink(".env", w.dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	n := w.cover(w.dir+"/link", "env")
+	for _, tt := range []struct{ sh, ops string }{
+		{`test -L link`, ""},
+		{`stat -c %f link`, ""},
+		{`ls -l link`, OpReadlink},
+		{`cat link`, OpReadlink},
+		{`echo x > link`, OpReadlink},
+		{`readlink link`, OpReadlink},
+		{`chown -h $(id -u) link`, OpChown},
+	} {
+		r := w.run(w.dir, "sh", "-c", tt.sh)
+		if strings.Contains(r.Out, canary) || tt.ops == "" && r.Exit != 0 {
+			t.Errorf("%s: exit %d, %s", tt.sh, r.Exit, r.Out)
+		}
+		es := w.events()
+		if ops(es) != tt.ops || len(es) > 0 && es[0].Node != n.ID {
+			t.Errorf("%s: reported %q, want %q", tt.sh, ops(es), tt.ops)
+		}
+	}
+}
