@@ -45,8 +45,8 @@ type Config struct {
 
 	// OnFuse has the FUSE descriptor served, with a node for every tripwire, before it
 	// returns; it owns the file. Nil: tripwires are laid as masks.
-	OnFuse      func(*os.File) error
-	RequireFuse bool // refuse to start where there is no /dev/fuse
+	OnFuse      func(*os.File) error `json:"-"`
+	RequireFuse bool                 // refuse to start where there is no /dev/fuse
 
 	Gate        bool // commands wait for a seccomp supervisor at every exec
 	GatewayPort int  // of the gateway inside, 0: the kernel chooses

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +59,24 @@ func (d *nsd) lay(trips []Trip) error {
 	return nil
 }
 
+// layOne covers one path. Below a directory that is itself a tripwire nothing is
+// left to cover, and to look would trip it.
 func (d *nsd) layOne(t Trip) error {
+	for dir := range d.dirs {
+		if strings.HasPrefix(t.Path, dir+"/") {
+			return nil
+		}
+	}
+	if err := d.coverWith(t); err != nil {
+		return err
+	}
+	if t.Dir {
+		d.dirs[t.Path] = true
+	}
+	return nil
+}
+
+func (d *nsd) coverWith(t Trip) error {
 	if d.src.fuse == "" {
 		return d.hide(t.Path, t.Dir)
 	}
@@ -66,7 +84,33 @@ func (d *nsd) layOne(t Trip) error {
 	if err != nil {
 		return err
 	}
+	same, err := d.covered(tree, t.Path)
+	if same || err != nil {
+		unix.Close(tree)
+		return err
+	}
 	return d.put(tree, t.Path, t.Dir)
+}
+
+// covered reports whether the node still lies at path. A change of the file
+// outside, by rename, takes mounts off it.
+func (d *nsd) covered(tree int, path string) (bool, error) {
+	var want, have unix.Stat_t
+	if err := unix.Fstat(tree, &want); err != nil {
+		return false, err
+	}
+	err := d.view.do(func() error {
+		fd, err := d.b.find(path)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Fstat(fd, &have)
+	})
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return false, err
+	}
+	return err == nil && want.Dev == have.Dev && want.Ino == have.Ino, nil
 }
 
 // hide masks a path of the standing view.

@@ -95,6 +95,9 @@ func (d *nsd) unpin(id uint64) error {
 			return err
 		}
 		err := unix.Unmount(fmt.Sprintf("self/fd/%d", p.mount), unix.MNT_DETACH)
+		if err == unix.EINVAL { // a rename outside has taken it off already
+			err = nil
+		}
 		if e := unix.Chdir("/"); err == nil {
 			err = e
 		}

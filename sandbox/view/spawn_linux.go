@@ -36,15 +36,12 @@ func (i *initd) spawn(m Message, files []*os.File) {
 	fault := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		listener := seccomp.Listener(-1)
-		if i.filter != nil {
-			var err error
-			if listener, _, err = seccomp.Install(i.filter); err != nil {
-				fault <- err
-				return
-			}
+		listener, err := i.bind(c)
+		if err != nil {
+			fault <- err
+			return
 		}
-		filtered <- int(listener)
+		filtered <- listener
 		<-c.gate
 		i.run(c)
 	}()
@@ -59,6 +56,19 @@ func (i *initd) spawn(m Message, files []*os.File) {
 	if err != nil {
 		os.Exit(1)
 	}
+}
+
+// bind puts the domain and the filter on this thread, and returns the listener,
+// or -1 without gate.
+func (i *initd) bind(c *command) (int, error) {
+	if err := i.confine(c.files); err != nil {
+		return -1, err
+	}
+	if i.filter == nil {
+		return -1, nil
+	}
+	listener, _, err := seccomp.Install(i.filter)
+	return int(listener), err
 }
 
 // offer hands out what the session needs before the command may run.
