@@ -8,4 +8,4 @@ import (
 )
 
 // Guard does nothing where Run does nothing.
-func Guard(io.Reader, *os.File) error { return nil }
+func Guard(io.Reader, io.Writer, *os.File) error { return nil }

@@ -378,7 +378,7 @@ func randomStream(r *rand.Rand, n, w, h int) string {
 func TestScreenComesBackProperty(t *testing.T) {
 	seeds := 600
 	if os.Getenv("COUNTERSIGN_LONG") != "" {
-		seeds = 100_000
+		seeds = 30_000
 	}
 	const w, h = 40, 12
 	for seed := range seeds {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/muesli/cancelreader"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/countersign/countersign/tui/card"
@@ -69,8 +70,8 @@ func run(ctx context.Context, o Options) (err error) {
 	}
 	w, h := size(o.Out)
 	l := &loop{Options: o, tty: o.Out, screen: newScreen(w, h), cooked: cooked, told: map[string]bool{}, feed: make(chan []byte)}
-	defer l.giveBack()
 	defer l.screen.close()
+	defer l.giveBack()
 	if err := l.setSize(w, h); err != nil {
 		return err
 	}
@@ -489,22 +490,30 @@ func (l *loop) leave() {
 }
 
 // suspend stops this job as Ctrl-Z would, and takes the terminal again when it
-// is continued. Where nobody could continue it (an orphaned process group) the
-// kernel does not stop it, and it goes on at once.
+// is continued. A session leader has no shell that could continue it, and goes
+// on. The Go runtime keeps its SIGTSTP handler once there was one, so this
+// process stops itself by SIGSTOP; the rest of the job gets SIGTSTP.
 func (l *loop) suspend() {
+	if pgid, err := syscall.Getpgid(0); err != nil || pgid == session() {
+		return
+	}
 	l.leave()
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGCONT)
-	defer signal.Stop(again)
-	signal.Reset(syscall.SIGTSTP)
-	syscall.Kill(0, syscall.SIGTSTP) //nolint:errcheck // it cannot fail for oneself
-	select {
-	case <-again:
-		l.resumed = true // the loop's own copy of the signal is still to come
-	case <-time.After(2 * drainTime):
-	}
+	signal.Ignore(syscall.SIGTSTP)
+	syscall.Kill(0, syscall.SIGTSTP)                //nolint:errcheck // they may be gone
+	syscall.Kill(syscall.Getpid(), syscall.SIGSTOP) //nolint:errcheck // it cannot fail for oneself
+	<-again
+	signal.Stop(again)
 	signal.Notify(l.sig, syscall.SIGTSTP)
+	l.resumed = true // the loop's own copy of SIGCONT is still to come
 	l.resume()
+}
+
+// session returns the session's id, 0 if unknown.
+func session() int {
+	sid, _ := unix.Getsid(0)
+	return sid
 }
 
 // resume takes the terminal from the shell. What the shell has written is

@@ -136,8 +136,9 @@ func (s *screen) sane() string {
 // width terminals disagree about, it says again where the next cell is.
 func paint(e *vt.Emulator) string {
 	var b strings.Builder
-	b.WriteString("\x1b[m\x1b[2J")
+	b.WriteString("\x1b[m")
 	for y := range e.Height() {
+		fmt.Fprintf(&b, "\x1b[%d;1H\x1b[K", y+1) // line by line: erasing all at once feeds the scrollback
 		paintRow(&b, e, y)
 	}
 	b.WriteString(plainText)

@@ -41,7 +41,7 @@ func (f *fake) to(s countersign.HunkState, ids []string) error {
 }
 func (f *fake) Accept(ids ...string) error { return f.to(countersign.Accepted, ids) }
 func (f *fake) Reject(ids ...string) error { return f.to(countersign.Rejected, ids) }
-func (f *fake) Split(id string) error { return errors.New("hunk " + id + " has one line only") }
+func (f *fake) Split(id string) error      { return errors.New("hunk " + id + " has one line only") }
 
 func (f *fake) Edit(id string, post []byte) error {
 	f.set.Hunks[0].Post = post
