@@ -179,3 +179,29 @@ func kernelRows() []Row {
 		refuse("vhangup", unix.SYS_VHANGUP, whyKernel),
 	}
 }
+
+// Meets evaluates the row's tests as the filter does.
+func (r Row) Meets(d *Data) bool {
+	for _, t := range r.Tests {
+		if !t.holds(d.Args[t.Arg]) {
+			return false
+		}
+	}
+	return uint32(d.NR) == r.NR
+}
+
+func (t Test) holds(arg uint64) bool {
+	low := uint32(arg)
+	switch t.Op {
+	case AnyBit:
+		return low&t.Mask != 0
+	case NoBit:
+		return low&t.Mask == 0
+	case Pointer:
+		return arg != 0
+	}
+	if t.Mask != 0 {
+		low &= t.Mask
+	}
+	return slices.Contains(t.Values, low) == (t.Op == In)
+}

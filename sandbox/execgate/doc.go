@@ -1,0 +1,17 @@
+// Package execgate is the supervisor of a session's process tree: it receives
+// the seccomp notifications of package seccomp, has every exec decided by the
+// Judge, and holds the caller at its exec stop until what the kernel loaded is
+// proven to be what was decided.
+//
+// It promises: no new image runs one instruction before its permit and its
+// verification; whatever cannot be read, resolved, hashed, seized or compared is
+// refused; cover is given only by proven lineage (a chain of live parents up to
+// the decided process, or the very process's earlier covered exec); calls
+// against the sandbox and connects to anywhere but loopback are refused and
+// reported, each once, floods folded into counts.
+//
+// It touches the listener, /proc of the tree, and ptrace of the one thread that
+// waits. It must never write into a process of the tree, never hold a process
+// longer than its decision takes, never decide by itself that an exec may run,
+// and never start a program.
+package execgate

@@ -1,0 +1,186 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/seccomp"
+)
+
+// exec answers an execve or execveat: read, decide, hold, compare.
+func (w *worker) exec(call string) {
+	r := w.s.tree.cover(&w.t)
+	p, n := w.read(call, r == nil)
+	if n != nil {
+		if n.why != "" {
+			w.refuse(call+": "+n.why, n.errno)
+		} else {
+			w.fail(n.errno)
+		}
+		return
+	}
+	if r != nil {
+		c := r.CoverRoot
+		p.exec.Root = &c
+	} else {
+		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec)
+	}
+	a := w.action(countersign.KindExec)
+	a.Exec = &p.exec
+	if !w.s.listener.Valid(w.n.ID) {
+		return // the caller is gone: what was read may be another's
+	}
+	ctx := &waiting{Context: w.s.ctx, listener: w.s.listener, id: w.n.ID}
+	ans := w.s.cfg.Judge.Exec(ctx, a)
+	ctx.release()
+	if ans.Errno != 0 || ans.Permit.Record == "" {
+		if ans.Errno == 0 {
+			ans.Errno = unix.EACCES
+		}
+		w.fail(ans.Errno)
+		return
+	}
+	w.carryOut(p, a, ans.Permit, r)
+}
+
+// waiting is a context that ends when the notified call does. It costs nothing
+// until somebody asks for Done: a covered exec never does.
+type waiting struct {
+	context.Context
+	listener seccomp.Listener
+	id       uint64
+	mu       sync.Mutex
+	inner    context.Context
+	cancel   context.CancelFunc
+}
+
+const checkEvery = 50 * time.Millisecond
+
+func (c *waiting) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		c.inner, c.cancel = context.WithCancel(c.Context)
+		go c.watch(c.inner, c.cancel)
+	}
+	return c.inner.Done()
+}
+
+func (c *waiting) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner != nil {
+		return c.inner.Err()
+	}
+	return c.Context.Err()
+}
+
+func (c *waiting) watch(ctx context.Context, cancel context.CancelFunc) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if !c.listener.Valid(c.id) {
+				cancel()
+				return
+			}
+		}
+	}
+}
+
+func (c *waiting) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// outcome names.
+const (
+	statusFailed = "failed"
+	statusKilled = "killed"
+)
+
+// carryOut lets a permitted exec go and holds it at its exec stop.
+func (w *worker) carryOut(p *plan, a countersign.Action, permit countersign.Permit, r *root) {
+	s := w.s
+	covered := r != nil && (permit.Basis == countersign.ByCover || permit.Basis == "")
+	finish := func(status, why string) {
+		s.cfg.Judge.Finished(permit, a, countersign.Outcome{Status: status, Error: why})
+	}
+	pins, why := w.pin(p, covered)
+	if why != "" {
+		w.fail(unix.EACCES)
+		finish(statusFailed, why)
+		return
+	}
+	h := hold{tid: w.t.tid}
+	if errno := h.seize(); errno != 0 {
+		pins.release()
+		w.fail(unix.EACCES)
+		finish(statusFailed, "it could not be held: "+errno.Error())
+		return
+	}
+	if !s.cfg.Restarts {
+		h.interrupt()
+	}
+	err := s.listener.Continue(w.n.ID)
+	if s.cfg.Restarts || err != nil {
+		h.interrupt()
+	}
+	pid, ended := h.untilExec()
+	if pid == 0 {
+		pins.release()
+		finish(statusFailed, ended)
+		return
+	}
+	why = w.compare(pid, p)
+	if why == "" {
+		why = w.settle(pid, p, a, permit, r, covered, pins, &h)
+	}
+	if why != "" {
+		h.kill(pid)
+		pins.release()
+		finish(statusKilled, why)
+	}
+}
+
+// settle lets the verified image go on. What it is, is known to the tree before
+// it runs one instruction.
+func (w *worker) settle(pid int, p *plan, a countersign.Action, permit countersign.Permit, r *root, covered bool, pins *pins, h *hold) string {
+	s := w.s
+	img := &image{start: w.t.start, root: r, covers: permit.Covers, decided: !covered, argv: p.loaded, permit: permit}
+	img.action = countersign.Action{Kind: a.Kind, Session: a.Session, Peer: a.Peer, Exec: &countersign.Exec{Argv: p.exec.Argv, Cwd: p.exec.Cwd, Exe: p.exec.Exe}}
+	if !covered {
+		img.root = nil
+		if permit.Covers {
+			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: w.t.start}}
+		}
+		if p.exec.ProgramFromAgent && r != nil {
+			s.tree.taint(r)
+		}
+	}
+	s.tree.set(pid, img)
+	if p.exec.Launch {
+		s.launch.done(pid, w.t.start, &p.exec, p.loaded)
+	}
+	s.cfg.Judge.Started(permit, a)
+	if !covered {
+		s.follow(pid, permit, a, pins)
+	}
+	if pins.any() {
+		return h.watchOpens(pid, w, pins)
+	}
+	h.detach(pid, 0)
+	return ""
+}

@@ -1,0 +1,206 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"bytes"
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The kernel's own limits (execve(2)): one string, and all of them together.
+const (
+	maxString  = 32 * 4096
+	maxStrings = 6 << 20
+	pageSize   = 4096
+	maxIovecs  = 512
+	firstBite  = 192 // bytes read of a string before its length is known
+)
+
+// memory reads another process's memory. It never reads past a page that it
+// was not pointed to, so that the end of a mapping is no error.
+type memory struct {
+	tid    int
+	buf    []byte
+	remote []unix.RemoteIovec
+	ptrs   []uint64
+	spans  []span
+}
+
+// span is a run of strings that lie close together.
+type span struct {
+	first, n int // of ptrs
+	addr     uint64
+	size     int
+	off      int // in buf
+}
+
+// readv reads the remote pieces one after the other into dst. Anything short is
+// an error.
+func (m *memory) readv(dst []byte, remote []unix.RemoteIovec) unix.Errno {
+	local := unix.Iovec{Base: &dst[0]}
+	local.SetLen(len(dst))
+	n, _, errno := unix.Syscall6(unix.SYS_PROCESS_VM_READV, uintptr(m.tid), uintptr(unsafe.Pointer(&local)), 1,
+		uintptr(unsafe.Pointer(&remote[0])), uintptr(len(remote)), 0)
+	if errno != 0 {
+		return errno
+	}
+	if int(n) != len(dst) {
+		return unix.EFAULT
+	}
+	return 0
+}
+
+func (m *memory) read(dst []byte, addr uint64) unix.Errno {
+	m.remote = append(m.remote[:0], unix.RemoteIovec{Base: uintptr(addr), Len: len(dst)})
+	return m.readv(dst, m.remote)
+}
+
+func toPageEnd(addr uint64) int { return int(pageSize - addr%pageSize) }
+
+func (m *memory) room(n int) []byte {
+	if cap(m.buf) < n {
+		m.buf = make([]byte, n+n/2)
+	}
+	return m.buf[:n]
+}
+
+// str appends the string at addr, without its NUL, to dst.
+func (m *memory) str(dst []byte, addr uint64, limit int) ([]byte, unix.Errno) {
+	var chunk [pageSize]byte
+	for size := firstBite; ; size = pageSize {
+		b := chunk[:min(size, toPageEnd(addr))]
+		if errno := m.read(b, addr); errno != 0 {
+			return dst, errno
+		}
+		if i := bytes.IndexByte(b, 0); i >= 0 {
+			return append(dst, b[:i]...), 0
+		}
+		dst = append(dst, b...)
+		addr += uint64(len(b))
+		if limit -= len(b); limit <= 0 {
+			return dst, unix.E2BIG
+		}
+	}
+}
+
+// pointers reads a vector that ends with NULL.
+func (m *memory) pointers(addr uint64) unix.Errno {
+	m.ptrs = m.ptrs[:0]
+	if addr == 0 {
+		return 0
+	}
+	var chunk [pageSize]byte
+	for size := 64 * 8; ; size = pageSize {
+		n := min(size, toPageEnd(addr)) &^ 7
+		if n == 0 {
+			n = 8 // a pointer that lies across two pages
+		}
+		if errno := m.read(chunk[:n], addr); errno != 0 {
+			return errno
+		}
+		for i := 0; i < n; i += 8 {
+			p := binary.LittleEndian.Uint64(chunk[i:])
+			if p == 0 {
+				return 0
+			}
+			m.ptrs = append(m.ptrs, p)
+		}
+		addr += uint64(n)
+		if len(m.ptrs) > maxStrings/8 {
+			return unix.E2BIG
+		}
+	}
+}
+
+// vector appends every string of a vector, each with its NUL, to dst: the bytes
+// that /proc/PID/cmdline or environ must show after the exec.
+func (m *memory) vector(dst []byte, addr uint64) ([]byte, unix.Errno) {
+	if errno := m.pointers(addr); errno != 0 {
+		return dst, errno
+	}
+	for at := 0; at < len(m.ptrs); {
+		at = m.plan(at)
+		if errno := m.fetch(); errno != 0 {
+			return dst, errno
+		}
+		for _, sp := range m.spans {
+			var errno unix.Errno
+			if dst, errno = m.take(dst, sp); errno != 0 {
+				return dst, errno
+			}
+			if len(dst) > maxStrings {
+				return dst, unix.E2BIG
+			}
+		}
+	}
+	return dst, 0
+}
+
+// plan gathers spans from pointer at on, as many as one call can read.
+func (m *memory) plan(at int) int {
+	m.spans = m.spans[:0]
+	off := 0
+	for at < len(m.ptrs) && len(m.spans) < maxIovecs && off < 1<<20 {
+		sp := span{first: at, n: 1, addr: m.ptrs[at], off: off}
+		last := m.ptrs[at]
+		for at++; at < len(m.ptrs) && m.ptrs[at] > last && m.ptrs[at]-last < 1024 && m.ptrs[at]-sp.addr < 1<<16; at++ {
+			last = m.ptrs[at]
+			sp.n++
+		}
+		sp.size = int(last-sp.addr) + min(firstBite, toPageEnd(last))
+		off += sp.size
+		m.spans = append(m.spans, sp)
+	}
+	return at
+}
+
+func (m *memory) fetch() unix.Errno {
+	m.remote = m.remote[:0]
+	total := 0
+	for _, sp := range m.spans {
+		m.remote = append(m.remote, unix.RemoteIovec{Base: uintptr(sp.addr), Len: sp.size})
+		total += sp.size
+	}
+	return m.readv(m.room(total), m.remote)
+}
+
+// take cuts the strings of a span out of the buffer; what goes on behind it is
+// read by itself.
+func (m *memory) take(dst []byte, sp span) ([]byte, unix.Errno) {
+	have := m.buf[sp.off : sp.off+sp.size]
+	for _, p := range m.ptrs[sp.first : sp.first+sp.n] {
+		b := have[p-sp.addr:]
+		if i := bytes.IndexByte(b, 0); i >= 0 {
+			if i >= maxString {
+				return dst, unix.E2BIG
+			}
+			dst = append(dst, b[:i+1]...)
+			continue
+		}
+		var errno unix.Errno
+		dst = append(dst, b...)
+		if dst, errno = m.str(dst, p+uint64(len(b)), maxString-len(b)); errno != 0 {
+			return dst, errno
+		}
+		dst = append(dst, 0)
+	}
+	return dst, 0
+}
+
+// split cuts NUL-terminated strings; all share one allocation.
+func split(b []byte) []string {
+	s := string(b)
+	out := make([]string, 0, bytes.Count(b, []byte{0}))
+	for len(s) > 0 {
+		i := 0
+		for s[i] != 0 {
+			i++
+		}
+		out = append(out, s[:i])
+		s = s[i+1:]
+	}
+	return out
+}

@@ -1,0 +1,327 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"bytes"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// plan is an exec that waits, and what the exec stop must show.
+type plan struct {
+	exec     countersign.Exec
+	args     []byte   // the argument bytes after the exec, shebang included
+	env      []byte   // the environment's
+	loaded   []string // args, split
+	image    *content // the file that the kernel loads: the outermost interpreter, or the executable
+	operands []operand
+	whole    bool // content of large scripts too: somebody may be asked
+}
+
+// operand is a file that the interpreter opens by itself after the exec.
+type operand struct {
+	script int    // in exec.Scripts
+	name   string // as the interpreter will name it
+}
+
+// no is why an exec cannot even be asked about. The kernel would have said the
+// same (quiet), or it is a refusal of ours.
+type no struct {
+	errno unix.Errno
+	why   string // empty: the kernel would have said the same
+}
+
+const (
+	maxShebang    = 5 // depth of exec_binprm in fs/exec.c
+	execveCheck   = 0x10000
+	execveatFlags = unix.AT_EMPTY_PATH | unix.AT_SYMLINK_NOFOLLOW
+)
+
+// read makes the plan of the notified call.
+func (w *worker) read(call string, whole bool) (*plan, *no) {
+	p := &plan{whole: whole}
+	w.m.tid = w.t.tid
+	args := w.n.Data.Args
+	req := request{dirfd: unix.AT_FDCWD, name: args[0], argv: args[1], envp: args[2]}
+	if call == "execveat" {
+		req = request{dirfd: int(int32(args[0])), name: args[1], argv: args[2], envp: args[3], flags: uint32(args[4])}
+	}
+	if n := w.readArgs(p, req); n != nil {
+		return nil, n
+	}
+	cwd, err := w.t.readLink("cwd")
+	if err != nil || !strings.HasPrefix(cwd, "/") {
+		return nil, &no{unix.EACCES, "its working directory cannot be named"}
+	}
+	p.exec.Cwd = cwd
+	pl, filename, n := w.find(p, req)
+	if n != nil {
+		return nil, n
+	}
+	defer pl.close()
+	if n := w.identify(p, &pl, filename); n != nil {
+		return nil, n
+	}
+	w.program(p)
+	w.describe(p)
+	return p, nil
+}
+
+// request is the system call's arguments.
+type request struct {
+	dirfd            int
+	name, argv, envp uint64
+	flags            uint32
+}
+
+func (w *worker) readArgs(p *plan, r request) *no {
+	b, errno := w.m.vector(w.buf[:0], r.argv)
+	if errno == 0 {
+		argc := len(w.m.ptrs)
+		if argc == 0 {
+			b = append(b, 0) // the kernel makes it one empty argument (Linux 5.18)
+		}
+		cut := len(b)
+		if b, errno = w.m.vector(b, r.envp); errno == 0 {
+			p.args, p.env = bytes.Clone(b[:cut]), bytes.Clone(b[cut:])
+		}
+	}
+	w.buf = b
+	if errno != 0 {
+		return readFault(errno)
+	}
+	p.exec.Argv, p.exec.Env = split(p.args), split(p.env)
+	return nil
+}
+
+// readFault: EFAULT and E2BIG are the caller's own; anything else hides
+// something from us.
+func readFault(errno unix.Errno) *no {
+	switch errno {
+	case unix.EFAULT, unix.E2BIG:
+		return &no{errno: errno}
+	}
+	return &no{unix.EACCES, "its arguments cannot be read"}
+}
+
+// find resolves the path argument. filename is the name that the kernel hands
+// to a script's interpreter.
+func (w *worker) find(p *plan, r request) (pl place, filename string, n *no) {
+	pl.fd = -1
+	raw, errno := w.m.str(nil, r.name, unix.PathMax)
+	if errno == unix.E2BIG || len(raw) >= unix.PathMax {
+		return pl, "", &no{errno: unix.ENAMETOOLONG}
+	}
+	if errno != 0 {
+		return pl, "", readFault(errno)
+	}
+	if r.flags&^execveatFlags != 0 {
+		return pl, "", &no{errno: unix.EINVAL}
+	}
+	name := string(raw)
+	filename = name
+	fd := "fd/" + strconv.Itoa(r.dirfd)
+	switch {
+	case name == "" && (r.flags&unix.AT_EMPTY_PATH == 0 || r.dirfd == unix.AT_FDCWD):
+		return pl, "", &no{errno: unix.ENOENT}
+	case name == "":
+		return w.findFD(p, fd, r.dirfd)
+	case strings.HasPrefix(name, "/"):
+	case r.dirfd == unix.AT_FDCWD:
+		name = p.exec.Cwd + "/" + name
+	default:
+		dir, err := w.t.readLink(fd)
+		if err != nil {
+			return pl, "", &no{errno: unix.EBADF}
+		}
+		if !strings.HasPrefix(dir, "/") {
+			return pl, "", &no{errno: unix.ENOTDIR}
+		}
+		filename = "/dev/" + fd + "/" + name
+		name = dir + "/" + name
+	}
+	p.exec.Invoked = path.Clean(name)
+	pl, errno = w.s.resolve(&w.t, name, r.flags&unix.AT_SYMLINK_NOFOLLOW == 0)
+	if errno != 0 {
+		return pl, "", &no{errno: errno}
+	}
+	return pl, filename, nil
+}
+
+// findFD is the file behind a descriptor of the caller.
+func (w *worker) findFD(p *plan, name string, dirfd int) (place, string, *no) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(w.t.tid)+"/"+name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return place{fd: -1}, "", &no{errno: unix.EBADF}
+	}
+	real := nameOf(fd)
+	p.exec.Invoked = real
+	return place{fd: fd, real: real, hops: []string{real}}, "/dev/fd/" + strconv.Itoa(dirfd), nil
+}
+
+// identify hashes the executable and its chain of interpreters.
+func (w *worker) identify(p *plan, pl *place, filename string) *no {
+	c, exe, n := w.file(p, pl)
+	if n != nil {
+		return n
+	}
+	p.exec.Exe, p.exec.Hops = exe, pl.hops
+	writable := w.writable(pl.hops)
+	if c.form == formScript {
+		p.exec.Scripts = append(p.exec.Scripts, countersign.Script{Path: exe.Path, SHA256: c.hash, Content: c.bytes})
+		p.operands = append(p.operands, operand{0, filename})
+	}
+	for depth := 0; c.form == formScript; depth++ {
+		if depth >= maxShebang {
+			return &no{errno: unix.ELOOP}
+		}
+		p.shebang(filename, c)
+		filename = c.interp
+		next, errno := w.s.resolve(&w.t, w.abs(p, c.interp), true)
+		if errno != 0 {
+			return &no{errno: errno}
+		}
+		c, exe, n = w.file(p, &next)
+		next.close()
+		if n != nil {
+			return n
+		}
+		writable = writable || w.writable(next.hops)
+		p.exec.Interp = append(p.exec.Interp, exe)
+	}
+	p.image, p.exec.Writable = c, writable
+	p.loaded = p.exec.Argv
+	if len(p.exec.Interp) > 0 {
+		p.loaded = split(p.args)
+	}
+	return nil
+}
+
+// shebang puts the interpreter before the arguments, as load_script does.
+func (p *plan) shebang(filename string, c *content) {
+	var b []byte
+	b = append(append(b, c.interp...), 0)
+	if c.hasArg {
+		b = append(append(b, c.arg...), 0)
+	}
+	b = append(append(b, filename...), 0)
+	p.args = append(b, p.args[bytes.IndexByte(p.args, 0)+1:]...)
+}
+
+func (w *worker) abs(p *plan, name string) string {
+	if strings.HasPrefix(name, "/") {
+		return name
+	}
+	return p.exec.Cwd + "/" + name
+}
+
+func (w *worker) writable(hops []string) bool {
+	for _, h := range hops {
+		if !strings.HasPrefix(h, "/") || w.s.cfg.Writable(h) {
+			return true
+		}
+	}
+	return false
+}
+
+// shows reports whether a script's text may be looked at.
+func (p *plan) shows(st *unix.Stat_t) bool { return p.whole || st.Size <= keepContent }
+
+// file is what the kernel would run of a place.
+func (w *worker) file(p *plan, pl *place) (*content, countersign.Executable, *no) {
+	var st unix.Stat_t
+	var none countersign.Executable
+	if err := unix.Fstat(pl.fd, &st); err != nil {
+		return nil, none, &no{errno: errnoOf(err)}
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return nil, none, &no{errno: unix.ELOOP}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {
+		return nil, none, &no{errno: unix.EACCES}
+	}
+	c, errno := w.s.files.of(pl.fd, &st, false)
+	if errno == 0 && c.form == formScript && p.shows(&st) {
+		c, errno = w.s.files.of(pl.fd, &st, true)
+	}
+	if errno != 0 {
+		return nil, none, &no{unix.EACCES, "its content cannot be read: " + errno.Error()}
+	}
+	if c.form == formOther {
+		return nil, none, &no{errno: unix.ENOEXEC}
+	}
+	return c, countersign.Executable{Path: pl.real, Dev: uint64(st.Dev), Ino: st.Ino, SHA256: c.hash}, nil
+}
+
+// program finds what an interpreter will read, and binds it.
+func (w *worker) program(p *plan) {
+	e := &p.exec
+	exe := e.Exe.Path
+	if n := len(e.Interp); n > 0 {
+		exe = e.Interp[n-1].Path
+	}
+	prog := parseProgram(exe, p.loaded)
+	e.Stdin = w.t.stdin()
+	if !prog.known {
+		return
+	}
+	for _, name := range prog.scripts {
+		if len(p.operands) > 0 && name == p.operands[0].name {
+			continue // the shebang's own script
+		}
+		w.bind(p, name)
+	}
+	e.ProgramFromAgent = prog.stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
+}
+
+// bind adds a script by the name that the interpreter was given. One that is
+// not there is bound as such: whatever appears under its name is not approved.
+func (w *worker) bind(p *plan, name string) {
+	s := countersign.Script{Path: path.Clean(w.abs(p, name))}
+	for _, try := range candidates(w.abs(p, name)) {
+		pl, errno := w.s.resolve(&w.t, try, true)
+		if errno != 0 {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Fstat(pl.fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			if c, errno := w.s.files.of(pl.fd, &st, p.shows(&st)); errno == 0 {
+				s = countersign.Script{Path: pl.real, SHA256: c.hash, Content: c.bytes}
+				p.exec.Writable = p.exec.Writable || w.writable(pl.hops)
+			}
+		}
+		pl.close()
+		break
+	}
+	p.operands = append(p.operands, operand{len(p.exec.Scripts), name})
+	p.exec.Scripts = append(p.exec.Scripts, s)
+}
+
+// candidates are the files that an interpreter tries for a name: node adds
+// endings, and a directory has a main file.
+func candidates(name string) []string {
+	return []string{name, name + ".js", name + ".mjs", name + ".cjs", name + "/index.js", name + "/__main__.py"}
+}
+
+// describe fills what a person and the policy see beside the bound fields.
+func (w *worker) describe(p *plan) {
+	seen := make(map[string]bool, len(p.exec.Env))
+	for _, kv := range p.exec.Env {
+		name, value := cutEnv(kv)
+		seen[name] = true
+		if base, ok := w.s.baseline[name]; !ok || base != value {
+			p.exec.Delta = append(p.exec.Delta, countersign.EnvChange{Name: name, Value: value})
+		}
+	}
+	for name := range w.s.baseline {
+		if !seen[name] {
+			p.exec.Delta = append(p.exec.Delta, countersign.EnvChange{Name: name, Unset: true})
+		}
+	}
+}

@@ -1,0 +1,234 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/seccomp"
+)
+
+// The flood rule: the first floodFirst refusals of one call by one executable
+// are reported singly, later ones counted and reported once a second; what is
+// left is reported at the end, so that the totals are exact.
+const (
+	floodFirst = 64
+	floodKeys  = 4096
+	floodQuiet = time.Minute
+)
+
+type floodKey struct{ call, exe, host string }
+
+type floodState struct {
+	seen   int
+	folded int
+	last   time.Time
+	a      countersign.Action
+	errno  unix.Errno
+}
+
+type flood struct {
+	judge Judge
+	now   func() time.Time
+	mu    sync.Mutex
+	keys  map[floodKey]*floodState
+}
+
+func newFlood(j Judge, now func() time.Time) *flood {
+	return &flood{judge: j, now: now, keys: map[floodKey]*floodState{}}
+}
+
+// add counts a refusal and reports it unless it is one of a flood.
+func (f *flood) add(a countersign.Action, call string, errno unix.Errno) {
+	k := floodKey{call: call, exe: a.Peer.Exe}
+	if a.Net != nil {
+		k.host = fmt.Sprint(a.Net.Host, " ", a.Net.Port)
+	}
+	f.mu.Lock()
+	st := f.keys[k]
+	if st == nil && len(f.keys) >= floodKeys {
+		k.exe, k.host = "", "" // an agent can make executables and addresses without end
+		st = f.keys[k]
+	}
+	if st == nil {
+		st = &floodState{}
+		f.keys[k] = st
+	}
+	now := f.now()
+	if st.folded == 0 && now.Sub(st.last) > floodQuiet {
+		st.seen = 0
+	}
+	st.seen++
+	st.last, st.a, st.errno = now, a, errno
+	single := st.seen <= floodFirst
+	if !single {
+		st.folded++
+	}
+	f.mu.Unlock()
+	if single {
+		f.judge.Refused(a, call, errno, 1)
+	}
+}
+
+// flush reports what was folded, and forgets what is quiet.
+func (f *flood) flush(end bool) {
+	type report struct {
+		call string
+		n    int
+		st   floodState
+	}
+	var out []report
+	f.mu.Lock()
+	for k, st := range f.keys {
+		if st.folded > 0 {
+			out = append(out, report{k.call, st.folded, *st})
+			st.folded = 0
+		} else if end || f.now().Sub(st.last) > floodQuiet {
+			delete(f.keys, k)
+		}
+	}
+	f.mu.Unlock()
+	for _, r := range out {
+		f.judge.Refused(r.st.a, r.call, r.st.errno, r.n)
+	}
+}
+
+// refuse answers a call against the sandbox. The record is made first: a call
+// that returned is on record.
+func (w *worker) refuse(call string, errno unix.Errno) {
+	a := w.action(countersign.KindTamper)
+	a.Summary = call
+	if w.s.listener.Valid(w.n.ID) {
+		w.s.flood.add(a, call, errno)
+	}
+	w.fail(errno)
+}
+
+func foreignName(d *seccomp.Data) string {
+	if d.Arch == seccomp.Arch {
+		return fmt.Sprintf("x32 call %d", uint32(d.NR)&^0x40000000)
+	}
+	return fmt.Sprintf("foreign call %d (architecture %#x)", d.NR, d.Arch)
+}
+
+// dial lets local destinations go on. The address lies in memory and may change
+// after it was read: what that lets through ends in an empty network namespace,
+// which is the floor; this is for the record.
+func (w *worker) dial(call string) {
+	w.m.tid = w.t.tid
+	args := w.n.Data.Args
+	switch call {
+	case "connect":
+		w.dialTo(call, args[1], uint32(args[2]))
+	case "sendto":
+		w.dialTo(call, args[4], uint32(args[5]))
+	case "sendmsg":
+		w.dialMsg(call, args[1], 1)
+	case "sendmmsg":
+		w.dialMsg(call, args[1], min(int(uint32(args[2])), 64))
+	}
+}
+
+const (
+	msghdrSize  = 56 // struct msghdr on 64 bits
+	mmsghdrSize = 64
+)
+
+// dialMsg looks at the first message that names a destination that is refused.
+func (w *worker) dialMsg(call string, addr uint64, n int) {
+	for i := range n {
+		var hdr [msghdrSize]byte
+		if w.m.read(hdr[:], addr+uint64(i)*mmsghdrSize) != 0 {
+			break // the kernel will say so itself
+		}
+		name, size := binary.LittleEndian.Uint64(hdr[:]), binary.LittleEndian.Uint32(hdr[8:])
+		if d, out := w.destination(name, size); out {
+			w.refuseDial(call, d)
+			return
+		}
+	}
+	w.goOn()
+}
+
+func (w *worker) dialTo(call string, addr uint64, size uint32) {
+	if d, out := w.destination(addr, size); out {
+		w.refuseDial(call, d)
+		return
+	}
+	w.goOn()
+}
+
+func (w *worker) refuseDial(call string, d countersign.Net) {
+	a := w.action(countersign.KindNet)
+	d.Proto = w.proto(d.Proto)
+	a.Net = &d
+	a.Summary = fmt.Sprintf("%s %s port %d", d.Proto, d.Host, d.Port)
+	if w.s.listener.Valid(w.n.ID) {
+		w.s.flood.add(a, call, unix.ECONNREFUSED)
+	}
+	w.fail(unix.ECONNREFUSED)
+}
+
+// proto tells tcp from udp by the caller's socket.
+func (w *worker) proto(known string) string {
+	if known != "" {
+		return known
+	}
+	if typ, ok := socketType(w.t.tid, int(int32(w.n.Data.Args[0]))); ok && typ == unix.SOCK_DGRAM {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// destination reads a socket address and says whether it leads out.
+func (w *worker) destination(addr uint64, size uint32) (countersign.Net, bool) {
+	if addr == 0 || size < 2 {
+		return countersign.Net{}, false
+	}
+	var sa [28]byte
+	b := sa[:min(int(size), len(sa))]
+	if w.m.read(b, addr) != 0 {
+		return countersign.Net{}, false // EFAULT is the kernel's to say
+	}
+	family := binary.LittleEndian.Uint16(b)
+	port := int(binary.BigEndian.Uint16(sa[2:]))
+	var ip netip.Addr
+	switch family {
+	case unix.AF_UNSPEC, unix.AF_UNIX, unix.AF_NETLINK:
+		return countersign.Net{}, false
+	case unix.AF_INET:
+		ip = netip.AddrFrom4([4]byte(sa[4:8]))
+	case unix.AF_INET6:
+		ip = netip.AddrFrom16([16]byte(sa[8:24])).Unmap()
+	default:
+		return countersign.Net{Proto: fmt.Sprintf("family %d", family), Host: "?"}, true
+	}
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return countersign.Net{}, false
+	}
+	return countersign.Net{Host: ip.String(), Port: port}, true
+}
+
+// socketType asks for the kind of a socket of another process without opening
+// it: /proc/net names are not needed, the inode is in the link.
+func socketType(tid, fd int) (int, bool) {
+	pidfd, err := unix.PidfdOpen(tid, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(pidfd)
+	own, err := unix.PidfdGetfd(pidfd, fd, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(own)
+	typ, err := unix.GetsockoptInt(own, unix.SOL_SOCKET, unix.SO_TYPE)
+	return typ, err == nil
+}

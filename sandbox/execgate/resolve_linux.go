@@ -1,0 +1,249 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const maxLinks = 40 // MAXSYMLINKS of include/linux/namei.h
+
+// rootFD is the directory that every process of the tree has as its root: the
+// filter refuses whatever could change it (chroot, pivot_root, setns, unshare).
+func (s *Supervisor) rootFD(tid int) (int, error) {
+	if fd := s.root.Load(); fd >= 0 {
+		return int(fd), nil
+	}
+	s.rootOnce.Lock()
+	defer s.rootOnce.Unlock()
+	if fd := s.root.Load(); fd >= 0 {
+		return int(fd), nil
+	}
+	fd, err := unix.Open("/proc/"+strconv.Itoa(tid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	s.root.Store(int64(fd))
+	return fd, nil
+}
+
+// place is a file found for a target: an O_PATH descriptor, and how its name led there.
+type place struct {
+	fd   int
+	real string   // path without symlinks, as seen inside
+	hops []string // from the name that was given to real, both included
+}
+
+func (p *place) close() {
+	if p.fd >= 0 {
+		unix.Close(p.fd)
+		p.fd = -1
+	}
+}
+
+// resolve finds an absolute path as the target would. The caller closes it.
+func (s *Supervisor) resolve(t *target, name string, follow bool) (place, unix.Errno) {
+	root, err := s.rootFD(t.tid)
+	if err != nil {
+		return place{fd: -1}, unix.EACCES
+	}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(root, name, &how)
+	if err == nil {
+		p := place{fd: fd, real: path.Clean(name)}
+		if isLink(fd) {
+			p.close()
+		} else {
+			p.hops = []string{p.real}
+			return p, 0
+		}
+	} else if errno := errnoOf(err); errno != unix.ELOOP && errno != unix.EAGAIN {
+		return place{fd: -1}, errno
+	}
+	w := walk{t: t, root: root, fd: -1, follow: follow}
+	defer w.drop()
+	return w.run(name)
+}
+
+func isLink(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK
+}
+
+func errnoOf(err error) unix.Errno {
+	if e, ok := err.(unix.Errno); ok {
+		return e
+	}
+	return unix.EACCES
+}
+
+// walk follows a path name by name, as the kernel does for the target, and
+// keeps every hop. Magic links of /proc are followed by the kernel.
+type walk struct {
+	t      *target
+	root   int
+	fd     int      // the directory reached; -1: root
+	at     []string // its path
+	todo   []string
+	hops   []string
+	links  int
+	follow bool
+}
+
+func (w *walk) drop() {
+	if w.fd >= 0 {
+		unix.Close(w.fd)
+		w.fd = -1
+	}
+}
+
+func (w *walk) dir() int {
+	if w.fd < 0 {
+		return w.root
+	}
+	return w.fd
+}
+
+func (w *walk) here(rest ...string) string {
+	return "/" + path.Join(path.Join(w.at...), path.Join(rest...))
+}
+
+func (w *walk) run(name string) (place, unix.Errno) {
+	w.todo = strings.Split(name, "/")
+	w.hops = append(w.hops, path.Clean(name))
+	for len(w.todo) > 0 {
+		c := w.todo[0]
+		w.todo = w.todo[1:]
+		if errno := w.step(c); errno != 0 {
+			return place{fd: -1}, errno
+		}
+	}
+	p := place{fd: w.fd, real: w.here(), hops: w.hops}
+	w.fd = -1
+	if p.fd < 0 {
+		return p, unix.EACCES // the root directory is no program
+	}
+	if w.hops[len(w.hops)-1] != p.real {
+		p.hops = append(p.hops, p.real)
+	}
+	return p, 0
+}
+
+func (w *walk) step(c string) unix.Errno {
+	switch c {
+	case "", ".":
+		return 0
+	case "..":
+		if len(w.at) == 0 {
+			return 0
+		}
+	}
+	fd, err := unix.Openat(w.dir(), c, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return errnoOf(err)
+	}
+	if c != ".." && isLink(fd) && (w.follow || len(w.todo) > 0) {
+		return w.link(fd, c)
+	}
+	w.drop()
+	w.fd = fd
+	if c == ".." {
+		w.at = w.at[:len(w.at)-1]
+	} else {
+		w.at = append(w.at, c)
+	}
+	return 0
+}
+
+// link goes on where a symlink points.
+func (w *walk) link(fd int, c string) unix.Errno {
+	defer unix.Close(fd)
+	if w.links++; w.links > maxLinks {
+		return unix.ELOOP
+	}
+	to, errno := w.text(fd, c)
+	if errno != 0 {
+		return errno
+	}
+	if to == "" {
+		return w.magic(c)
+	}
+	if strings.HasPrefix(to, "/") {
+		w.drop()
+		w.at = w.at[:0]
+	}
+	w.todo = append(strings.Split(to, "/"), w.todo...)
+	w.hops = append(w.hops, w.here(w.todo...))
+	return 0
+}
+
+// text is what a symlink says to the target; empty for a magic link of /proc.
+func (w *walk) text(fd int, c string) (string, unix.Errno) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return "", errnoOf(err)
+	}
+	if fs.Type == unix.PROC_SUPER_MAGIC {
+		if c == "self" || c == "thread-self" {
+			return w.self(c)
+		}
+		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+		if probe, err := unix.Openat2(w.dir(), c, &how); err == nil {
+			unix.Close(probe)
+		} else if err == unix.ELOOP {
+			return "", 0
+		}
+	}
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, "", buf[:])
+	if err != nil {
+		return "", errnoOf(err)
+	}
+	if n == 0 {
+		return "", unix.ENOENT
+	}
+	return string(buf[:n]), 0
+}
+
+// self is /proc/self as the target reads it, in its own pid namespace.
+func (w *walk) self(c string) (string, unix.Errno) {
+	pid, err := statusField(w.t.tgid, "NSpid:")
+	if err != nil {
+		return "", unix.EACCES
+	}
+	if c == "self" {
+		return strconv.Itoa(pid), 0
+	}
+	tid, err := statusField(w.t.tid, "NSpid:")
+	if err != nil {
+		return "", unix.EACCES
+	}
+	return strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid), 0
+}
+
+// magic follows a link that is an object, not a text: /proc/PID/exe, fd/N, cwd, root.
+func (w *walk) magic(c string) unix.Errno {
+	fd, err := unix.Openat(w.dir(), c, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return errnoOf(err)
+	}
+	w.drop()
+	w.fd = fd
+	w.at = strings.Split(strings.TrimPrefix(nameOf(fd), "/"), "/")
+	w.hops = append(w.hops, w.here(w.todo...))
+	return 0
+}
+
+// nameOf is the name that the kernel has for an open file.
+func nameOf(fd int) string {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), buf[:])
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
+}

@@ -1,0 +1,213 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/seccomp"
+)
+
+// Idle threads beyond maxIdle end; a thread is added whenever fewer than
+// minIdle wait, so that a caller never waits because others are being asked.
+const (
+	minIdle    = 2
+	maxIdle    = 8
+	maxThreads = 512
+)
+
+// Supervisor answers the notifications of one listener.
+type Supervisor struct {
+	cfg      Config
+	listener seccomp.Listener
+	rows     map[uint32][]seccomp.Row
+	baseline map[string]string
+	files    *files
+	tree     *tree
+	launch   *launch
+	flood    *flood
+	root     atomic.Int64 // descriptor of the tree's root directory, -1 before the first call
+	rootOnce sync.Mutex
+
+	ctx     context.Context
+	threads atomic.Int32
+	idle    atomic.Int32
+	done    chan error
+	once    sync.Once
+}
+
+// New returns a supervisor that Run sets to work.
+func New(cfg Config) (*Supervisor, error) {
+	if cfg.Listener == nil || cfg.Judge == nil {
+		return nil, errNoListener
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Writable == nil {
+		cfg.Writable = func(string) bool { return true }
+	}
+	s := &Supervisor{
+		cfg: cfg, listener: seccomp.Listener(cfg.Listener.Fd()), rows: map[uint32][]seccomp.Row{},
+		baseline: map[string]string{}, files: newFiles(cfg.Now), tree: newTree(), done: make(chan error, 1),
+	}
+	s.root.Store(-1)
+	s.launch = newLaunch(cfg.Launch)
+	s.flood = newFlood(cfg.Judge, cfg.Now)
+	for _, r := range seccomp.Table() {
+		s.rows[r.NR] = append(s.rows[r.NR], r)
+	}
+	for _, kv := range cfg.Env {
+		name, value := cutEnv(kv)
+		s.baseline[name] = value
+	}
+	return s, nil
+}
+
+// Run answers until no process is left under the filter or ctx ends. When ctx
+// ends while processes live, every later call of theirs fails with ENOSYS, as
+// if the listener were closed. An error means that the supervisor is broken:
+// the session must end.
+func (s *Supervisor) Run(ctx context.Context) error {
+	s.ctx = ctx
+	_ = s.listener.SyncWakeUp()
+	for range minIdle + 1 {
+		s.spawn()
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.flood.flush(true)
+			return ctx.Err()
+		case err := <-s.done:
+			s.flood.flush(true)
+			if errors.Is(err, seccomp.ErrGone) {
+				return nil
+			}
+			return err
+		case <-tick.C:
+			s.flood.flush(false)
+			s.tree.sweep()
+		}
+	}
+}
+
+func (s *Supervisor) end(err error) {
+	s.once.Do(func() { s.done <- err })
+}
+
+func (s *Supervisor) spawn() {
+	if s.threads.Add(1) > maxThreads {
+		s.threads.Add(-1)
+		return
+	}
+	s.idle.Add(1)
+	go s.thread()
+}
+
+// thread is one notifier: locked to its thread, with every signal blocked. A
+// signal between an answer and its delivery would corrupt the caller, and a
+// ptrace stop belongs to the thread that seized.
+func (s *Supervisor) thread() {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	defer s.threads.Add(-1)
+	blockSignals()
+	w := &worker{s: s, tid: unix.Gettid()}
+	for {
+		if err := s.listener.Recv(&w.n); err != nil {
+			s.end(err)
+			return
+		}
+		if s.idle.Add(-1) < minIdle {
+			s.spawn()
+		}
+		w.handle()
+		if s.idle.Add(1) > maxIdle {
+			s.idle.Add(-1)
+			return
+		}
+	}
+}
+
+func blockSignals() {
+	var all [unsafe.Sizeof(uint64(0))]byte
+	for i := range all {
+		all[i] = 0xff
+	}
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, unsafe.Sizeof(all), 0, 0)
+}
+
+// worker holds what one notifier thread needs; its buffers live as long as it.
+type worker struct {
+	s   *Supervisor
+	n   seccomp.Notif
+	tid int
+	t   target
+	m   memory
+	buf []byte
+}
+
+// handle answers one notification. Whatever is not understood is refused.
+func (w *worker) handle() {
+	s := w.s
+	if s.ctx.Err() != nil {
+		w.fail(unix.ENOSYS)
+		return
+	}
+	if err := w.t.open(int(w.n.PID)); err != nil {
+		w.fail(unix.EPERM)
+		return
+	}
+	if seccomp.Foreign(&w.n.Data) {
+		w.refuse(foreignName(&w.n.Data), unix.ENOSYS)
+		return
+	}
+	row, ok := s.row(&w.n.Data)
+	if !ok {
+		w.refuse("unknown call", unix.EPERM)
+		return
+	}
+	switch row.Do {
+	case seccomp.Gate:
+		w.exec(row.Call)
+	case seccomp.Dial:
+		w.dial(row.Call)
+	case seccomp.Reaper:
+		s.tree.reaper(w.t.tgid, w.t.start, w.n.Data.Args[1] != 0)
+		w.goOn()
+	default:
+		w.refuse(row.Call, row.Errno)
+	}
+}
+
+// row finds the row that the filter found: the registers that it looked at are
+// in the notification.
+func (s *Supervisor) row(d *seccomp.Data) (seccomp.Row, bool) {
+	for _, r := range s.rows[uint32(d.NR)] {
+		if r.Meets(d) {
+			return r, true
+		}
+	}
+	return seccomp.Row{}, false
+}
+
+func (w *worker) fail(errno unix.Errno) { _ = w.s.listener.Fail(w.n.ID, errno) }
+func (w *worker) goOn()                 { _ = w.s.listener.Continue(w.n.ID) }
+
+// Covered returns the live processes that decided commands are or started.
+func (s *Supervisor) Covered() []Process { return s.tree.list() }
+
+func (w *worker) action(kind countersign.Kind) countersign.Action {
+	return countersign.Action{Kind: kind, Session: w.s.cfg.Session, Peer: w.t.peer(w.s.tree)}
+}

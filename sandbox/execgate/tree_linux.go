@@ -1,0 +1,168 @@
+//go:build amd64 || arm64
+
+package execgate
+
+import (
+	"sync"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// root is a decided command. It is tainted once something under it runs a
+// program that nobody saw: an orphan of that must not be adopted into cover.
+type root struct {
+	countersign.CoverRoot
+	tainted bool
+}
+
+// image is what a process's last verified exec made of it.
+type image struct {
+	start   uint64
+	root    *root // the decided command it is or runs under; nil: none
+	covers  bool  // root reaches through this process
+	decided bool
+	argv    []string
+	action  countersign.Action
+	permit  countersign.Permit
+}
+
+// tree is what is known of the processes, by pid and start time.
+type tree struct {
+	mu      sync.Mutex
+	images  map[int]*image
+	reapers map[int]uint64 // pid -> start of child subreapers
+	swept   int
+	buf     [1024]byte
+}
+
+func newTree() *tree {
+	return &tree{images: map[int]*image{}, reapers: map[int]uint64{}}
+}
+
+func (tr *tree) image(pid int, start uint64) *image {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.imageLocked(pid, start)
+}
+
+func (tr *tree) imageLocked(pid int, start uint64) *image {
+	if img := tr.images[pid]; img != nil && img.start == start {
+		return img
+	}
+	return nil
+}
+
+func (tr *tree) set(pid int, img *image) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.images[pid] = img
+	if img.root != nil && !img.covers {
+		img.root.tainted = true
+	}
+}
+
+func (tr *tree) taint(r *root) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	r.tainted = true
+}
+
+func (tr *tree) reaper(pid int, start uint64, on bool) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if on {
+		tr.reapers[pid] = start
+	} else {
+		delete(tr.reapers, pid)
+	}
+}
+
+// cover proves the lineage of a process: the very process's earlier covered
+// exec, or a chain of live parents up to the decided command. nil: no cover.
+func (tr *tree) cover(t *target) *root {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if img := tr.imageLocked(t.tgid, t.start); img != nil {
+		if !img.covers {
+			return nil
+		}
+		return img.root
+	}
+	return tr.climb(t.ppid, t.start)
+}
+
+const maxDepth = 1 << 12
+
+// climb follows live parents. The first that has executed something names the
+// root; from there on every parent must lead on to it. A parent that started
+// later than its child is another process with the same number.
+func (tr *tree) climb(pid int, below uint64) *root {
+	var r *root
+	adopted := false
+	for depth := 0; pid > 1 && depth < maxDepth; depth++ {
+		parent, start, _, err := readStat(pid, tr.buf[:])
+		if err != nil || start > below {
+			return nil
+		}
+		if img := tr.imageLocked(pid, start); img != nil {
+			if !img.covers || img.root == nil {
+				return nil
+			}
+			if r == nil {
+				r = img.root
+			}
+		}
+		if tr.reapers[pid] == start {
+			adopted = true
+		}
+		if r != nil && r.PID == pid && r.Start == start {
+			if adopted && r.tainted {
+				return nil
+			}
+			return r
+		}
+		pid, below = parent, start
+	}
+	return nil
+}
+
+// sweep forgets processes that are gone, once enough have gathered.
+func (tr *tree) sweep() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if len(tr.images) < 2*tr.swept+256 {
+		return
+	}
+	for pid, img := range tr.images {
+		if _, start, _, err := readStat(pid, tr.buf[:]); err != nil || start != img.start {
+			delete(tr.images, pid)
+		}
+	}
+	for pid, s := range tr.reapers {
+		if _, start, _, err := readStat(pid, tr.buf[:]); err != nil || start != s {
+			delete(tr.reapers, pid)
+		}
+	}
+	tr.swept = len(tr.images)
+}
+
+func (tr *tree) list() []Process {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	var out []Process
+	for pid, img := range tr.images {
+		parent, start, _, err := readStat(pid, tr.buf[:])
+		if err != nil || start != img.start {
+			continue
+		}
+		p := Process{PID: pid, Start: start, Action: img.action, Permit: img.permit, Covered: !img.decided}
+		if img.root != nil {
+			r := img.root.CoverRoot
+			p.Root = &r
+			own := r.PID == pid && r.Start == start
+			p.Orphan = !own && tr.climb(parent, start) != img.root
+		}
+		out = append(out, p)
+	}
+	return out
+}
