@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -36,7 +37,23 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if socket := os.Getenv("LEDGER_KNOCK"); socket != "" {
+		knock(socket)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
+}
+
+// knock says what a ledger process answers to this user.
+func knock(socket string) {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		fmt.Print(err)
+		return
+	}
+	_, _ = c.Write([]byte{0, 0, 0, 5, 'h', 0, 1, 0, 1})
+	n, _ := c.Read(make([]byte, 100))
+	fmt.Printf("connected, %d bytes", n)
 }
 
 func dirs(dir string) ledger.Dirs {

@@ -58,11 +58,15 @@ func (b *Book) makeRoom(body int) error {
 func (b *Book) extend(need int64) error {
 	step := min(max(b.room, firstStep), maxStep)
 	to := max(need, min(b.room+step, b.o.SegmentSize))
-	if err := zero(b.file, b.room, to); err != nil {
-		return err
+	err := zero(b.file, b.room, to)
+	if errors.Is(err, syscall.ENOSPC) && to > need {
+		to = need // the last of the disk, in small pieces
+		err = zero(b.file, b.room, to)
 	}
-	b.room = to
-	return nil
+	if err == nil {
+		b.room = to
+	}
+	return err
 }
 
 func zero(f disk.File, from, to int64) error {
