@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 
 	countersign "github.com/countersign/countersign"
@@ -61,12 +62,12 @@ func (s *live) waitBox() (int, error) {
 func (s *live) watch() {
 	err := s.staging.Watch(s.ctx, func(e stage.Event) {
 		switch e.Kind {
-		case stage.EventDenied:
+		case stage.Denied:
 			s.newDenied(e)
-		case stage.EventConflict, stage.EventBranch:
+		case stage.Conflict, stage.Branch, stage.GitRefused, stage.Failed:
 			_, err := s.ledger.Append(s.ctx, countersign.Record{
 				Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: who()},
-				Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: printable(e.Path), Summary: e.Detail},
+				Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: printable(e.Path), Summary: e.Text},
 			}, false)
 			if err != nil && s.ctx.Err() == nil {
 				s.fail(err)
@@ -94,6 +95,7 @@ func (s *live) handlers() map[string]session.Handler {
 		return true, nil
 	}
 	h["shell"] = s.shellHandler
+	maps.Copy(h, s.layerHandlers())
 	return h
 }
 

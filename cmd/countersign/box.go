@@ -8,15 +8,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
-	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/tripwire"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/stage"
 )
 
 // gatewayPort is where the model door stands inside every session, on the
@@ -40,22 +41,36 @@ func (s *live) prepareEnv() error {
 }
 
 // startBox starts the sandbox with the agent waiting before its first
-// instruction, and lays the tripwires.
+// instruction, every denied path already under its tripwire.
 func (s *live) startBox() error {
 	home := s.getenv("HOME")
-	tty := s.opt.approver == "tty"
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s.toolchains = sandbox.Toolchains(s.getenv("PATH"), home)
+	nodes := s.plannedNodes()
+	trips := make([]sandbox.Trip, len(nodes))
+	for i, n := range nodes {
+		trips[i] = sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir}
+	}
+	rows, cols := s.terminalSize()
 	box, err := sandbox.Start(s.ctx, sandbox.Config{
-		Argv: s.opt.argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
-		Mounts: s.staging.Mounts(), ReadOnly: s.staging.ReadOnly(), Toolchains: sandbox.Toolchains(s.getenv("PATH"), home),
-		TTY: tty, Stdin: s.in, Stdout: os.Stdout, Stderr: os.Stderr, GatewayPort: gatewayPort,
-		RequireFuse: s.posture.Tier == "A",
+		Exe: self, Argv: s.opt.argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
+		Mounts: s.staging.Mounts(), ReadOnly: s.toolchains, Caches: sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ()),
+		Tripwires: trips, OnFuse: func(f *os.File) error { return s.serveTripwires(self, f, nodes) }, RequireFuse: s.posture.Tier == "A",
+		Gate: true, GatewayPort: gatewayPort, TTY: s.opt.approver == "tty", Rows: rows, Cols: cols,
+		Stdin: s.in, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
 		return err
 	}
 	s.box = box
 	s.closers.Add(box.Kill)
-	return s.layTripwires()
+	for _, n := range box.Notes {
+		s.log.Info("view", "note", n)
+	}
+	return nil
 }
 
 // workDir is where the agent starts: where the person stood.
@@ -66,72 +81,122 @@ func (s *live) workDir() string {
 	return s.project.Root
 }
 
-// layTripwires puts a node over every denied path, its aliases, and the
-// well-known places of the home.
-func (s *live) layTripwires() error {
-	if s.box.Fuse != nil {
-		self, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		if s.trips, err = tripwire.Start(s.ctx, self, s.box.Fuse, s.tripped); err != nil {
-			return err
-		}
-		s.closers.Add(func() { s.trips.Close() })
-		go func() {
-			<-s.trips.Done()
-			if err := s.trips.Err(); err != nil && s.ctx.Err() == nil {
-				s.fail(fmt.Errorf("the tripwire server ended: %w", err))
-			}
-		}()
+// writable says whether the session can write at a path of its view: everywhere
+// but in the system's directories and the toolchains.
+func (s *live) writable(path string) bool {
+	under := func(dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+	if under(s.project.Root) {
+		return true
 	}
-	for _, t := range s.staging.Tripwires() {
-		if err := s.lay(filepath.Join(s.project.Root, t.Path), t.Rule, t.Attr(), t.Dir); err != nil {
-			return err
+	for _, dir := range append([]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt"}, s.toolchains...) {
+		if under(dir) {
+			return false
 		}
 	}
-	return s.layHome()
+	return true
 }
 
-// layHome lays nodes at the well-known places of the home, there or not: an
-// attempt is an event, not a silent "no such file".
-func (s *live) layHome() error {
+// serveTripwires starts the node server on the mounted descriptor.
+func (s *live) serveTripwires(self string, fuse *os.File, nodes []tripwire.Node) error {
+	trips, err := tripwire.Start(s.ctx, self, fuse, s.tripped)
+	if err != nil {
+		return err
+	}
+	s.trips = trips
+	s.closers.Add(func() { trips.Close() })
+	for _, n := range nodes {
+		if err := trips.Add(n); err != nil {
+			return fmt.Errorf("lay a tripwire over %s: %w", n.Path, err)
+		}
+	}
+	go func() {
+		<-trips.Done()
+		if err := trips.Err(); err != nil && s.ctx.Err() == nil {
+			s.fail(fmt.Errorf("the tripwire server ended: %w", err))
+		}
+	}()
+	return nil
+}
+
+// plannedNodes are one node for every denied path of the project, each alias,
+// and each well-known place of the home, there or not: an attempt is an event,
+// not a silent "no such file".
+func (s *live) plannedNodes() []tripwire.Node {
+	var out []tripwire.Node
+	for _, t := range s.staging.Tripwires() {
+		out = append(out, s.node(filepath.Join(s.project.Root, t.Path), t.Rule, attrOf(t)))
+	}
 	home := s.getenv("HOME")
 	for _, place := range s.policy.HomeTripwires() {
-		path := filepath.Join(home, trimHome(place))
-		rule, denied := s.policy.Path(place)
-		if !denied {
+		rule, denied := s.policy.Path(strings.TrimSuffix(place, "/"))
+		if !denied || s.inProject(home, place) {
 			continue
 		}
+		path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
 		attr, err := tripwire.Attrs(path)
 		if err != nil {
 			attr = absentAttr(place, s.now())
 		}
-		if err := s.lay(path, rule.ID, attr, attr.Dir); err != nil {
-			return err
-		}
+		out = append(out, s.node(path, rule.ID, attr))
 	}
-	return nil
+	return out
 }
 
-// lay puts one node over a path inside, or a mask where there is no FUSE.
-func (s *live) lay(path, rule string, attr tripwire.Attr, dir bool) error {
+// inProject reports whether a place of the home lies in the project, which has
+// tripwires of its own (a home that is itself a repository).
+func (s *live) inProject(home, place string) bool {
+	path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
+	return path == s.project.Root || strings.HasPrefix(path, s.project.Root+"/")
+}
+
+func (s *live) node(path, rule string, attr tripwire.Attr) tripwire.Node {
 	s.mu.Lock()
-	if _, done := s.nodes[path]; done {
-		s.mu.Unlock()
-		return nil
+	defer s.mu.Unlock()
+	id := s.nodes[path]
+	if id == 0 {
+		s.nextID++
+		id = s.nextID
+		s.nodes[path] = id
 	}
-	s.nextID++
-	id := s.nextID
-	s.nodes[path] = id
-	s.mu.Unlock()
-	if s.trips == nil {
-		return s.box.Mask(path, dir)
+	return tripwire.Node{ID: id, Path: path, Rule: rule, Attr: attr}
+}
+
+func attrOf(t stage.Trip) tripwire.Attr {
+	return tripwire.Attr{
+		Mode: t.Mode, Size: t.Size, Mtime: t.MTime, Ctime: t.CTime, Atime: t.ATime,
+		Ino: t.Ino, UID: t.UID, GID: t.GID, Nlink: t.Nlink, Dir: t.Dir,
 	}
-	if err := s.trips.Add(tripwire.Node{ID: id, Path: path, Rule: rule, Attr: attr}); err != nil {
-		return err
+}
+
+// newDenied lays a node over a denied name that appeared or changed on the host.
+func (s *live) newDenied(e stage.Event) {
+	if e.Trip == nil {
+		return
 	}
-	return s.box.AddTripwire(id, path, dir)
+	n := s.node(filepath.Join(s.project.Root, e.Trip.Path), e.Trip.Rule, attrOf(*e.Trip))
+	var err error
+	if s.trips != nil {
+		if err = s.trips.Add(n); err == nil {
+			err = s.box.AddTripwire(sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir})
+		}
+	} else {
+		err = s.box.Mask(n.Path)
+	}
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Warn("a new denied file could not be covered inside; it was not copied there", "path", n.Path, "err", err)
+	}
+}
+
+// pinner lets the supervisor seal scripts through the sandbox.
+type pinner struct{ box *sandbox.Sandbox }
+
+// Pin lays a sealed copy over the file at path.
+func (p pinner) Pin(path string, content []byte) (execgate.Pin, error) {
+	pin, err := p.box.Pin(path, content)
+	if err != nil {
+		return execgate.Pin{}, err
+	}
+	return execgate.Pin{Dev: pin.Dev, Ino: pin.Ino, Release: func() { _ = p.box.Unpin(pin) }}, nil
 }
 
 // startDoors opens the model door, the name stub, the supervisor, the watcher
@@ -145,8 +210,8 @@ func (s *live) startDoors() error {
 		go dnsstub.Serve(s.box.DNS, s.askedName)
 	}
 	sup, err := execgate.New(execgate.Config{
-		Listener: s.box.Listener, Judge: judge{s.gate, s.fail}, Pinner: s.box, Session: s.id, Env: s.env,
-		Writable: s.box.Writable, Launch: execgate.Launch{Argv: s.opt.argv}, Log: s.log,
+		Listener: s.box.Listener, Judge: judge{s.gate, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
+		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.argv}, Now: s.now, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -197,8 +262,4 @@ func absentAttr(place string, now time.Time) tripwire.Attr {
 		a.Mode, a.Nlink, a.Dir = 0o040700, 2, true
 	}
 	return a
-}
-
-func trimHome(place string) string {
-	return filepath.Clean(place[len("~/"):])
 }

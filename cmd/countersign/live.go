@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -33,26 +32,27 @@ type live struct {
 	closers session.Closers
 	log     *slog.Logger
 
-	policy  *policy.Policy
-	posture countersign.Posture
-	ledger  *ledger.Client
-	key     []byte // for keyed hashes in digests
-	kept    session.Kept
-	project *gitview.Project
-	staging *stage.Staging
-	env     []string
-	removed []string // names of variables that were not passed on
-	token   string
-	home    string // the agent's private home on the host
-	desk    *gate.Desk
-	gate    *gate.Gate
-	box     *sandbox.Sandbox
-	trips   *tripwire.Server
-	sup     *execgate.Supervisor
+	policy     *policy.Policy
+	posture    countersign.Posture
+	ledger     *ledger.Client
+	key        []byte // for keyed hashes in digests
+	kept       session.Kept
+	project    *gitview.Project
+	staging    *stage.Staging
+	env        []string
+	removed    []string // names of variables that were not passed on
+	token      string
+	home       string // the agent's private home on the host
+	toolchains []string
+	desk       *gate.Desk
+	gate       *gate.Gate
+	box        *sandbox.Sandbox
+	trips      *tripwire.Server
+	sup        *execgate.Supervisor
 
 	mu      sync.Mutex
-	stopped string // who stopped it, if a person did
-	nodes   map[string]uint64
+	stopped string            // who stopped it, if a person did
+	nodes   map[string]uint64 // tripwires by path inside
 	nextID  uint64
 	failed  error
 }
@@ -152,7 +152,7 @@ func (s *live) stage() error {
 	}
 	s.staging, err = stage.New(s.ctx, stage.Options{
 		Project: s.project, StateDir: s.dirs.State, SessionDir: s.dirs.Session(s.id),
-		Denied: s.denied, Backend: s.opt.backend, Fresh: s.opt.fresh, From: from, Now: s.now,
+		Denied: deniedBy(s.policy), Notable: notableBy(s.policy), Backend: s.opt.backend, Fresh: s.opt.fresh, From: from, Now: s.now,
 	})
 	if err != nil {
 		return err
@@ -160,11 +160,6 @@ func (s *live) stage() error {
 	s.closers.Add(func() { s.staging.Close() })
 	s.kept.Backend = s.staging.Backend()
 	return s.dirs.Save(s.kept)
-}
-
-func (s *live) denied(rel string) (string, bool) {
-	rule, denied := s.policy.Path(rel)
-	return rule.ID, denied
 }
 
 // openGate makes the desk and the gate behind it.
@@ -175,22 +170,10 @@ func (s *live) openGate() error {
 	s.gate = gate.New(gate.Config{
 		Policy: s.policy, Ledger: s.ledger, Session: s.id, Agent: countersign.Agent{Name: s.opt.agent},
 		Tier: s.posture.Tier, Headless: s.opt.approver == "none", Own: s.opt.own, Timeout: timeout,
-		Unmet: s.unmet, Now: s.now, NewID: func() string { return uuidV7(s.now()) }, Key: s.key, Desk: s.desk,
+		Unmet: s.policy.Unmet, Now: s.now, NewID: func() string { return uuidV7(s.now()) }, Key: s.key, Desk: s.desk,
 	})
 	s.mu.Unlock()
 	return nil
-}
-
-// unmet says what a rule demands that this version cannot give.
-func (s *live) unmet(rule string) (string, bool) {
-	d := s.policy.Demands(rule)
-	switch {
-	case d.Approvers > 1:
-		return fmt.Sprintf("rule %s needs %d approvers, which needs the organisation's server", rule, d.Approvers), true
-	case d.Passkey:
-		return fmt.Sprintf("rule %s needs a passkey, which this version does not have", rule), true
-	}
-	return "", false
 }
 
 // announce puts the session on record; only then may anything of it start.

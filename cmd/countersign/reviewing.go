@@ -18,7 +18,6 @@ import (
 	"github.com/countersign/countersign/workspace/apply"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/review"
-	"github.com/countersign/countersign/workspace/stage"
 )
 
 // reviewing is one review: the session's layer, its hunks, and the ledger that
@@ -29,7 +28,7 @@ type reviewing struct {
 	kept    session.Kept
 	project *gitview.Project
 	policy  *policy.Policy
-	staging *stage.Staging
+	staging layer
 	review  *review.Review
 	ledger  *ledger.Client // opened with the first decision
 }
@@ -52,11 +51,7 @@ func (a *app) openReview(ctx context.Context, k session.Kept) (*reviewing, error
 		return nil, err
 	}
 	r := &reviewing{app: a, ctx: ctx, kept: k, project: project, policy: p}
-	r.staging, err = stage.Open(ctx, stage.Options{
-		Project: project, StateDir: a.dirs.State, SessionDir: a.dirs.Session(k.ID), Now: a.now,
-		Denied: func(rel string) (string, bool) { rule, denied := p.Path(rel); return rule.ID, denied },
-	})
-	if err != nil {
+	if r.staging, err = a.openLayer(ctx, k, project, p); err != nil {
 		return nil, err
 	}
 	if r.review, err = review.Open(a.dirs.Session(k.ID), k.ID); err == nil {
@@ -90,11 +85,8 @@ func (r *reviewing) refresh(ctx context.Context) (countersign.Changeset, error) 
 // listed says which ignored files are hunks all the same: denied names and what
 // starts by itself.
 func (r *reviewing) listed(path string) bool {
-	if _, denied := r.policy.Path(path); denied {
-		return true
-	}
-	risk, _ := r.policy.Risk(path)
-	return risk == countersign.RiskHigh
+	_, denied := r.policy.Path(path)
+	return denied || notableBy(r.policy)(path)
 }
 
 // changeset is the hunks of a session, for counting.
@@ -144,6 +136,9 @@ func (r *reviewing) Edit(id string, post []byte) error {
 	h, err := r.review.Edit(id, post)
 	return r.decided([]countersign.Hunk{h}, err)
 }
+
+// Load fills the bytes of a hunk that is not held in memory.
+func (r *reviewing) Load(h *countersign.Hunk) error { return r.review.Load(h) }
 
 // Apply implements the screen's Source.
 func (r *reviewing) Apply() (string, error) { return r.apply(r.ctx) }

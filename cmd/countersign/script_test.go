@@ -36,12 +36,12 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		RequireUniqueNames: true,
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Cmds:               map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exitsWith},
 	})
 }
 
-// exits runs a command that must end with an exact exit code: exits N command….
-func exits(ts *testscript.TestScript, neg bool, args []string) {
+// exitsWith runs a command that must end with an exact exit code: exits N command….
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits N command…")
 	}

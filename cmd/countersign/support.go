@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"github.com/countersign/countersign/internal/redact"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/stage"
 )
 
 // ledger reaches the user's ledger process, starting it if there is none.
@@ -144,21 +146,27 @@ func (s *live) continueFrom() (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if k.Project != s.project.Root {
+			return "", &countersign.Error{Code: countersign.EInvalid, Op: "go on from session", Thing: k.ID, Err: errors.New("it belongs to " + k.Project), Remedy: "start it there"}
+		}
 		return s.dirs.Session(k.ID), nil
 	}
 	if s.opt.fresh {
 		return "", nil
 	}
-	all, err := s.dirs.List()
-	if err != nil {
-		return "", err
-	}
-	for _, k := range all {
-		if k.Project == s.project.Root && k.ID != s.id && !s.dirs.Live(k.ID) {
-			return s.dirs.Session(k.ID), nil
+	for _, l := range stage.Layers(s.dirs.State, s.project.Root) {
+		if !l.Live && l.Changes != 0 && (s.opt.backend == "" || s.opt.backend == l.Backend) {
+			return l.SessionDir, nil
 		}
 	}
 	return "", nil
+}
+
+// ofSession decodes a record if it belongs to the session.
+func ofSession(line []byte, id string) (countersign.Record, bool) {
+	var r countersign.Record
+	err := json.Unmarshal(line, &r)
+	return r, err == nil && r.Session == id
 }
 
 func redacted(argv []string) []string { return redact.Argv(argv) }

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// npmAgent installs a real agent from npm into a cache outside the repository
+// and returns the directory of its program.
+func npmAgent(t *testing.T, pkg, version string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("installs from npm")
+	}
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("npm is not installed")
+	}
+	cache := "/var/cache" // readable by every user the tests run as
+	if os.Getuid() != 0 {
+		var err error
+		if cache, err = os.UserCacheDir(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(cache, "countersign-e2e", strings.NewReplacer("/", "_", "@", "").Replace(pkg)+"-"+version)
+	bin := filepath.Join(dir, "node_modules", ".bin")
+	if _, err := os.Stat(bin); err == nil {
+		return bin
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("npm", "install", "--no-audit", "--no-fund", "--prefix", dir, pkg+"@"+version).CombinedOutput()
+	if err != nil {
+		t.Skipf("the registry did not answer: %v\n%.500s", err, out)
+	}
+	return bin
+}
+
+const agentPolicy = `version: 1
+commands:
+  - {id: t-all, verdict: allow, argv: ["bash", "..."], reason: a test of the agent, env: ["*"]}
+  - {id: t-sh, verdict: allow, argv: ["sh", "..."], reason: a test of the agent, env: ["*"]}
+  - {id: t-zsh, verdict: allow, argv: ["zsh", "..."], reason: a test of the agent, env: ["*"]}
+`
+
+// realAgent prepares a small Go project with a secret and a scripted provider.
+func realAgent(t *testing.T, wire, path string, uid int, steps ...step) (*world, *model) {
+	w := newWorld(t, uid)
+	m := newModel(t, steps...)
+	w.write("go.mod", "module x\n\ngo 1.21\n")
+	w.write("x_test.go", "package x\n\nimport \"testing\"\n\nfunc TestX(t *testing.T) {}\n")
+	w.write(".env", "SECRET="+secretText+"\n")
+	w.repo()
+	base := m.URL + path
+	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), "providers:\n  - {name: scripted, wire: "+wire+", base_url: "+base+", key: {env: REAL_KEY}}\n")
+	w.env = append(w.env, "REAL_KEY=sk-real-company-key-000000000000", "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local")
+	return w, m
+}
+
+func (w *world) withPath(dir string) {
+	for i, kv := range w.env {
+		if strings.HasPrefix(kv, "PATH=") {
+			w.env[i] = "PATH=" + dir + ":" + strings.TrimPrefix(kv, "PATH=")
+		}
+	}
+}
+
+// checkAgent looks at what a real agent's two-step task left.
+func checkAgent(t *testing.T, w *world, m *model, r result) {
+	t.Helper()
+	if !strings.Contains(m.seen(), "ok") || !strings.Contains(m.seen(), "\\tx\\t") && !strings.Contains(m.seen(), "x\\t0.") {
+		t.Errorf("the tests' output never reached the provider\nout %s\nerr %s", r.out, r.err)
+	}
+	if strings.Contains(m.seen(), secretText) {
+		t.Error("the secret reached the provider")
+	}
+	for _, k := range m.keys {
+		if !strings.Contains(k, "sk-real-company-key") {
+			t.Errorf("a call came without the company's key: %q", k)
+		}
+	}
+	found := false
+	for _, h := range w.hunks() {
+		found = found || h.Path == "hello.txt" && h.Op == "create"
+	}
+	if !found {
+		t.Errorf("hello.txt is not a hunk: %+v\nout %s\nerr %s", w.hunks(), r.out, r.err)
+	}
+	if _, err := os.Stat(filepath.Join(w.project, "hello.txt")); err == nil {
+		t.Error("the real tree was written")
+	}
+	calls := map[string]int{}
+	for _, rec := range w.log() {
+		calls[rec.Type]++
+	}
+	if calls["model.request"] != len(m.bodies) && calls["model.request"] == 0 || calls["model.request"] != calls["model.response"] || calls["file.denied"] == 0 {
+		t.Errorf("on record %v, the provider saw %d calls", calls, len(m.bodies))
+	}
+	w.must("verify")
+}
+
+var twoSteps = []step{{write: "hello.txt", content: "hi\n"}, {run: "cat .env; go test ./..."}}
+
+func TestClaudeCodeFinishesATask(t *testing.T) {
+	bin := npmAgent(t, "@anthropic-ai/claude-code", "2.1.331")
+	for _, uid := range users() {
+		w, m := realAgent(t, "anthropic", "", uid, twoSteps...)
+		w.withPath(bin)
+		m.steps[0].write = filepath.Join(w.project, "hello.txt")
+		r := w.cs("run", "--policy", w.policy(agentPolicy), "--approver", "none", "--", "claude", "-p", "write hello.txt and run the tests", "--permission-mode", "acceptEdits", "--allowedTools", "Bash,Edit,Write")
+		checkAgent(t, w, m, r)
+	}
+}
+
+func TestCodexFinishesATask(t *testing.T) {
+	bin := npmAgent(t, "@openai/codex", "0.169.0")
+	for _, uid := range users() {
+		w, m := realAgent(t, "openai", "/v1", uid, twoSteps...)
+		w.withPath(bin)
+		r := w.cs("run", "--policy", w.policy(agentPolicy), "--approver", "none", "--", "codex", "exec", "-m", "gpt-5.5", "--skip-git-repo-check", "write hello.txt and run the tests")
+		checkAgent(t, w, m, r)
+	}
+}

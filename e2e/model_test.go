@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// model is a scripted model server: it speaks Anthropic Messages and OpenAI
+// Responses, and answers each turn of a conversation with the next step.
+type model struct {
+	*httptest.Server
+	mu     sync.Mutex
+	bodies []string
+	keys   []string
+	steps  []step
+}
+
+// step is one tool call, in the words of each agent.
+type step struct {
+	write   string // write this file
+	content string
+	run     string // run this command
+}
+
+func newModel(t *testing.T, steps ...step) *model {
+	m := &model{steps: steps}
+	m.Server = httptest.NewServer(http.HandlerFunc(m.serve))
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *model) serve(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	m.mu.Lock()
+	m.bodies = append(m.bodies, string(body))
+	m.keys = append(m.keys, r.Header.Get("X-Api-Key")+r.Header.Get("Authorization"))
+	m.mu.Unlock()
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/count_tokens"):
+		fmt.Fprint(w, `{"input_tokens":10}`)
+	case strings.HasSuffix(r.URL.Path, "/messages"):
+		m.anthropic(w, body)
+	case strings.HasSuffix(r.URL.Path, "/responses"):
+		m.responses(w, body)
+	case strings.HasSuffix(r.URL.Path, "/models"):
+		fmt.Fprint(w, `{"object":"list","data":[],"models":[]}`)
+	default:
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// turn is how many tool results the conversation already holds.
+func (m *model) turn(body []byte, marker string) int { return strings.Count(string(body), marker) }
+
+func events(w http.ResponseWriter, named bool, list ...map[string]any) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for _, e := range list {
+		b, _ := json.Marshal(e)
+		if named {
+			fmt.Fprintf(w, "event: %s\n", e["type"])
+		}
+		fmt.Fprintf(w, "data: %s\n\n", b)
+		w.(http.Flusher).Flush()
+	}
+}
+
+func (m *model) anthropic(w http.ResponseWriter, body []byte) {
+	var req struct {
+		Tools []struct{ Name string }
+	}
+	_ = json.Unmarshal(body, &req)
+	n := m.turn(body, `"type":"tool_result"`)
+	block, delta, stop := map[string]any{"type": "text", "text": ""}, map[string]any{"type": "text_delta", "text": "all done"}, "end_turn"
+	if n < len(m.steps) && len(req.Tools) > 0 {
+		s, name, input := m.steps[n], "Bash", map[string]any{}
+		if s.write != "" {
+			name, input = "Write", map[string]any{"file_path": s.write, "content": s.content}
+		} else {
+			input = map[string]any{"command": s.run, "description": "a step"}
+		}
+		args, _ := json.Marshal(input)
+		block = map[string]any{"type": "tool_use", "id": fmt.Sprintf("toolu_%02d", n), "name": name, "input": map[string]any{}}
+		delta, stop = map[string]any{"type": "input_json_delta", "partial_json": string(args)}, "tool_use"
+	}
+	events(w, true,
+		map[string]any{"type": "message_start", "message": map[string]any{"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []any{}, "usage": map[string]any{"input_tokens": 10, "output_tokens": 1}}},
+		map[string]any{"type": "content_block_start", "index": 0, "content_block": block},
+		map[string]any{"type": "content_block_delta", "index": 0, "delta": delta},
+		map[string]any{"type": "content_block_stop", "index": 0},
+		map[string]any{"type": "message_delta", "delta": map[string]any{"stop_reason": stop}, "usage": map[string]any{"output_tokens": 7}},
+		map[string]any{"type": "message_stop"})
+}
+
+func (m *model) responses(w http.ResponseWriter, body []byte) {
+	n := m.turn(body, `call_output"`)
+	item := map[string]any{"type": "message", "id": "msg_1", "role": "assistant", "content": []any{map[string]any{"type": "output_text", "text": "all done"}}}
+	if n < len(m.steps) {
+		if s := m.steps[n]; s.write != "" {
+			patch := "*** Begin Patch\n*** Add File: " + s.write + "\n+" + strings.ReplaceAll(strings.TrimSuffix(s.content, "\n"), "\n", "\n+") + "\n*** End Patch"
+			item = map[string]any{"type": "custom_tool_call", "id": fmt.Sprintf("ct_%d", n), "call_id": fmt.Sprintf("call_%d", n), "name": "apply_patch", "input": patch}
+		} else {
+			args, _ := json.Marshal(map[string]any{"cmd": s.run})
+			item = map[string]any{"type": "function_call", "id": fmt.Sprintf("fc_%d", n), "call_id": fmt.Sprintf("call_%d", n), "name": "exec_command", "arguments": string(args)}
+		}
+	}
+	events(w, true,
+		map[string]any{"type": "response.created", "response": map[string]any{"id": "resp_1"}},
+		map[string]any{"type": "response.output_item.done", "output_index": 0, "item": item},
+		map[string]any{"type": "response.completed", "response": map[string]any{"id": "resp_1", "model": "gpt-5.5", "usage": map[string]any{"input_tokens": 10, "output_tokens": 7, "total_tokens": 17}}})
+}
+
+// seen is everything the provider was ever sent.
+func (m *model) seen() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strings.Join(m.bodies, "\n")
+}
