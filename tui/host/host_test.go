@@ -86,6 +86,7 @@ func newRig(t testing.TB, w, h int) *rig {
 		return err
 	}
 	t.Cleanup(func() { r.end(); person.Close() })
+	r.settle() // the host has the terminal
 	return r
 }
 
@@ -203,21 +204,26 @@ func (r *rig) settle() {
 
 func (r *rig) type_(s string) { r.person.WriteString(s) }
 
+// cells reads a screen as a person does: half of a wide character is a blank.
 func cells(e *vt.Emulator) []string {
 	var rows []string
 	for y := range e.Height() {
-		row := ""
+		row, wide := "", false
 		for x := range e.Width() {
 			c := e.CellAt(x, y)
+			content := " "
 			switch {
-			case c == nil || c.Content == "" && c.Width != 0:
-				row += " "
+			case c == nil || c.Width == 0 && !wide:
+				wide = false
 			case c.Width == 0:
-			case c.Style.IsZero() && c.Link.URL == "":
-				row += c.Content
-			default:
-				row += "<" + strings.TrimPrefix(c.Style.String(), "\x1b") + c.Link.URL + ">" + c.Content
+				content, wide = "", false
+			case !split(e, x, y):
+				content, wide = c.Content, c.Width > 1
 			}
+			if c != nil && content != "" && (!c.Style.IsZero() || c.Link.URL != "") {
+				content = "<" + strings.TrimPrefix(c.Style.String(), "\x1b") + c.Link.URL + ">" + content
+			}
+			row += content
 		}
 		rows = append(rows, strings.TrimRight(row, " "))
 	}

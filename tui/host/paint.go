@@ -164,11 +164,11 @@ func paintRow(b *strings.Builder, e *vt.Emulator, y int) {
 			link = next
 		}
 		content := c.Content
-		if x+c.Width > e.Width() {
+		if split(e, x, y) {
 			content = " "
 		}
 		b.WriteString(content)
-		if at = x + c.Width; len(content) != 1 {
+		if at = x + 1; len(content) != 1 {
 			at = -1
 		}
 	}
@@ -176,4 +176,15 @@ func paintRow(b *strings.Builder, e *vt.Emulator, y int) {
 		b.WriteString("\x1b]8;;\x1b\\")
 	}
 	b.WriteString("\x1b[m")
+}
+
+// split reports whether a wide character has lost its second half: terminals
+// show a blank then.
+func split(e *vt.Emulator, x, y int) bool {
+	c := e.CellAt(x, y)
+	if c.Width < 2 {
+		return false
+	}
+	next := e.CellAt(x+1, y)
+	return next == nil || next.Width != 0
 }
