@@ -34,6 +34,7 @@ type builder struct {
 	risk    func(string) (countersign.Risk, string)
 	listed  []tree.Change
 	held    int64
+	raced   bool // the layer changed between its listing and the reading of this path
 }
 
 // cached is what one path gave, and from what.
@@ -48,6 +49,7 @@ func (b *builder) build() ([]countersign.Hunk, error) {
 	for _, c := range b.listed {
 		b.source(c.Base)
 		b.source(c.Staged)
+		b.raced = false
 		k := versionKey(c)
 		e, ok := b.cache[c.Path]
 		if !ok || e.key != k {
@@ -60,7 +62,9 @@ func (b *builder) build() ([]countersign.Hunk, error) {
 			}
 			e = cached{k, hs}
 		}
-		b.next[c.Path] = e
+		if !b.raced {
+			b.next[c.Path] = e
+		}
 		out = append(out, slices.Clone(e.hunks)...)
 	}
 	markRisk(out, b.risk)
@@ -98,6 +102,15 @@ type content struct {
 	size  int64
 	lines int
 	text  bool
+}
+
+// read is read, and notes whether what was listed was read.
+func (b *builder) read(s *tree.State) (content, error) {
+	c, err := read(s)
+	if s != nil && c.sum != s.SHA256 {
+		b.raced = true
+	}
+	return c, err
 }
 
 // read takes one version in one pass: hash and bytes belong together whatever
@@ -162,11 +175,11 @@ func (b *builder) hunks(c tree.Change) ([]countersign.Hunk, error) {
 	if c.Base.SHA256 == c.Staged.SHA256 {
 		return out, nil
 	}
-	old, err := read(c.Base)
+	old, err := b.read(c.Base)
 	if err != nil {
 		return nil, err
 	}
-	new, err := read(c.Staged)
+	new, err := b.read(c.Staged)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +208,11 @@ func (b *builder) whole(h countersign.Hunk, c tree.Change) ([]countersign.Hunk, 
 	default:
 		h.Op = countersign.OpCreate
 	}
-	old, err := read(c.Base)
+	old, err := b.read(c.Base)
 	if err != nil {
 		return nil, err
 	}
-	new, err := read(c.Staged)
+	new, err := b.read(c.Staged)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +228,7 @@ func (b *builder) whole(h countersign.Hunk, c tree.Change) ([]countersign.Hunk, 
 			return out, nil
 		}
 	}
-	if h.Op != countersign.OpSymlink {
+	if h.Op != countersign.OpSymlink && !tree.IsSymlink(h.OldMode) {
 		if old.lines > 0 {
 			h.OldStart, h.OldLines = 1, old.lines
 		}
