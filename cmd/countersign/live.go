@@ -79,6 +79,9 @@ func (a *app) runSession(ctx context.Context, o runOptions) (exit int, by string
 // check does what can fail without a trace: policy and posture.
 func (s *live) check() error {
 	var err error
+	if withCgo {
+		return &countersign.Error{Code: countersign.EPosture, Op: "start a session", Err: errors.New("this binary was built with cgo"), Remedy: "build it with CGO_ENABLED=0: one static binary"}
+	}
 	if err := s.dirs.Make(); err != nil {
 		return err
 	}

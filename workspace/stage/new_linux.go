@@ -28,7 +28,8 @@ type Staging struct {
 	tmp   *root // files being made, on the layer's file system
 	saved *root // base bytes by sha256
 
-	mu       sync.Mutex // guards what follows and every change of the layer from outside
+	op       sync.Mutex // held while layer and base must agree: a comparison, an edit carried in
+	mu       sync.Mutex // guards what follows; taken after op
 	idx      *index
 	git      *gitview.Session
 	attached map[string]*root // upper directories of attached ones
@@ -96,6 +97,9 @@ func (s *Staging) acquire() (undo func(), err error) {
 	from, err := s.source()
 	if err != nil {
 		return undo, err
+	}
+	if from == s.layer {
+		return undo, s.load()
 	}
 	if from != "" {
 		if err := os.Rename(from, s.layer); err != nil {

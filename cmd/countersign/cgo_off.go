@@ -1,0 +1,6 @@
+//go:build !cgo
+
+package main
+
+// withCgo says that this binary was built with cgo.
+const withCgo = false
