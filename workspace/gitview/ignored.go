@@ -62,3 +62,22 @@ func (p *Project) listing(ctx context.Context, r Repo, work string) call {
 	}
 	return c
 }
+
+// Committed returns what the index and HEAD of the repository that rel belongs
+// to hold at rel, as far as they do.
+func (p *Project) Committed(ctx context.Context, rel string) [][]byte {
+	r, in := p.Repo, rel
+	for d := path.Dir(rel); d != "."; d = path.Dir(d) {
+		if n, ok := p.RepoAt(d); ok {
+			r, in = n, strings.TrimPrefix(rel, d+"/")
+			break
+		}
+	}
+	var got [][]byte
+	for _, at := range []string{":0:", "HEAD:"} {
+		if b, err := (call{repo: r, work: p.Root}).run(ctx, "cat-file", "blob", at+in); err == nil {
+			got = append(got, b)
+		}
+	}
+	return got
+}

@@ -194,9 +194,12 @@ func (r *root) utimes(rel string, mtime unix.Timespec) error {
 }
 
 // rename moves from below r to a path below to, replacing what is there.
-func (r *root) rename(from string, to *root, rel string) error {
+func (r *root) rename(from string, to *root, rel string) error { return r.renameat(from, to, rel, 0) }
+
+// renameat takes the flags of renameat2(2).
+func (r *root) renameat(from string, to *root, rel string, flags uint) error {
 	return r.in("rename", from, func(at int, name string) error {
-		return to.in("rename", rel, func(at2 int, name2 string) error { return unix.Renameat(at, name, at2, name2) })
+		return to.in("rename", rel, func(at2 int, name2 string) error { return unix.Renameat2(at, name, at2, name2, flags) })
 	})
 }
 

@@ -34,6 +34,13 @@ func (s *Staging) BaseBytes(rel string) ([]byte, error) {
 			return b, nil
 		}
 	}
+	if p := s.opts.Project; p.Git {
+		for _, b := range p.Committed(context.Background(), rel) {
+			if sha256.Sum256(b) == e.sum {
+				return b, nil
+			}
+		}
+	}
 	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the base of", Thing: rel, Err: errors.New("the real file has changed since, and its old bytes were not saved")}
 }
 
@@ -61,6 +68,8 @@ func (s *Staging) saveBase(rel string, e *entry) {
 // MarkApplied moves the base of paths forward to what the real tree holds now:
 // what was applied is no longer a change.
 func (s *Staging) MarkApplied(paths ...string) error {
+	s.op.Lock()
+	defer s.op.Unlock()
 	for _, rel := range paths {
 		st, err := s.real.lstat(rel)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -88,8 +97,6 @@ func (s *Staging) MarkApplied(paths ...string) error {
 		s.setEntry(rel, ne)
 		s.knowDirs(parent(rel))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return s.store()
 }
 

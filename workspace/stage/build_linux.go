@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -88,19 +89,21 @@ func (s *Staging) takeDir(sc *scan, rel string) (later bool, err error) {
 // takeDenied sees to it that a placeholder stands at a denied path, and nothing
 // that was there.
 func (s *Staging) takeDenied(it *item, rule, alias string) error {
-	e := s.idx.m[it.rel]
+	e := s.entry(it.rel)
 	k := kDenied
 	if it.format() == unix.S_IFDIR {
 		k = kVault
 	}
 	t := trip(s.opts.Project.Root, it.rel, rule, alias, &it.st)
+	s.mu.Lock()
 	s.trips[it.rel] = t
+	s.mu.Unlock()
 	if e != nil && e.kind == k {
 		e.real, e.mode, e.rule, e.alias = stampOf(&it.st), it.st.Mode, rule, alias
 		return nil
 	}
 	if s.meta.Backend == Overlay {
-		s.idx.m[it.rel] = &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), rule: rule, alias: alias}
+		s.setEntry(it.rel, &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), rule: rule, alias: alias})
 		return nil
 	}
 	if err := s.setAside(it.rel); err != nil {
@@ -110,7 +113,7 @@ func (s *Staging) takeDenied(it *item, rule, alias string) error {
 	if err != nil {
 		return err
 	}
-	s.idx.m[it.rel] = &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), snap: stampOf(&st), rule: rule, alias: alias}
+	s.setEntry(it.rel, &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), snap: stampOf(&st), rule: rule, alias: alias})
 	return nil
 }
 
@@ -147,14 +150,15 @@ func (s *Staging) setAside(rel string) error {
 	if _, err := s.tree.lstat(rel); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil
 	}
-	if e := s.idx.m[rel]; e != nil { // a copy of the real file from before it was denied
+	if e := s.entry(rel); e != nil { // a copy of the real file from before it was denied
+		s.saved.unlink(hex.EncodeToString(e.sum[:]))
 		return s.tree.removeAll(rel)
 	}
 	name := tempName()
 	if err := s.tree.rename(rel, s.saved, "aside-"+name); err != nil {
 		return err
 	}
-	s.notes = append(s.notes, Note{rel, "was made inside; the host now has a denied file of that name, so the session's was moved to " + filepath.Join(s.saved.path, "aside-"+name)})
+	s.note(rel, "was made inside; the host now has a denied file of that name, so the session's was moved to "+filepath.Join(s.saved.path, "aside-"+name))
 	return nil
 }
 
@@ -250,8 +254,12 @@ func (s *Staging) takeFile(it *item, ignored, fresh bool) error {
 		return err
 	}
 	if !fresh {
-		if err := s.putInPlace(dst, it.rel, ne); err != nil {
+		placed, err := s.putInPlace(dst, it.rel, ne, e)
+		if err != nil {
 			return err
+		}
+		if !placed {
+			return s.clash(it, e)
 		}
 	}
 	s.setEntry(it.rel, ne)
@@ -297,28 +305,53 @@ func (s *Staging) closed(it *item, at *root, dst string, ne *entry) error {
 }
 
 // putInPlace renames what was made in tmp over the staged path, as an editor's
-// save would, so that watchers inside see it.
-func (s *Staging) putInPlace(tmp, rel string, ne *entry) error {
-	err := s.tmp.rename(tmp, s.tree, rel)
-	if errors.Is(err, unix.ENOENT) {
-		if err = s.tree.mkdirAll(parent(rel), 0o755); err == nil {
-			err = s.tmp.rename(tmp, s.tree, rel)
+// save would, so that watchers inside see it. An agent that changes the path at
+// this very moment loses nothing: the two are exchanged, and exchanged back if
+// what came out is not the base. placed tells whether it was done.
+func (s *Staging) putInPlace(tmp, rel string, ne, base *entry) (placed bool, err error) {
+	defer s.tmp.removeAll(tmp)
+	if base == nil || base.kind == kDir {
+		if base != nil { // free() has found no work of the agent in it
+			if err := s.tree.removeAll(rel); err != nil {
+				return false, err
+			}
+		}
+		err = s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_NOREPLACE)
+		if errors.Is(err, unix.ENOENT) {
+			if err = s.tree.mkdirAll(parent(rel), 0o755); err == nil {
+				err = s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_NOREPLACE)
+			}
+		}
+	} else {
+		err = s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_EXCHANGE)
+		if err == nil && !s.cameOut(tmp, base) {
+			return false, s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_EXCHANGE)
 		}
 	}
-	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) {
-		if err = s.tree.removeAll(rel); err == nil { // free() has found it empty of the agent's work
-			err = s.tmp.rename(tmp, s.tree, rel)
-		}
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return false, nil // the agent has just changed it
 	}
 	if err != nil {
-		s.tmp.unlink(tmp)
-		return err
+		return false, err
 	}
 	st, err := s.tree.lstat(rel) // the rename changed the ctime
 	if err == nil && st.Ino == ne.snap.ino {
 		ne.snap = stampOf(&st)
 	}
-	return err
+	return err == nil, err
+}
+
+// cameOut tells whether what was taken out of the tree is the base.
+func (s *Staging) cameOut(tmp string, base *entry) bool {
+	st, err := s.tmp.lstat(tmp)
+	if err != nil {
+		return false
+	}
+	if st.Ino == base.snap.ino && st.Size == base.snap.size && st.Mtim.Nano() == base.snap.mtime {
+		return true
+	}
+	sum, err := s.tmp.sumOf(tmp, st.Mode)
+	return err == nil && sum == base.sum && gitMode(st.Mode) == gitMode(base.mode)
 }
 
 // free tells whether the agent has left a path as the base has it.
@@ -435,7 +468,7 @@ func (s *Staging) dropGone(rel string) error {
 			return nil
 		}
 		if err == nil {
-			err = s.tree.unlink(rel)
+			err = s.takeOut(rel, e)
 		}
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
@@ -446,6 +479,22 @@ func (s *Staging) dropGone(rel string) error {
 	delete(s.trips, rel)
 	s.mu.Unlock()
 	return nil
+}
+
+// takeOut removes an untouched file. If it was touched at this very moment it
+// is put back.
+func (s *Staging) takeOut(rel string, e *entry) error {
+	if e.kind == kDenied || e.kind == kClosed {
+		return s.tree.unlink(rel)
+	}
+	tmp := tempName()
+	if err := s.tree.rename(rel, s.tmp, tmp); err != nil {
+		return err
+	}
+	if s.cameOut(tmp, e) {
+		return s.tmp.unlink(tmp)
+	}
+	return s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_NOREPLACE)
 }
 
 // dirTimes gives new directories the times of the real ones.

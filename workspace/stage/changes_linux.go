@@ -46,9 +46,13 @@ type candidate struct {
 // file whose size, times and inode are those of the base is not read (as git's
 // index does it; ctime cannot be set from inside).
 func (s *Staging) Changes(ctx context.Context) ([]tree.Change, error) {
-	s.mu.Lock()
+	s.op.Lock()
+	defer s.op.Unlock()
+	return s.changes(ctx)
+}
+
+func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
 	if s.meta.Backend == Overlay {
-		defer s.mu.Unlock()
 		return s.overlayChanges(ctx)
 	}
 	d := &diffing{s: s, seen: map[string]bool{}, judged: map[string]bool{}, ignored: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}}
@@ -57,7 +61,6 @@ func (s *Staging) Changes(ctx context.Context) ([]tree.Change, error) {
 			d.masks[e.snap.ino] = rel
 		}
 	}
-	defer s.mu.Unlock()
 	if err := d.walk(ctx, ""); err != nil {
 		return nil, err
 	}
@@ -76,16 +79,16 @@ func (s *Staging) Changes(ctx context.Context) ([]tree.Change, error) {
 // Hidden is the number of changed files that git ignores and that the last
 // Changes did not list, each bulk directory counted by what it holds.
 func (s *Staging) Hidden() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.op.Lock()
+	defer s.op.Unlock()
 	return s.hidden
 }
 
 // DeniedMoves lists placeholders that no longer lie where they were put, as of
 // the last Changes.
 func (s *Staging) DeniedMoves() []DeniedMove {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.op.Lock()
+	defer s.op.Unlock()
 	return append([]DeniedMove(nil), s.moves...)
 }
 
@@ -226,6 +229,11 @@ func (d *diffing) judge(ctx context.Context) error {
 // checkIgnored asks the repository each path belongs to. Where git cannot tell,
 // a path is not ignored: it is shown.
 func (s *Staging) checkIgnored(ctx context.Context, paths []string) (map[string]bool, error) {
+	return s.ignoredBy(ctx, s.tree.path, paths)
+}
+
+// ignoredBy asks by the ignore files of a working tree at work.
+func (s *Staging) ignoredBy(ctx context.Context, work string, paths []string) (map[string]bool, error) {
 	p := s.opts.Project
 	by := map[string][]string{}
 	for _, rel := range paths {
@@ -248,7 +256,7 @@ func (s *Staging) checkIgnored(ctx context.Context, paths []string) (map[string]
 		if !ok {
 			continue
 		}
-		ig, err := p.CheckIgnored(ctx, r, path.Join(s.tree.path, in), list)
+		ig, err := p.CheckIgnored(ctx, r, path.Join(work, in), list)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -325,6 +333,9 @@ func (d *diffing) result(ctx context.Context) ([]tree.Change, error) {
 			delete(d.seen, c.rel)
 			continue
 		}
+		if e != nil && !c.ignored {
+			d.s.saveBase(c.rel, e)
+		}
 		list = append(list, tree.Change{Path: c.rel, Base: d.s.baseState(c.rel, e), Staged: d.s.stagedState(c), Ignored: c.ignored})
 	}
 	d.s.moves = nil
@@ -334,6 +345,7 @@ func (d *diffing) result(ctx context.Context) ([]tree.Change, error) {
 			d.s.moves = append(d.s.moves, DeniedMove{rel, d.moved[rel]})
 		case d.seen[rel]:
 		case e.kind == kFile || e.kind == kLink:
+			d.s.saveBase(rel, e)
 			list = append(list, tree.Change{Path: rel, Base: d.s.baseState(rel, e), Ignored: e.flags&fIgnored != 0})
 		case e.kind == kDenied || e.kind == kVault:
 			d.s.moves = append(d.s.moves, DeniedMove{From: rel})

@@ -11,8 +11,8 @@ import (
 // own, stays with its session; a clean snapshot becomes the project's kept one,
 // which the next start only has to bring up to date.
 func (s *Staging) Close() error {
-	changes, err := s.Changes(context.Background())
-	s.mu.Lock()
+	s.op.Lock()
+	changes, err := s.changes(context.Background())
 	if err == nil {
 		s.meta.Changes = 0
 		for _, c := range changes {
@@ -23,8 +23,11 @@ func (s *Staging) Close() error {
 	}
 	s.meta.Used = s.opts.Now().UTC()
 	clean := err == nil && s.meta.Changes == 0 && s.meta.Backend == Snapshot
+	if s.git.Own() {
+		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own
+	}
 	err = errors.Join(err, s.store())
-	s.mu.Unlock()
+	s.op.Unlock()
 	s.release()
 	if clean && err == nil {
 		err = s.keep()

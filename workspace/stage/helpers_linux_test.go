@@ -3,6 +3,8 @@ package stage
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -195,4 +197,9 @@ func changes(t testing.TB, s *Staging) string {
 	list, err := s.Changes(context.Background())
 	must(t, err)
 	return show(list)
+}
+
+func sumHex(s string) string {
+	b := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(b[:])
 }

@@ -1,12 +1,561 @@
 package stage
 
-import "context"
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"sort"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// settle is how long the tree has to be quiet before edits are carried in, and
+// patience how long a busy one is waited for: an editor's save is several calls,
+// a checkout thousands.
+const (
+	settle   = 40 * time.Millisecond
+	patience = 400 * time.Millisecond
+)
+
+// carrier is a running Watch.
+type carrier struct {
+	s     *Staging
+	w     *watcher
+	on    func(Event)
+	dirty map[string]bool // paths of the real tree to be looked at
+	saves map[string]bool // paths the agent has touched
+	git   bool            // a real git directory changed
+	conf  bool            // a session's git configuration changed
+	all   bool            // events were lost: look at everything
+	// linked are files with more names than one. They wait for the end of a
+	// batch: one of their names may be a denied one.
+	linked []string
+}
 
 // Conflicts lists the paths that a person and the agent both changed.
-func (s *Staging) Conflicts() []string { return nil }
+func (s *Staging) Conflicts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for rel, e := range s.idx.m {
+		if e.flags&fConflict != 0 {
+			list = append(list, rel)
+		}
+	}
+	sort.Strings(list)
+	return list
+}
 
-// Watch carries a person's edits into the layer until ctx ends.
+// Watch carries a person's edits into the layer until ctx ends: within a second,
+// whole, and only where the agent has not changed the same path. A denied name
+// is reported, its content never copied. In an overlay the kernel itself shows
+// the edit, once it has let go of what it had cached; then only conflicts,
+// denied names and git are seen to. onEvent is called from one goroutine.
 func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
-	<-ctx.Done()
+	w, err := newWatcher()
+	if err != nil {
+		return err
+	}
+	defer w.f.Close()
+	c := &carrier{s: s, w: w, on: onEvent, dirty: map[string]bool{}, saves: map[string]bool{}, git: true, conf: true, all: true}
+	c.watchAll(ctx)
+	events := make(chan []seen)
+	go func() {
+		defer close(events)
+		buf := make([]byte, 1<<16)
+		for {
+			list, err := w.read(buf)
+			if err != nil {
+				return
+			}
+			select {
+			case events <- list:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	c.flush(ctx) // what happened before the watches stood
+	return c.loop(ctx, events)
+}
+
+func (c *carrier) loop(ctx context.Context, events <-chan []seen) error {
+	var quiet, late <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return c.end()
+		case list, ok := <-events:
+			if !ok {
+				return c.end()
+			}
+			for _, e := range list {
+				c.note(e)
+			}
+			if c.pending() {
+				quiet = time.After(settle)
+				if late == nil {
+					late = time.After(patience)
+				}
+			}
+			continue
+		case <-quiet:
+		case <-late:
+		}
+		quiet, late = nil, nil
+		c.flush(ctx)
+	}
+}
+
+func (c *carrier) end() error {
+	c.s.op.Lock()
+	defer c.s.op.Unlock()
+	return c.s.store()
+}
+
+func (c *carrier) pending() bool {
+	return len(c.dirty)+len(c.saves) > 0 || c.git || c.conf || c.all
+}
+
+func (c *carrier) note(e seen) {
+	switch {
+	case e.mask&unix.IN_Q_OVERFLOW != 0:
+		c.all = true
+	case e.name == "":
+	case e.side == onReal:
+		if e.name == ".git" {
+			return // a repository's own; git's watches see to those known
+		}
+		c.dirty[e.path()] = true
+	case e.side == onTree:
+		if e.mask&unix.IN_ISDIR != 0 {
+			if e.mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.places[e.path()] {
+				c.w.add(c.s.tree, place{onTree, e.path()})
+			}
+			return
+		}
+		c.saves[e.path()] = true
+	case e.side == onRealGit:
+		if !strings.HasSuffix(e.name, ".lock") {
+			c.git = true
+		}
+	case e.side == onOwnGit:
+		c.conf = c.conf || e.name == "config"
+	}
+}
+
+// watchAll sets the watches on every directory that is not bulky.
+func (c *carrier) watchAll(ctx context.Context) {
+	s := c.s
+	c.watchBelow(ctx, onReal, s.real, "")
+	c.watchBelow(ctx, onTree, s.tree, "")
+	for _, d := range s.git.RealDirs() {
+		c.w.addPath(d, place{onRealGit, d})
+	}
+	for _, d := range s.git.GitDirs() {
+		c.w.addPath(d, place{onOwnGit, d})
+	}
+	if c.w.full {
+		c.on(Event{Kind: Failed, Text: "not every directory can be watched: raise fs.inotify.max_user_watches; edits there reach the session at its next start"})
+	}
+}
+
+func (c *carrier) watchBelow(ctx context.Context, on side, r *root, dir string) {
+	if c.w.add(r, place{on, dir}) != nil {
+		return
+	}
+	r.walk(ctx, dir, func(it item) bool {
+		if it.format() != unix.S_IFDIR || path.Base(it.rel) == ".git" || c.s.bulky(it.rel) {
+			return false
+		}
+		return c.w.add(r, place{on, it.rel}) == nil
+	}, nil)
+}
+
+// bulky tells whether a directory is handled as a whole, or denied.
+func (s *Staging) bulky(rel string) bool {
+	e := s.entry(rel)
+	return e != nil && (e.kind == kBulk || e.kind == kAttach || e.kind == kVault)
+}
+
+// flush deals with everything noted.
+func (c *carrier) flush(ctx context.Context) {
+	s := c.s
+	s.op.Lock()
+	for rel := range c.saves {
+		e := s.entry(rel)
+		if st, err := s.tree.lstat(rel); e != nil && (err != nil || e.snap != stampOf(&st)) {
+			s.saveBase(rel, e)
+		}
+	}
+	if c.all {
+		c.compareAll(ctx)
+	}
+	rels := make([]string, 0, len(c.dirty))
+	for rel := range c.dirty {
+		rels = append(rels, rel)
+	}
+	sort.Strings(rels)
+	for len(rels) > 0 && ctx.Err() == nil {
+		rels = c.carryAll(ctx, rels, false)
+	}
+	linked := c.linked // by now every denied name that one of them could be is known
+	c.linked = nil
+	c.carryAll(ctx, linked, true)
+	if s.dirty {
+		if err := s.store(); err != nil {
+			c.on(Event{Kind: Failed, Error: err, Text: "the base of the layer cannot be written"})
+		}
+	}
+	s.op.Unlock()
+	git, conf := c.git, c.conf
+	c.dirty, c.saves, c.all, c.git, c.conf = map[string]bool{}, map[string]bool{}, false, false, false
+	if git {
+		c.syncGit(ctx)
+	}
+	if conf {
+		c.guard(ctx)
+	}
+}
+
+func (c *carrier) syncGit(ctx context.Context) {
+	moved, told, err := c.s.git.Sync(ctx)
+	if err != nil && ctx.Err() == nil {
+		c.on(Event{Kind: Failed, Error: err, Text: "the session's git could not follow the real one"})
+		return
+	}
+	if moved {
+		c.on(Event{Kind: Branch, Text: strings.Join(told, "; ")})
+	}
+}
+
+func (c *carrier) guard(ctx context.Context) {
+	keys, err := c.s.git.GuardConfig(ctx)
+	for _, k := range keys {
+		c.on(Event{Kind: GitRefused, Text: k})
+	}
+	if err != nil && ctx.Err() == nil {
+		c.on(Event{Kind: Failed, Error: err, Text: "a session's git configuration cannot be checked"})
+	}
+}
+
+// compareAll marks every path at which the real tree is not what the base says.
+func (c *carrier) compareAll(ctx context.Context) {
+	s := c.s
+	here := map[string]bool{}
+	s.real.walk(ctx, "", func(it item) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		here[it.rel] = true
+		e := s.idx.m[it.rel]
+		if path.Base(it.rel) == ".git" {
+			return false
+		}
+		if e == nil || it.format() != unix.S_IFDIR && e.real != stampOf(&it.st) {
+			if e == nil && s.meta.Backend == Overlay {
+				return it.format() == unix.S_IFDIR // the kernel shows it
+			}
+			c.dirty[it.rel] = true
+		}
+		return it.format() == unix.S_IFDIR && (e == nil && s.meta.Backend == Overlay || e != nil && e.kind == kDir)
+	}, nil)
+	if s.meta.Backend == Snapshot {
+		c.touched(ctx)
+	}
+	for rel, e := range s.idx.m {
+		if !here[rel] && e.kind != kBulk && e.kind != kAttach && !s.inBulk(rel) {
+			c.dirty[rel] = true
+		}
+	}
+}
+
+// touched saves the base of what the agent changed before anybody watched.
+func (c *carrier) touched(ctx context.Context) {
+	s := c.s
+	s.tree.walk(ctx, "", func(it item) bool {
+		e := s.entry(it.rel)
+		if e != nil && e.kind == kFile && e.snap != stampOf(&it.st) {
+			s.saveBase(it.rel, e)
+		}
+		return it.format() == unix.S_IFDIR && e != nil && e.kind == kDir
+	}, nil)
+}
+
+func (s *Staging) inBulk(rel string) bool {
+	for d := parent(rel); d != ""; d = parent(d) {
+		if e := s.idx.m[d]; e != nil && (e.kind == kBulk || e.kind == kAttach) {
+			return true
+		}
+	}
+	return false
+}
+
+// carryAll carries paths in and returns those found below new directories.
+func (c *carrier) carryAll(ctx context.Context, rels []string, last bool) (more []string) {
+	ignored := c.newIgnored(ctx, rels)
+	for _, rel := range rels {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !last && c.s.hardLinked(rel) {
+			c.linked = append(c.linked, rel)
+			continue
+		}
+		below, err := c.carry(ctx, rel, ignored)
+		if err != nil {
+			c.on(Event{Kind: Failed, Path: rel, Error: err, Text: "the edit could not be carried into the session"})
+		}
+		more = append(more, below...)
+	}
+	return more
+}
+
+// newIgnored asks git which of the paths the base does not know are ignored.
+func (c *carrier) newIgnored(ctx context.Context, rels []string) map[string]bool {
+	var ask []string
+	for _, rel := range rels {
+		if c.s.entry(rel) != nil {
+			continue
+		}
+		if st, err := c.s.real.lstat(rel); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			rel += "/"
+		}
+		ask = append(ask, rel)
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	ig, _ := c.s.ignoredBy(ctx, c.s.opts.Project.Root, ask) // in doubt it is carried in
+	return ig
+}
+
+// carry brings one path of the real tree in.
+func (c *carrier) carry(ctx context.Context, rel string, ignored map[string]bool) (below []string, err error) {
+	s := c.s
+	st, err := s.real.lstat(rel)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, c.gone(rel)
+	}
+	if err != nil {
+		return nil, err
+	}
+	it := &item{rel, st}
+	if rule, alias, denied := s.deniedNow(it); denied {
+		return nil, c.denied(it, rule, alias)
+	}
+	e := s.entry(rel)
+	if e != nil && e.kind != kDir && e.kind != kFile && e.kind != kLink && e.kind != kBulk && e.kind != kAttach {
+		if err := s.dropGone(rel); err != nil { // it was denied or unreadable and is no more
+			return nil, err
+		}
+		e = nil
+	}
+	switch it.format() {
+	case unix.S_IFDIR:
+		return c.dir(ctx, it, e, ignored[rel+"/"])
+	case unix.S_IFREG, unix.S_IFLNK:
+		return nil, c.file(it, e, ignored[rel])
+	}
+	return nil, nil
+}
+
+// deniedNow tells whether a path is denied by its name, by one above it, or as
+// another name of a denied inode.
+func (s *Staging) deniedNow(it *item) (rule, alias string, denied bool) {
+	for d := it.rel; d != ""; d = parent(d) {
+		if rule, is := s.opts.Denied(d); is {
+			return rule, "", d == it.rel || s.entry(d) != nil
+		}
+	}
+	if it.st.Nlink < 2 || it.format() != unix.S_IFREG {
+		return "", "", false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.trips {
+		if t.Ino == it.st.Ino && !t.Dir {
+			return t.Rule, t.Path, true
+		}
+	}
+	return "", "", false
+}
+
+// hardLinked tells whether a file that is not denied by name has more names.
+func (s *Staging) hardLinked(rel string) bool {
+	st, err := s.real.lstat(rel)
+	if err != nil || st.Nlink < 2 || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
+	}
+	_, denied := s.opts.Denied(rel)
+	return !denied
+}
+
+// otherNames lists the staged files that are other names of a denied inode.
+func (s *Staging) otherNames(it *item) (rels []string) {
+	if it.st.Nlink < 2 || it.format() != unix.S_IFREG {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for rel, e := range s.idx.m {
+		if e.kind == kFile && e.real.ino == it.st.Ino && rel != it.rel {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
+}
+
+func (c *carrier) denied(it *item, rule, alias string) error {
+	s := c.s
+	if up := parent(it.rel); up != "" {
+		if e := s.entry(up); e != nil && e.kind == kVault {
+			return nil // behind its directory's tripwire
+		}
+	}
+	if e := s.entry(it.rel); e != nil && (e.kind == kDenied || e.kind == kVault) && e.real == stampOf(&it.st) {
+		return nil
+	}
+	err := s.takeDenied(it, rule, alias)
+	c.on(Event{Kind: Denied, Path: it.rel, Trip: trip(s.opts.Project.Root, it.rel, rule, alias, &it.st), Error: err})
+	for _, rel := range s.otherNames(it) {
+		if st, err := s.real.lstat(rel); err == nil && st.Ino == it.st.Ino {
+			err = s.takeDenied(&item{rel, st}, rule, it.rel)
+			c.on(Event{Kind: Denied, Path: rel, Trip: trip(s.opts.Project.Root, rel, rule, it.rel, &st), Error: err})
+		}
+	}
+	return nil
+}
+
+// gone carries a deletion in.
+func (c *carrier) gone(rel string) error {
+	s := c.s
+	var rels []string
+	s.mu.Lock()
+	for p, e := range s.idx.m {
+		if p == rel || strings.HasPrefix(p, rel+"/") {
+			if e.kind == kBulk || e.kind == kAttach {
+				s.mu.Unlock()
+				return nil // the session keeps its own
+			}
+			rels = append(rels, p)
+		}
+	}
+	s.mu.Unlock()
+	sort.Sort(sort.Reverse(sort.StringSlice(rels)))
+	for _, p := range rels {
+		e := s.entry(p)
+		k, was := e.kind, e.flags&fConflict
+		if err := s.dropGone(p); err != nil {
+			return err
+		}
+		switch now := s.entry(p); {
+		case k == kDenied || k == kVault:
+			c.on(Event{Kind: Gone, Path: p})
+		case k == kDir:
+		case now != nil && now.flags&fConflict != 0:
+			if was == 0 {
+				c.on(Event{Kind: Conflict, Path: p, Text: "deleted outside, changed inside"})
+			}
+		default:
+			c.on(Event{Kind: Carried, Path: p, Text: "deleted"})
+		}
+	}
+	return nil
+}
+
+// dir carries a directory in and lists what lies in it.
+func (c *carrier) dir(ctx context.Context, it *item, e *entry, ignored bool) (below []string, err error) {
+	s := c.s
+	if e != nil && (e.kind == kBulk || e.kind == kAttach) || ignored {
+		return nil, nil // a build outside is no edit; the next start looks at it
+	}
+	if e == nil || e.kind != kDir {
+		if e != nil { // a file became a directory
+			if free, err := s.free(it.rel, e); err != nil || !free {
+				return nil, s.clash(it, e)
+			}
+			if err := s.dropGone(it.rel); err != nil {
+				return nil, err
+			}
+		}
+		if s.meta.Backend == Snapshot {
+			if err := s.tree.mkdirAll(it.rel, it.st.Mode&0o777|0o700); err != nil {
+				if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+					c.on(Event{Kind: Conflict, Path: it.rel, Text: "a directory outside, something else inside"})
+					return nil, nil
+				}
+				return nil, err
+			}
+			s.setEntry(it.rel, &entry{kind: kDir, mode: it.st.Mode, real: stampOf(&it.st)})
+		}
+	}
+	c.watchBelow(ctx, onReal, s.real, it.rel)
+	all, err := s.real.names(it.rel)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range all {
+		if e.Name() != ".git" {
+			below = append(below, path.Join(it.rel, e.Name()))
+		}
+	}
+	return below, nil
+}
+
+// file carries a file or link in.
+func (c *carrier) file(it *item, e *entry, ignored bool) error {
+	s := c.s
+	if e != nil && e.real == stampOf(&it.st) {
+		return nil
+	}
+	if s.meta.Backend == Overlay {
+		return c.overlayEdit(it, e)
+	}
+	if e == nil {
+		if st, err := s.tree.lstat(it.rel); err == nil && st.Mode&unix.S_IFMT == it.format() {
+			return c.met(it, e) // made on both sides
+		}
+	}
+	if err := s.takeFile(it, ignored, false); err != nil {
+		return err
+	}
+	return c.tell(it, e)
+}
+
+func (c *carrier) met(it *item, e *entry) error {
+	if err := c.s.clash(it, e); err != nil {
+		return err
+	}
+	return c.tell(it, e)
+}
+
+// tell says what became of an edit.
+func (c *carrier) tell(it *item, before *entry) error {
+	e := c.s.entry(it.rel)
+	switch {
+	case e != nil && e.real.mtime == it.st.Mtim.Nano() && e.real.ctime == it.st.Ctim.Nano():
+		c.on(Event{Kind: Carried, Path: it.rel})
+	case e == nil || e.flags&fIgnored == 0:
+		c.on(Event{Kind: Conflict, Path: it.rel, Text: "changed outside and inside"})
+	}
+	return nil
+}
+
+// overlayEdit looks whether an edit meets one of the agent's.
+func (c *carrier) overlayEdit(it *item, e *entry) error {
+	s := c.s
+	if _, err := s.tree.lstat(it.rel); err != nil {
+		c.on(Event{Kind: Carried, Path: it.rel})
+		return nil
+	}
+	if e != nil {
+		s.mu.Lock()
+		e.flags |= fConflict
+		s.mu.Unlock()
+	}
+	c.on(Event{Kind: Conflict, Path: it.rel, Text: "changed outside and inside"})
 	return nil
 }
