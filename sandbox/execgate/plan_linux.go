@@ -4,6 +4,7 @@ package execgate
 
 import (
 	"bytes"
+	"encoding/json"
 	"path"
 	"strconv"
 	"strings"
@@ -21,13 +22,15 @@ type plan struct {
 	loaded   []string // args, split
 	image    *content // the file that the kernel loads: the outermost interpreter, or the executable
 	operands []operand
+	node     bool // the interpreter resolves module names by itself
 	whole    bool // content of large scripts too: somebody may be asked
 }
 
 // operand is a file that the interpreter opens by itself after the exec.
 type operand struct {
-	script int    // in exec.Scripts
-	name   string // as the interpreter will name it
+	script   int    // in exec.Scripts
+	name     string // as the interpreter will name it
+	writable bool   // the session can change what stands there
 }
 
 // no is why an exec cannot even be asked about. The kernel would have said the
@@ -175,7 +178,7 @@ func (w *worker) identify(p *plan, pl *place, filename string) *no {
 	writable := w.writable(pl.hops)
 	if c.form == formScript {
 		p.exec.Scripts = append(p.exec.Scripts, countersign.Script{Path: exe.Path, SHA256: c.hash, Content: c.bytes})
-		p.operands = append(p.operands, operand{0, filename})
+		p.operands = append(p.operands, operand{0, filename, writable})
 	}
 	for depth := 0; c.form == formScript; depth++ {
 		if depth >= maxShebang {
@@ -271,6 +274,7 @@ func (w *worker) program(p *plan) {
 	if !prog.known {
 		return
 	}
+	p.node = prog.node
 	for _, name := range prog.scripts {
 		if len(p.operands) > 0 && name == p.operands[0].name {
 			continue // the shebang's own script
@@ -283,30 +287,81 @@ func (w *worker) program(p *plan) {
 // bind adds a script by the name that the interpreter was given. One that is
 // not there is bound as such: whatever appears under its name is not approved.
 func (w *worker) bind(p *plan, name string) {
-	s := countersign.Script{Path: path.Clean(w.abs(p, name))}
-	for _, try := range candidates(w.abs(p, name)) {
+	full := w.abs(p, name)
+	s := countersign.Script{Path: path.Clean(full)}
+	o := operand{script: len(p.exec.Scripts), name: name, writable: true}
+	for _, try := range w.candidates(p, name) {
 		pl, errno := w.s.resolve(&w.t, try, true)
 		if errno != 0 {
 			continue
 		}
-		var st unix.Stat_t
-		if unix.Fstat(pl.fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
-			if c, errno := w.s.files.of(pl.fd, &st, p.shows(&st)); errno == 0 {
-				s = countersign.Script{Path: pl.real, SHA256: c.hash, Content: c.bytes}
-				p.exec.Writable = p.exec.Writable || w.writable(pl.hops)
-			}
-		}
+		c := w.regular(p, &pl)
 		pl.close()
+		if c == nil {
+			continue
+		}
+		s = countersign.Script{Path: pl.real, SHA256: c.hash, Content: c.bytes}
+		o.writable = w.writable(pl.hops)
+		p.exec.Writable = p.exec.Writable || o.writable
 		break
 	}
-	p.operands = append(p.operands, operand{len(p.exec.Scripts), name})
+	p.operands = append(p.operands, o)
 	p.exec.Scripts = append(p.exec.Scripts, s)
 }
 
-// candidates are the files that an interpreter tries for a name: node adds
-// endings, and a directory has a main file.
-func candidates(name string) []string {
-	return []string{name, name + ".js", name + ".mjs", name + ".cjs", name + "/index.js", name + "/__main__.py"}
+// regular is the content of a place if that is a file.
+func (w *worker) regular(p *plan, pl *place) *content {
+	var st unix.Stat_t
+	if unix.Fstat(pl.fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil
+	}
+	c, errno := w.s.files.of(pl.fd, &st, p.shows(&st))
+	if errno != 0 {
+		return nil
+	}
+	return c
+}
+
+// candidates are the files that an interpreter tries for a name: a shell looks
+// in PATH, node adds endings, and a directory has a main file.
+func (w *worker) candidates(p *plan, name string) []string {
+	full := w.abs(p, name)
+	out := []string{full}
+	if p.node {
+		out = append(out, full+".js", full+".mjs", full+".cjs", full+".json")
+		if main := w.packageMain(full); main != "" {
+			out = append(out, full+"/"+main, full+"/"+main+".js", full+"/"+main+"/index.js")
+		}
+		return append(out, full+"/index.js")
+	}
+	out = append(out, full+"/__main__.py")
+	if strings.Contains(name, "/") {
+		return out
+	}
+	for _, kv := range p.exec.Env {
+		if list, ok := strings.CutPrefix(kv, "PATH="); ok {
+			for _, dir := range strings.Split(list, ":") {
+				if strings.HasPrefix(dir, "/") {
+					out = append(out, dir+"/"+name)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// packageMain is the main file that a directory's package.json names.
+func (w *worker) packageMain(dir string) string {
+	pl, errno := w.s.resolve(&w.t, dir+"/package.json", true)
+	if errno != 0 {
+		return ""
+	}
+	defer pl.close()
+	var pkg struct{ Main string }
+	if c := w.regular(&plan{whole: true}, &pl); c == nil || json.Unmarshal(c.bytes, &pkg) != nil {
+		return ""
+	}
+	return pkg.Main
 }
 
 // describe fills what a person and the policy see beside the bound fields.
