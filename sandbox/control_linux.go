@@ -71,15 +71,15 @@ func (s *Sandbox) Unpin(p Pin) error {
 }
 
 // Kill ends every process of the sandbox and returns when they are gone.
-func (s *Sandbox) Kill() {
+func (s *Sandbox) Kill() { s.once.Do(s.kill) }
+
+func (s *Sandbox) kill() {
 	s.nsd.conn.Close()
 	s.init.conn.Close()
 	if s.initFD >= 0 {
 		_ = unix.PidfdSendSignal(s.initFD, unix.SIGKILL, nil, 0)
 	}
-	if s.nsdFD >= 0 {
-		_ = unix.PidfdSendSignal(s.nsdFD, unix.SIGKILL, nil, 0)
-	}
+	_ = unix.PidfdSendSignal(s.nsdFD, unix.SIGKILL, nil, 0)
 	if s.initFD >= 0 { // readable when pid 1, and so all, have ended
 		for {
 			_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.initFD), Events: unix.POLLIN}}, -1)
@@ -87,8 +87,15 @@ func (s *Sandbox) Kill() {
 				break
 			}
 		}
+		unix.Close(s.initFD)
 	}
 	<-s.ended
+	unix.Close(s.nsdFD)
+	for _, c := range []io.Closer{s.Gateway, s.DNS, s.DNSStream} {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
 }
 
 // Ended is closed when the sandbox is gone.

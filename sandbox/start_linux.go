@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,7 @@ type Sandbox struct {
 	initFD    int
 	errors    *os.File // what the helpers said last
 	ended     chan struct{}
+	once      sync.Once // of Kill
 }
 
 // helperCaps are what building a view takes, in the new user namespace only.

@@ -44,6 +44,9 @@ func (f *finder) entry(dir string) {
 	if dir == filepath.Join(f.home, ".cargo/bin") { // rustup's proxies
 		f.add(filepath.Join(f.home, ".rustup"))
 	}
+	if dir == filepath.Join(f.home, ".local/bin") { // pip install --user
+		f.add(filepath.Join(f.home, ".local/lib"))
+	}
 	f.links(dir)
 }
 
@@ -92,12 +95,15 @@ func (f *finder) owner(program string) string {
 			return dir
 		}
 	}
+	if strings.HasPrefix(program, f.home+"/") {
+		return program // whatever else lies beside it is not the tool's
+	}
 	return filepath.Dir(program)
 }
 
 // shared tells directories that hold more than one tool.
 func (f *finder) shared(dir string) bool {
-	if dir == "/" || dir == "/usr" || dir == "/home" || dir == "/var" || dir == "/tmp" || dir == "/mnt" || dir == "/root" {
+	if dir == "/" || dir == "/usr" || dir == "/home" || dir == "/var" || dir == "/tmp" || dir == "/mnt" || dir == "/srv" || dir == "/root" {
 		return true
 	}
 	rel, err := filepath.Rel(f.home, dir)

@@ -59,6 +59,40 @@ func (d *nsd) lay(trips []Trip) error {
 	return nil
 }
 
+// layFirst lays the plan's tripwires, before anything of the agent runs: a link
+// that an earlier session left in the private home in the way of one is removed.
+func (d *nsd) layFirst() error {
+	for _, t := range d.plan.Tripwires {
+		if d.plan.Home != "" && strings.HasPrefix(t.Path, d.plan.Home+"/") {
+			if err := d.view.do(func() error { return d.b.unlink(d.plan.Home, t.Path) }); err != nil {
+				return err
+			}
+		}
+	}
+	return d.lay(d.plan.Tripwires)
+}
+
+// unlink removes the first link on the way from dir to path.
+func (b *builder) unlink(dir, path string) error {
+	at, err := b.find(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(at) }()
+	for name := range strings.SplitSeq(path[len(dir)+1:], "/") {
+		next, err := lookup(at, name)
+		if err == unix.ELOOP {
+			return os.NewSyscallError("remove a link in a tripwire's way", unix.Unlinkat(at, name, 0))
+		}
+		if err != nil {
+			return nil //nolint:nilerr // nothing there, or what laying will report
+		}
+		unix.Close(at)
+		at = next
+	}
+	return nil
+}
+
 // layOne covers one path. Below a directory that is itself a tripwire nothing is
 // left to cover, and to look would trip it.
 func (d *nsd) layOne(t Trip) error {
@@ -136,9 +170,23 @@ func (d *nsd) hide(path string, dir bool) error {
 
 // put attaches a tree in the standing view.
 func (d *nsd) put(tree int, path string, dir bool) error {
-	path = canon(d.stage, path)
-	if fd, err := place(d.stage, path, dir); err == nil { // the view's own root is read-only inside
-		unix.Close(fd)
+	at := -1
+	find := func() (err error) {
+		at, err = place(d.b.root, d.b.canon(path), dir)
+		return err
 	}
-	return d.view.do(func() error { return d.b.attach(tree, path, dir) })
+	err := d.view.do(find)
+	if errors.Is(err, unix.EROFS) { // the view's own root: it can be written to from backstage only
+		var fd int
+		if fd, err = place(d.stage, canon(d.stage, path), dir); err == nil {
+			unix.Close(fd)
+			err = d.view.do(find)
+		}
+	}
+	if err != nil {
+		unix.Close(tree)
+		return err
+	}
+	defer unix.Close(at)
+	return d.view.do(func() error { return attach(tree, at) })
 }

@@ -13,7 +13,7 @@ import (
 func (d *nsd) handle(m Message, files []*os.File, answer *Message) error {
 	switch m.Op {
 	case OpLay:
-		return d.lay(d.plan.Tripwires)
+		return d.layFirst()
 	case OpTrip:
 		return d.lay(m.Trips)
 	case OpMask:

@@ -150,15 +150,28 @@ func step(at int, name string, dir bool) (int, error) {
 	return lookup(at, name)
 }
 
-// lookup opens path as a place; a link anywhere on it is ELOOP.
+// lookup opens path as a place; a link anywhere on it, the end included, is
+// ELOOP.
 func lookup(at int, path string) (int, error) {
 	for {
 		fd, err := unix.Openat2(at, path, &unix.OpenHow{
 			Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 			Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
 		})
-		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: a rename meanwhile
-			return fd, err
+		if err == unix.EAGAIN || err == unix.EINTR { // EAGAIN: a rename meanwhile
+			continue
 		}
+		if err != nil {
+			return -1, err
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			unix.Close(fd) // with O_PATH the end of the path may be a link
+			if err == nil {
+				err = unix.ELOOP
+			}
+			return -1, err
+		}
+		return fd, nil
 	}
 }
