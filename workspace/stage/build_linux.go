@@ -560,7 +560,12 @@ func (s *Staging) place(p gitview.Place) error {
 			return err
 		}
 	}
-	if err := s.tree.mkdirAll(parent(p.Rel), 0o755); err != nil {
+	if s.meta.Backend == Overlay {
+		err = s.upperDir(parent(p.Rel))
+	} else {
+		err = s.tree.mkdirAll(parent(p.Rel), 0o755)
+	}
+	if err != nil {
 		return err
 	}
 	if p.File == nil {

@@ -29,6 +29,7 @@ type diffing struct {
 	ignored map[string]bool // among those: git ignores them
 	masks   map[uint64]string
 	moved   map[string]string // denied path to where its placeholder went
+	hidden0 []string          // overlay: whiteouts and opaque directories
 	hidden  int
 	fail    error
 }
@@ -52,9 +53,6 @@ func (s *Staging) Changes(ctx context.Context) ([]tree.Change, error) {
 }
 
 func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
-	if s.meta.Backend == Overlay {
-		return s.overlayChanges(ctx)
-	}
 	d := &diffing{s: s, seen: map[string]bool{}, judged: map[string]bool{}, ignored: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}}
 	for rel, e := range s.idx.m {
 		if (e.kind == kDenied || e.kind == kVault) && e.snap.ino != 0 {
@@ -69,6 +67,16 @@ func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
 	}
 	if err := d.markIgnored(ctx); err != nil {
 		return nil, err
+	}
+	if s.meta.Backend == Overlay {
+		for _, c := range d.cand {
+			if !c.ignored {
+				s.recordBase(c.rel)
+			}
+		}
+		if err := d.hide(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.compare(ctx); err != nil {
 		return nil, err
@@ -113,6 +121,11 @@ func (d *diffing) visit(it item) bool {
 			d.moved[at] = it.rel
 			d.seen[at] = true
 			return false
+		}
+	}
+	if d.s.meta.Backend == Overlay {
+		if it.format() == unix.S_IFCHR && it.st.Rdev == 0 || it.format() == unix.S_IFDIR && d.s.tree.isOpaque(it.rel) {
+			d.hidden0 = append(d.hidden0, it.rel)
 		}
 	}
 	if it.format() == unix.S_IFDIR {
@@ -229,6 +242,9 @@ func (d *diffing) judge(ctx context.Context) error {
 // checkIgnored asks the repository each path belongs to. Where git cannot tell,
 // a path is not ignored: it is shown.
 func (s *Staging) checkIgnored(ctx context.Context, paths []string) (map[string]bool, error) {
+	if s.meta.Backend == Overlay { // the upper directory alone has not all ignore files
+		return s.ignoredBy(ctx, s.opts.Project.Root, paths)
+	}
 	return s.ignoredBy(ctx, s.tree.path, paths)
 }
 

@@ -22,7 +22,7 @@ func (s *Staging) Close() error {
 		}
 	}
 	s.meta.Used = s.opts.Now().UTC()
-	clean := err == nil && s.meta.Changes == 0 && s.meta.Backend == Snapshot
+	clean := err == nil && s.meta.Changes == 0
 	if s.git.Own() {
 		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own
 	}

@@ -211,7 +211,7 @@ func (s *Staging) prepare(ctx context.Context) error {
 	}
 	s.meta.Used, s.meta.Changes = s.opts.Now().UTC(), -1
 	if s.meta.Backend == Overlay {
-		err = s.prepareOverlay(sc)
+		err = s.prepareOverlay(ctx, sc)
 	} else {
 		err = s.prepareSnapshot(ctx, sc)
 	}
