@@ -11,9 +11,10 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/strictyaml"
 )
 
 // Wire is the protocol that a provider speaks natively.
@@ -29,28 +30,29 @@ const (
 
 // Config is gateway.yaml.
 type Config struct {
-	Providers []Provider `yaml:"providers"`
+	Providers []Provider
 }
 
 // Provider is one place that serves models.
 type Provider struct {
-	Name string `yaml:"name"` // in "name/model", in policy and in records
-	Wire Wire   `yaml:"wire"`
+	Name string // in "name/model", in policy and in records
+	Wire Wire
 	// BaseURL is what the vendor's own SDK takes: with /v1 for openai, without
 	// for anthropic and ollama.
-	BaseURL string `yaml:"base_url"`
-	Key     KeyRef `yaml:"key"`
+	BaseURL string
+	Key     KeyRef
 
 	base *url.URL
+	at   strictyaml.Pos
 }
 
 // KeyRef says where a provider's key is. Empty means the one that "countersign
 // keys set NAME" keeps, or none for a local provider.
 type KeyRef struct {
-	File    string   `yaml:"file"`    // path of a 0600 file; relative to gateway.yaml
-	Env     string   `yaml:"env"`     // name of a variable of the session process, not of the agent
-	Command []string `yaml:"command"` // argv; its first line of output is the key
-	Keyring string   `yaml:"keyring"` // name in the operating system's keychain
+	File    string   // path of a 0600 file; relative to gateway.yaml
+	Env     string   // name of a variable of the session process, not of the agent
+	Command []string // argv; its first line of output is the key
+	Keyring string   // name in the operating system's keychain
 }
 
 func (k KeyRef) ways() int {
@@ -78,44 +80,62 @@ func Load(path string) (*Config, error) {
 	return parse(path, src)
 }
 
-func parse(path string, src []byte) (c *Config, err error) {
-	defer func() {
-		if p := recover(); p != nil { // the YAML parser is third-party code
-			c, err = nil, fault(path, "write plain YAML", fmt.Errorf("not YAML: %v", p))
-		}
-	}()
-	c = &Config{}
-	if len(strings.TrimSpace(string(src))) == 0 {
-		return c, nil
+func parse(path string, src []byte) (*Config, error) {
+	root, bad := strictyaml.Parse(src)
+	c := &Config{}
+	if bad == nil && root != nil {
+		r := strictyaml.Reader{}
+		r.Mapping(root, "gateway", []strictyaml.Field{{Name: "providers", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "providers") {
+				c.Providers = append(c.Providers, readProvider(&r, v))
+			}
+		}}})
+		bad = r.Err
 	}
-	if err := yaml.UnmarshalWithOptions(src, c, yaml.Strict()); err != nil {
-		return nil, syntax(path, err)
+	if bad != nil {
+		return nil, fault(at(path, bad.Pos), bad.Remedy, errors.New(bad.Msg))
 	}
 	seen := map[string]bool{}
 	for i := range c.Providers {
 		p := &c.Providers[i]
 		if err := p.check(filepath.Dir(path)); err != nil {
-			return nil, fault(fmt.Sprintf("%s: provider %d (%s)", path, i+1, p.Name), countersign.RemedyOf(err), errors.Unwrap(err))
+			return nil, fault(at(path, p.at), countersign.RemedyOf(err), fmt.Errorf("provider %q: %w", p.Name, errors.Unwrap(err)))
 		}
 		if seen[p.Name] {
-			return nil, fault(path, "choose another name", fmt.Errorf("two providers are called %q", p.Name))
+			return nil, fault(at(path, p.at), "choose another name", fmt.Errorf("two providers are called %q", p.Name))
 		}
 		seen[p.Name] = true
 	}
 	return c, nil
 }
 
-func syntax(path string, err error) error {
-	thing, msg := path, err.Error()
-	var ye yaml.Error
-	if errors.As(err, &ye) {
-		msg = ye.GetMessage()
-		if tk := ye.GetToken(); tk != nil && tk.Position != nil {
-			thing = fmt.Sprintf("%s:%d:%d", path, tk.Position.Line, tk.Position.Column)
-		}
+func at(path string, p strictyaml.Pos) string {
+	if p.Line == 0 {
+		return path
 	}
-	msg, _, _ = strings.Cut(msg, "\n")
-	return fault(thing, "fields of a provider: name, wire, base_url, key {file, env, command, keyring}", errors.New(msg))
+	return fmt.Sprintf("%s:%d:%d", path, p.Line, p.Column)
+}
+
+func readProvider(r *strictyaml.Reader, n ast.Node) Provider {
+	p := Provider{at: strictyaml.PosOf(n)}
+	r.Mapping(n, "provider", []strictyaml.Field{
+		{Name: "name", Read: func(n ast.Node) { p.Name = r.Text(n, "name") }},
+		{Name: "wire", Read: func(n ast.Node) { p.Wire = Wire(r.Text(n, "wire")) }},
+		{Name: "base_url", Read: func(n ast.Node) { p.BaseURL = r.Text(n, "base_url") }},
+		{Name: "key", Read: func(n ast.Node) {
+			r.Mapping(n, "key", []strictyaml.Field{
+				{Name: "file", Read: func(n ast.Node) { p.Key.File = r.Text(n, "key.file") }},
+				{Name: "env", Read: func(n ast.Node) { p.Key.Env = r.Text(n, "key.env") }},
+				{Name: "command", Read: func(n ast.Node) {
+					for _, v := range r.List(n, "key.command") {
+						p.Key.Command = append(p.Key.Command, r.Text(v, "key.command"))
+					}
+				}},
+				{Name: "keyring", Read: func(n ast.Node) { p.Key.Keyring = r.Text(n, "key.keyring") }},
+			})
+		}},
+	})
+	return p
 }
 
 func fault(thing, remedy string, err error) error {

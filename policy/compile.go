@@ -188,23 +188,39 @@ func score(v countersign.Verdict, d Demands, c *Command) int {
 func (p *Policy) addExceptions(docs []*Document) error {
 	for _, d := range docs {
 		for i := range d.Files.Except {
-			x := &d.Files.Except[i]
-			n := slices.IndexFunc(p.deny.rules, func(r FileRule) bool { return r.ID == x.Rule })
-			if n < 0 {
-				return d.fault(x.at, "name the id of a rule of files.deny", "exception %s: no rule %q", x.ID, x.Rule)
-			}
-			r := p.deny.rules[n]
-			if r.Layer.rank() != 0 && r.Layer != d.Layer {
-				return d.fault(x.at, "ask whoever wrote it", "exception %s: rule %s is of the %s layer, which the %s layer may not relax", x.ID, r.ID, r.Layer, d.Layer)
-			}
-			for _, src := range x.Paths {
-				pat, err := compilePath(src)
-				if err != nil {
-					return d.fault(x.at, "", "exception %s: %v", x.ID, err)
+			x := d.Files.Except[i]
+			for _, id := range x.Rules {
+				if err := p.except(d, &x, id); err != nil {
+					return err
 				}
-				p.deny.except[n] = append(p.deny.except[n], exception{pat, src, x})
 			}
 		}
+	}
+	return nil
+}
+
+// except hangs one exception on one rule. A layer may relax its own rules and
+// the built-in ones.
+func (p *Policy) except(d *Document, x *Except, id string) error {
+	is := func(r FileRule) bool { return r.ID == id }
+	set := p.deny
+	n := slices.IndexFunc(set.rules, is)
+	if n < 0 {
+		set = p.risk
+		n = slices.IndexFunc(set.rules, is)
+	}
+	if n < 0 {
+		return d.fault(x.at, "name the id of a rule of files.deny or files.high_risk", "exception %s: no rule %q", x.ID, id)
+	}
+	if r := set.rules[n]; r.Layer != LayerBuiltIn && r.Layer != d.Layer {
+		return d.fault(x.at, "ask whoever wrote it", "exception %s: rule %s is of the %s layer, which the %s layer may not relax", x.ID, r.ID, r.Layer, d.Layer)
+	}
+	for _, src := range x.Paths {
+		pat, err := compilePath(src)
+		if err != nil {
+			return d.fault(x.at, "", "exception %s: %v", x.ID, err)
+		}
+		set.except[n] = append(set.except[n], exception{pat, src, x})
 	}
 	return nil
 }

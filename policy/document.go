@@ -4,6 +4,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/strictyaml"
 )
 
 // Layer is who wrote a document.
@@ -30,10 +31,7 @@ func (l Layer) rank() int {
 }
 
 // Pos is a place in a document, counted from 1; the zero Pos is nowhere.
-type Pos struct {
-	Line   int `json:"line"`
-	Column int `json:"column"`
-}
+type Pos = strictyaml.Pos
 
 // Document is one parsed layer. Documents come from Parse, BuiltIn and Preset;
 // their fields are read, not written.
@@ -73,10 +71,10 @@ type FileRule struct {
 	at       Pos
 }
 
-// Except takes paths out of one deny rule.
+// Except takes paths out of deny or high-risk rules.
 type Except struct {
 	ID       string   `json:"id"`
-	Rule     string   `json:"rule"` // id of the deny rule
+	Rules    []string `json:"rule"` // ids of the rules
 	Paths    []string `json:"paths"`
 	Reason   string   `json:"reason"`
 	Match    []string `json:"match,omitempty"`

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/fold"
+	"github.com/countersign/countersign/internal/glob"
 )
 
 // hostRule is a host rule ready to be asked.
@@ -18,7 +20,7 @@ func checkHostPattern(s string) error {
 	switch {
 	case s == "*":
 		return nil
-	case name == "" || !isASCII(s):
+	case name == "" || !fold.ASCII(s):
 		return errors.New("not a name in ASCII (write the xn-- form)")
 	case strings.Contains(s, "://") || strings.Contains(s, "/"):
 		return errors.New("a host, not an address of a page: no scheme and no path")
@@ -80,18 +82,18 @@ type fence struct {
 
 type modelPattern struct {
 	src             string
-	provider, model glob
+	provider, model glob.Glob
 }
 
 func compileModels(list []string) ([]modelPattern, error) {
 	var out []modelPattern
 	for _, s := range list {
 		provider, model, _ := strings.Cut(strings.ToLower(s), "/")
-		p, err := compileArg(provider)
+		p, err := glob.Arg(provider)
 		if err != nil {
 			return nil, err
 		}
-		m, err := compileArg(model)
+		m, err := glob.Arg(model)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +104,7 @@ func compileModels(list []string) ([]modelPattern, error) {
 
 func firstModel(list []modelPattern, provider, model string) (string, bool) {
 	for i := range list {
-		if list[i].provider.match(provider) && list[i].model.match(model) {
+		if list[i].provider.Match(provider) && list[i].model.Match(model) {
 			return list[i].src, true
 		}
 	}

@@ -5,14 +5,15 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/glob"
 )
 
 // execRule is a command rule ready to be asked.
 type execRule struct {
 	*Command
 	path     bool // the program is matched by its path
-	program  glob
-	args     []glob
+	program  glob.Glob
+	args     []glob.Glob
 	rest     bool // the last element was "..."
 	script   *pathPattern
 	anyDepth bool
@@ -33,12 +34,12 @@ func (s *execSet) add(c *Command, score int) error {
 		r.rest, argv = true, argv[:n-1]
 	}
 	var err error
-	if r.program, err = compileArg(argv[0]); err != nil {
+	if r.program, err = glob.Arg(argv[0]); err != nil {
 		return err
 	}
 	r.path = strings.Contains(argv[0], "/")
 	for _, a := range argv[1:] {
-		g, err := compileArg(a)
+		g, err := glob.Arg(a)
 		if err != nil {
 			return err
 		}
@@ -53,8 +54,8 @@ func (s *execSet) add(c *Command, score int) error {
 	}
 	i := int32(len(s.rules))
 	s.rules = append(s.rules, r)
-	if !r.path && r.program.exact {
-		s.byName[r.program.lit] = append(s.byName[r.program.lit], i)
+	if !r.path && r.program.Exact {
+		s.byName[r.program.Lit] = append(s.byName[r.program.Lit], i)
 	} else {
 		s.wild = append(s.wild, i)
 	}
@@ -171,7 +172,7 @@ func argTail(argv []string) []string {
 // named matches a program's path against the rule's first element.
 func (p *Policy) named(r *execRule, path string) bool {
 	if !r.path {
-		return r.program.match(base(path))
+		return r.program.Match(base(path))
 	}
 	return p.byPath(r, path)
 }
@@ -180,20 +181,20 @@ func (p *Policy) byPath(r *execRule, path string) bool {
 	switch r.Argv[0][0] {
 	case '.':
 		rest, ok := below(path, p.project)
-		return ok && r.program.matchAfter("./", rest)
+		return ok && matchAfter(&r.program, "./", rest)
 	case '~':
 		rest, ok := below(path, p.home)
-		return ok && r.program.matchAfter("~/", rest)
+		return ok && matchAfter(&r.program, "~/", rest)
 	}
-	return r.program.match(path)
+	return r.program.Match(path)
 }
 
-// matchAfter matches prefix+s without making it.
-func (g *glob) matchAfter(prefix, s string) bool {
-	if g.exact {
-		return len(g.lit) == len(prefix)+len(s) && strings.HasPrefix(g.lit, prefix) && g.lit[len(prefix):] == s
+// matchAfter matches prefix+s, for exact patterns without making it.
+func matchAfter(g *glob.Glob, prefix, s string) bool {
+	if g.Exact {
+		return len(g.Lit) == len(prefix)+len(s) && strings.HasPrefix(g.Lit, prefix) && g.Lit[len(prefix):] == s
 	}
-	return g.match(prefix + s)
+	return g.Match(prefix + s)
 }
 
 func (r *execRule) argsMatch(first string, hasFirst bool, tail []string) bool {
@@ -214,7 +215,7 @@ func (r *execRule) argsMatch(first string, hasFirst bool, tail []string) bool {
 		default:
 			arg = tail[i-1]
 		}
-		if !r.args[i].match(arg) {
+		if !r.args[i].Match(arg) {
 			return false
 		}
 	}
@@ -251,7 +252,7 @@ func (p *Policy) allows(r *execRule, e *countersign.Exec) string {
 		if !p.byPath(r, e.Exe.Path) {
 			return "another program"
 		}
-	} else if !r.program.match(base(e.Invoked)) && !r.program.match(base(e.Exe.Path)) {
+	} else if !r.program.Match(base(e.Invoked)) && !r.program.Match(base(e.Exe.Path)) {
 		return "another program"
 	}
 	if !r.path && e.Writable {

@@ -54,12 +54,12 @@ func (f *fileSet) index(e entry) {
 	f.entries = append(f.entries, e)
 	g := e.pattern.last()
 	switch {
-	case g.exact:
-		f.exact[g.lit] = append(f.exact[g.lit], i)
-	case g.lit != "":
-		f.first[g.lit[0]] = append(f.first[g.lit[0]], i)
-	case strings.Contains(g.tail, "."):
-		x := g.tail[strings.LastIndexByte(g.tail, '.'):]
+	case g.Exact:
+		f.exact[g.Lit] = append(f.exact[g.Lit], i)
+	case g.Lit != "":
+		f.first[g.Lit[0]] = append(f.first[g.Lit[0]], i)
+	case strings.Contains(g.Tail, "."):
+		x := g.Tail[strings.LastIndexByte(g.Tail, '.'):]
 		f.ext[x] = append(f.ext[x], i)
 	default:
 		f.rest = append(f.rest, i)
@@ -103,7 +103,7 @@ func (f *fileSet) matches(i int32, t target, j int) bool {
 	if e.files && (j != len(t.names)-1 || t.dir) {
 		return false
 	}
-	return e.pattern.last().match(t.names[j]) && e.pattern.before(t.at, t.names[:j])
+	return e.pattern.last().Match(t.names[j]) && e.pattern.before(t.at, t.names[:j])
 }
 
 // excepted returns the exception that takes the match out. It must itself

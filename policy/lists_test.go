@@ -151,7 +151,7 @@ func TestHomeTripwires(t *testing.T) {
 
 func TestRisk(t *testing.T) {
 	p := builtIn(t)
-	high := strings.Fields(`.git/config sub/.git/hooks/pre-commit sub/.git fixture.git/config x/HEAD x/refs/heads/main x/objects/pack/a.pack x/config .gitmodules
+	high := strings.Fields(`node_modules/x/.git/config vendor/a/HEAD .git/config sub/.git/hooks/pre-commit sub/.git fixture.git/config x/HEAD x/refs/heads/main x/objects/pack/a.pack x/config .gitmodules
 		sub/.gitattributes .gitconfig .github/workflows/ci.yml sub/.github/workflows/x.yaml .gitlab-ci.yml Jenkinsfile .circleci/config.yml azure-pipelines.yml
 		.vscode/tasks.json .idea/workspace.xml .claude/settings.json .CLAUDE/settings.json .cursor/mcp.json .codex/config.toml .gemini/settings.json AGENTS.md agents.md docs/CLAUDE.md
 		.mcp.json .husky/pre-commit .pre-commit-config.yaml .envrc .npmrc .env .countersign/policy.yaml ../outside ~/.bashrc .bashrc .yarnrc.yml .cargo/config.toml`)
@@ -160,7 +160,7 @@ func TestRisk(t *testing.T) {
 			t.Errorf("%s: risk %s, why %q", path, risk, why)
 		}
 	}
-	for _, path := range strings.Fields("main.go src/head.go Makefile package.json config/ config/app.rb src/config.js .gitignore docs/agents.go hooks/useThing.ts refs.md objects/a.go .github/ISSUE_TEMPLATE/bug.md") {
+	for _, path := range strings.Fields("node_modules/x/.vscode/settings.json node_modules/x/.npmrc vendor/symfony/x/.github/workflows/ci.yml vendor/github.com/a/b/.gitattributes .venv/lib/python3/site-packages/x/AGENTS.md main.go src/head.go Makefile package.json config/ config/app.rb src/config.js .gitignore docs/agents.go hooks/useThing.ts refs.md objects/a.go .github/ISSUE_TEMPLATE/bug.md") {
 		if risk, why := p.Risk(path); risk != countersign.RiskNormal {
 			t.Errorf("%s: risk %s (%s)", path, risk, why)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/strictyaml"
 )
 
 const sample = `version: 1
@@ -49,6 +50,13 @@ func TestTheDesignsSample(t *testing.T) {
 	}
 	if f, denied := p.Path("x/a.tfstate"); !denied || f.ID == "" {
 		t.Error("a.tfstate is open")
+	}
+}
+
+func TestQuotedKeysAreKeys(t *testing.T) {
+	d, err := Parse(LayerUser, "p", []byte(`{"version": 1, 'files': {"write": "review"}}`))
+	if err != nil || d.Files.Write != "review" {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -104,7 +112,7 @@ func TestParseErrorsSayWhere(t *testing.T) {
 		{"bidi in a reason", "version: 1\ncommands:\n  - {id: a, verdict: ask, argv: [x], reason: \"a\u202eb\"}\n", "p.yaml:3:", "invisible"},
 		{"example with shell syntax", "version: 1\ncommands:\n  - {id: a, verdict: ask, argv: [x], reason: r, match: [\"x | y\"]}\n", "p.yaml:3:", "without shell syntax"},
 		{"not UTF-8", "version: 1\n# \xff\n", "p.yaml", "not UTF-8"},
-		{"too large", strings.Repeat("#", maxSource+1), "p.yaml", "more than a policy"},
+		{"too large", strings.Repeat("#", strictyaml.MaxSource+1), "p.yaml", "more than such a file"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,6 +222,18 @@ func TestExceptionsOfTheUser(t *testing.T) {
 	}
 	if !strings.Contains(p.ExplainPath("AGENTS.md").Why, "high risk") {
 		t.Error("explain says nothing of the risk")
+	}
+}
+
+func TestOneExceptionToSeveralRules(t *testing.T) {
+	p := compile(t, BuiltIn(), parse(t, LayerUser, `files: {except: [{id: x, rule: [private-keys, secret-names, agent-configuration], paths: ["/lab/"], reason: r}]}`))
+	for path, want := range map[string]bool{"lab/a.pem": false, "lab/secrets.json": false, "lab/.env": true, "a.pem": true, "x/lab/a.pem": true} {
+		if _, denied := p.Path(path); denied != want {
+			t.Errorf("%s: denied %v", path, denied)
+		}
+	}
+	if risk, _ := p.Risk("lab/AGENTS.md"); risk != countersign.RiskNormal {
+		t.Error("the exception to a high-risk rule does not hold")
 	}
 }
 

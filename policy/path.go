@@ -3,6 +3,10 @@ package policy
 import (
 	"errors"
 	"strings"
+
+	"github.com/countersign/countersign/internal/glob"
+
+	"github.com/countersign/countersign/internal/fold"
 )
 
 // place is where a path, or what an anchored pattern speaks of, lies.
@@ -25,7 +29,7 @@ type pathPattern struct {
 
 type segment struct {
 	deep bool // "**": any number of directories, none included
-	glob glob
+	glob glob.Glob
 }
 
 // maxDeep bounds "**" in one pattern, and with it the time of a match.
@@ -69,19 +73,19 @@ func compilePath(s string) (pathPattern, error) {
 			p.segs = append(p.segs, segment{deep: true})
 			continue
 		}
-		g, err := compileSegment(part)
+		g, err := glob.Segment(part)
 		if err != nil {
 			return p, err
 		}
-		if g.exact {
-			g.lit = foldName(g.lit)
+		if g.Exact {
+			g.Lit = fold.Name(g.Lit)
 		}
 		p.segs = append(p.segs, segment{glob: g})
 	}
 	return p, nil
 }
 
-func (p *pathPattern) last() *glob { return &p.segs[len(p.segs)-1].glob }
+func (p *pathPattern) last() *glob.Glob { return &p.segs[len(p.segs)-1].glob }
 
 // before reports whether the segments before the last fit the directories of
 // the matched name, which lie in at.
@@ -104,7 +108,7 @@ func fits(segs []segment, dirs []string, anchored bool) bool {
 			}
 			return false
 		}
-		if len(dirs) == 0 || !s.glob.match(dirs[len(dirs)-1]) {
+		if len(dirs) == 0 || !s.glob.Match(dirs[len(dirs)-1]) {
 			return false
 		}
 		dirs = dirs[:len(dirs)-1]
@@ -118,7 +122,7 @@ func (p *pathPattern) covers(t target, n int) bool {
 		if p.dirs && i == len(t.names)-1 && !t.dir {
 			return false
 		}
-		if p.last().match(name) && p.before(t.at, t.names[:i]) {
+		if p.last().Match(name) && p.before(t.at, t.names[:i]) {
 			return true
 		}
 	}
@@ -155,7 +159,7 @@ func (p *Policy) cut(path string, buf []string) target {
 				t.at = elsewhere
 			}
 		default:
-			t.names = append(t.names, foldName(part))
+			t.names = append(t.names, fold.Name(part))
 		}
 	}
 	return t

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/strictyaml"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -13,67 +14,69 @@ import (
 func (r *reader) document(n ast.Node) {
 	version := 0
 	d := r.d
-	r.mapping(n, "policy", []field{
-		{"version", func(n ast.Node) {
-			version = r.number(n, "version", 1, 1)
+	r.Mapping(n, "policy", []strictyaml.Field{
+		{Name: "version", Read: func(n ast.Node) {
+			version = r.Number(n, "version", 1, 1)
 		}},
-		{"preset", func(n ast.Node) { d.Preset, d.presetPos = r.text(n, "preset"), posOf(n) }},
-		{"files", r.files},
-		{"commands", func(n ast.Node) {
-			for _, v := range r.list(n, "commands") {
+		{Name: "preset", Read: func(n ast.Node) { d.Preset, d.presetPos = r.Text(n, "preset"), strictyaml.PosOf(n) }},
+		{Name: "files", Read: r.files},
+		{Name: "commands", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "commands") {
 				d.Cmds = append(d.Cmds, r.command(v))
 			}
 		}},
-		{"network", func(n ast.Node) {
-			for _, v := range r.list(n, "network") {
+		{Name: "network", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "network") {
 				d.Net = append(d.Net, r.host(v))
 			}
 		}},
-		{"models", r.models},
-		{"mcp", func(n ast.Node) {
+		{Name: "models", Read: r.models},
+		{Name: "mcp", Read: func(n ast.Node) {
 			// Nothing enforces MCP rules yet, and a rule that is not enforced
 			// must not look as if it were.
-			r.mapping(n, "mcp", nil)
+			r.Mapping(n, "mcp", nil)
 		}},
-		{"approvals", r.approvals},
-		{"posture", r.posture},
+		{Name: "approvals", Read: r.approvals},
+		{Name: "posture", Read: r.posture},
 	})
-	if r.err == nil && version == 0 {
-		r.fail(n, "begin with: version: 1", "no version")
+	if r.Err == nil && version == 0 {
+		r.Fail(n, "begin with: version: 1", "no version")
 	}
 }
 
 func (r *reader) files(n ast.Node) {
 	f := &r.d.Files
-	r.mapping(n, "files", []field{
-		{"deny", func(n ast.Node) {
-			for _, v := range r.list(n, "files.deny") {
+	r.Mapping(n, "files", []strictyaml.Field{
+		{Name: "deny", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "files.deny") {
 				f.Deny = append(f.Deny, r.fileRule(v, "files.deny"))
 			}
 		}},
-		{"except", func(n ast.Node) {
-			for _, v := range r.list(n, "files.except") {
+		{Name: "except", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "files.except") {
 				f.Except = append(f.Except, r.except(v))
 			}
 		}},
-		{"high_risk", func(n ast.Node) {
-			for _, v := range r.list(n, "files.high_risk") {
+		{Name: "high_risk", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "files.high_risk") {
 				f.HighRisk = append(f.HighRisk, r.fileRule(v, "files.high_risk"))
 			}
 		}},
-		{"write", func(n ast.Node) { f.Write, f.writePos = r.oneOf(n, "files.write", "review", "allow"), posOf(n) }},
+		{Name: "write", Read: func(n ast.Node) {
+			f.Write, f.writePos = r.OneOf(n, "files.write", "review", "allow"), strictyaml.PosOf(n)
+		}},
 	})
 }
 
 func (r *reader) fileRule(n ast.Node, what string) FileRule {
-	out := FileRule{Layer: r.d.Layer, at: posOf(n), Pos: r.d.pos(posOf(n))}
-	r.mapping(n, what, []field{
-		{"id", func(n ast.Node) { out.ID = r.id(n) }},
-		{"paths", func(n ast.Node) { out.Paths = r.paths(n, what+".paths") }},
-		{"only", func(n ast.Node) { out.Only = r.oneOf(n, what+".only", "files") }},
-		{"reason", func(n ast.Node) { out.Reason = r.reason(n) }},
-		{"match", func(n ast.Node) { out.Match = r.texts(n, "match") }},
-		{"not_match", func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
+	out := FileRule{Layer: r.d.Layer, at: strictyaml.PosOf(n), Pos: r.d.pos(strictyaml.PosOf(n))}
+	r.Mapping(n, what, []strictyaml.Field{
+		{Name: "id", Read: func(n ast.Node) { out.ID = r.id(n) }},
+		{Name: "paths", Read: func(n ast.Node) { out.Paths = r.paths(n, what+".paths") }},
+		{Name: "only", Read: func(n ast.Node) { out.Only = r.OneOf(n, what+".only", "files") }},
+		{Name: "reason", Read: func(n ast.Node) { out.Reason = r.reason(n) }},
+		{Name: "match", Read: func(n ast.Node) { out.Match = r.texts(n, "match") }},
+		{Name: "not_match", Read: func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
 	})
 	r.need(n, what, "id", out.ID != "")
 	r.need(n, what, "paths", len(out.Paths) > 0)
@@ -82,42 +85,48 @@ func (r *reader) fileRule(n ast.Node, what string) FileRule {
 }
 
 func (r *reader) except(n ast.Node) Except {
-	out := Except{Layer: r.d.Layer, at: posOf(n), Pos: r.d.pos(posOf(n))}
-	r.mapping(n, "files.except", []field{
-		{"id", func(n ast.Node) { out.ID = r.id(n) }},
-		{"rule", func(n ast.Node) { out.Rule = r.id(n) }},
-		{"paths", func(n ast.Node) { out.Paths = r.paths(n, "files.except.paths") }},
-		{"reason", func(n ast.Node) { out.Reason = r.reason(n) }},
-		{"match", func(n ast.Node) { out.Match = r.texts(n, "match") }},
-		{"not_match", func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
+	out := Except{Layer: r.d.Layer, at: strictyaml.PosOf(n), Pos: r.d.pos(strictyaml.PosOf(n))}
+	r.Mapping(n, "files.except", []strictyaml.Field{
+		{Name: "id", Read: func(n ast.Node) { out.ID = r.id(n) }},
+		{Name: "rule", Read: func(n ast.Node) {
+			if _, list := n.(*ast.SequenceNode); list {
+				out.Rules, _ = r.ids(n, "files.except.rule")
+			} else {
+				out.Rules = []string{r.id(n)}
+			}
+		}},
+		{Name: "paths", Read: func(n ast.Node) { out.Paths = r.paths(n, "files.except.paths") }},
+		{Name: "reason", Read: func(n ast.Node) { out.Reason = r.reason(n) }},
+		{Name: "match", Read: func(n ast.Node) { out.Match = r.texts(n, "match") }},
+		{Name: "not_match", Read: func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
 	})
 	r.need(n, "files.except", "id", out.ID != "")
-	r.need(n, "files.except", "rule", out.Rule != "")
+	r.need(n, "files.except", "rule", len(out.Rules) > 0)
 	r.need(n, "files.except", "paths", len(out.Paths) > 0)
 	r.need(n, "files.except", "reason", out.Reason != "")
 	return out
 }
 
 func (r *reader) command(n ast.Node) Command {
-	out := Command{Layer: r.d.Layer, at: posOf(n), Pos: r.d.pos(posOf(n))}
-	r.mapping(n, "commands", []field{
-		{"id", func(n ast.Node) { out.ID = r.id(n) }},
-		{"verdict", func(n ast.Node) { out.Verdict = r.verdict(n) }},
-		{"argv", func(n ast.Node) { out.Argv = r.argv(n) }},
-		{"at", func(n ast.Node) { out.At = r.oneOf(n, "at", "any-depth") }},
-		{"script", func(n ast.Node) {
-			out.Script = r.text(n, "script")
-			if _, err := compileScript(out.Script); r.err == nil && err != nil {
-				r.fail(n, "", "script: %v", err)
+	out := Command{Layer: r.d.Layer, at: strictyaml.PosOf(n), Pos: r.d.pos(strictyaml.PosOf(n))}
+	r.Mapping(n, "commands", []strictyaml.Field{
+		{Name: "id", Read: func(n ast.Node) { out.ID = r.id(n) }},
+		{Name: "verdict", Read: func(n ast.Node) { out.Verdict = r.verdict(n) }},
+		{Name: "argv", Read: func(n ast.Node) { out.Argv = r.argv(n) }},
+		{Name: "at", Read: func(n ast.Node) { out.At = r.OneOf(n, "at", "any-depth") }},
+		{Name: "script", Read: func(n ast.Node) {
+			out.Script = r.Text(n, "script")
+			if _, err := compileScript(out.Script); r.Err == nil && err != nil {
+				r.Fail(n, "", "script: %v", err)
 			}
 		}},
-		{"sha256", func(n ast.Node) { out.SHA256 = r.sha256(n) }},
-		{"env", func(n ast.Node) { out.Env = r.envNames(n) }},
-		{"reason", func(n ast.Node) { out.Reason = r.reason(n) }},
-		{"approvers", func(n ast.Node) { out.Approvers = r.number(n, "approvers", 1, 9) }},
-		{"passkey", func(n ast.Node) { out.Passkey = r.boolean(n, "passkey") }},
-		{"match", func(n ast.Node) { out.Match = r.examples(n, "match") }},
-		{"not_match", func(n ast.Node) { out.NotMatch = r.examples(n, "not_match") }},
+		{Name: "sha256", Read: func(n ast.Node) { out.SHA256 = r.sha256(n) }},
+		{Name: "env", Read: func(n ast.Node) { out.Env = r.envNames(n) }},
+		{Name: "reason", Read: func(n ast.Node) { out.Reason = r.reason(n) }},
+		{Name: "approvers", Read: func(n ast.Node) { out.Approvers = r.Number(n, "approvers", 1, 9) }},
+		{Name: "passkey", Read: func(n ast.Node) { out.Passkey = r.Boolean(n, "passkey") }},
+		{Name: "match", Read: func(n ast.Node) { out.Match = r.examples(n, "match") }},
+		{Name: "not_match", Read: func(n ast.Node) { out.NotMatch = r.examples(n, "not_match") }},
 	})
 	r.need(n, "commands", "id", out.ID != "")
 	r.need(n, "commands", "verdict", out.Verdict != "")
@@ -129,48 +138,48 @@ func (r *reader) command(n ast.Node) Command {
 
 // sense refuses what could not mean what its writer thinks.
 func (r *reader) sense(n ast.Node, c Command) {
-	if r.err != nil {
+	if r.Err != nil {
 		return
 	}
 	switch {
 	case c.Verdict == countersign.Allow && c.At != "":
-		r.fail(n, "remove at", "rule %s: at: any-depth is for deny and ask; an allow speaks of the agent's own commands", c.ID)
+		r.Fail(n, "remove at", "rule %s: at: any-depth is for deny and ask; an allow speaks of the agent's own commands", c.ID)
 	case c.Verdict != countersign.Allow && len(c.Env) > 0:
-		r.fail(n, "remove env", "rule %s: env is for allow rules; deny and ask hold whatever the environment", c.ID)
+		r.Fail(n, "remove env", "rule %s: env is for allow rules; deny and ask hold whatever the environment", c.ID)
 	case c.Verdict != countersign.Allow && c.SHA256 != "":
-		r.fail(n, "remove sha256", "rule %s: sha256 is for allow rules; a deny or ask by content is evaded by one changed byte", c.ID)
+		r.Fail(n, "remove sha256", "rule %s: sha256 is for allow rules; a deny or ask by content is evaded by one changed byte", c.ID)
 	case c.Verdict != countersign.Ask && (c.Approvers > 1 || c.Passkey):
-		r.fail(n, "write verdict: ask", "rule %s: approvers and passkey are for ask rules; nobody is asked here", c.ID)
+		r.Fail(n, "write verdict: ask", "rule %s: approvers and passkey are for ask rules; nobody is asked here", c.ID)
 	case c.Verdict == countersign.Allow && strings.Trim(c.Argv[0], "*/") == "":
-		r.fail(n, "name the program", "rule %s: an allow must name its program; there is no blanket grant", c.ID)
+		r.Fail(n, "name the program", "rule %s: an allow must name its program; there is no blanket grant", c.ID)
 	}
 }
 
 func (r *reader) host(n ast.Node) HostRule {
-	out := HostRule{Layer: r.d.Layer, at: posOf(n), Pos: r.d.pos(posOf(n))}
-	r.mapping(n, "network", []field{
-		{"id", func(n ast.Node) { out.ID = r.id(n) }},
-		{"verdict", func(n ast.Node) { out.Verdict = r.verdict(n) }},
-		{"host", func(n ast.Node) {
-			out.Host = r.text(n, "host")
-			if err := checkHostPattern(out.Host); r.err == nil && err != nil {
-				r.fail(n, "write a name, *.name, or an address", "host: %v", err)
+	out := HostRule{Layer: r.d.Layer, at: strictyaml.PosOf(n), Pos: r.d.pos(strictyaml.PosOf(n))}
+	r.Mapping(n, "network", []strictyaml.Field{
+		{Name: "id", Read: func(n ast.Node) { out.ID = r.id(n) }},
+		{Name: "verdict", Read: func(n ast.Node) { out.Verdict = r.verdict(n) }},
+		{Name: "host", Read: func(n ast.Node) {
+			out.Host = r.Text(n, "host")
+			if err := checkHostPattern(out.Host); r.Err == nil && err != nil {
+				r.Fail(n, "write a name, *.name, or an address", "host: %v", err)
 			}
 		}},
-		{"port", func(n ast.Node) { out.Port = r.number(n, "port", 1, 65535) }},
-		{"reason", func(n ast.Node) { out.Reason = r.reason(n) }},
-		{"match", func(n ast.Node) { out.Match = r.texts(n, "match") }},
-		{"not_match", func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
+		{Name: "port", Read: func(n ast.Node) { out.Port = r.Number(n, "port", 1, 65535) }},
+		{Name: "reason", Read: func(n ast.Node) { out.Reason = r.reason(n) }},
+		{Name: "match", Read: func(n ast.Node) { out.Match = r.texts(n, "match") }},
+		{Name: "not_match", Read: func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
 	})
 	r.need(n, "network", "id", out.ID != "")
 	r.need(n, "network", "verdict", out.Verdict != "")
 	r.need(n, "network", "host", out.Host != "")
 	r.need(n, "network", "reason", out.Reason != "")
-	if r.err == nil && out.Verdict == countersign.Allow {
+	if r.Err == nil && out.Verdict == countersign.Allow {
 		if out.Port == 0 {
-			r.fail(n, "add port: 443", "rule %s: an allow names its port", out.ID)
+			r.Fail(n, "add port: 443", "rule %s: an allow names its port", out.ID)
 		} else if out.Host == "*" {
-			r.fail(n, "name the host", "rule %s: an allow must name its host; there is no blanket grant", out.ID)
+			r.Fail(n, "name the host", "rule %s: an allow must name its host; there is no blanket grant", out.ID)
 		}
 	}
 	return out
@@ -178,21 +187,21 @@ func (r *reader) host(n ast.Node) HostRule {
 
 func (r *reader) models(n ast.Node) {
 	m := &r.d.Models
-	r.mapping(n, "models", []field{
-		{"allow", func(n ast.Node) {
-			m.Allow, m.allowSet, m.allowPos = r.modelPatterns(n, "models.allow"), true, posOf(n)
+	r.Mapping(n, "models", []strictyaml.Field{
+		{Name: "allow", Read: func(n ast.Node) {
+			m.Allow, m.allowSet, m.allowPos = r.modelPatterns(n, "models.allow"), true, strictyaml.PosOf(n)
 		}},
-		{"deny", func(n ast.Node) { m.Deny, m.denyPos = r.modelPatterns(n, "models.deny"), posOf(n) }},
+		{Name: "deny", Read: func(n ast.Node) { m.Deny, m.denyPos = r.modelPatterns(n, "models.deny"), strictyaml.PosOf(n) }},
 	})
 }
 
 func (r *reader) modelPatterns(n ast.Node, what string) []string {
 	out := []string{}
-	for _, v := range r.list(n, what) {
-		s := r.text(v, what)
+	for _, v := range r.List(n, what) {
+		s := r.Text(v, what)
 		provider, model, ok := strings.Cut(s, "/")
-		if r.err == nil && (!ok || provider == "" || model == "") {
-			r.fail(v, `write provider/model, for example "anthropic/claude-*"`, "%s: %q names no provider and model", what, s)
+		if r.Err == nil && (!ok || provider == "" || model == "") {
+			r.Fail(v, `write provider/model, for example "anthropic/claude-*"`, "%s: %q names no provider and model", what, s)
 		}
 		out = append(out, s)
 	}
@@ -201,38 +210,38 @@ func (r *reader) modelPatterns(n ast.Node, what string) []string {
 
 func (r *reader) approvals(n ast.Node) {
 	a := &r.d.Appr
-	r.mapping(n, "approvals", []field{
-		{"timeout", func(n ast.Node) {
-			s := r.text(n, "approvals.timeout")
+	r.Mapping(n, "approvals", []strictyaml.Field{
+		{Name: "timeout", Read: func(n ast.Node) {
+			s := r.Text(n, "approvals.timeout")
 			t, err := time.ParseDuration(s)
-			if r.err == nil && (err != nil || t < time.Second || t > 24*time.Hour) {
-				r.fail(n, "write it as 15m, from 1s to 24h", "approvals.timeout: %q is no time in range", s)
+			if r.Err == nil && (err != nil || t < time.Second || t > 24*time.Hour) {
+				r.Fail(n, "write it as 15m, from 1s to 24h", "approvals.timeout: %q is no time in range", s)
 			}
-			a.Timeout, a.timeoutPos = t, posOf(n)
+			a.Timeout, a.timeoutPos = t, strictyaml.PosOf(n)
 		}},
-		{"typed_confirmation", func(n ast.Node) { a.TypedConfirmation, a.typedPos = r.ids(n, "approvals.typed_confirmation") }},
-		{"passkey", func(n ast.Node) { a.Passkey, a.passkeyPos = r.ids(n, "approvals.passkey") }},
+		{Name: "typed_confirmation", Read: func(n ast.Node) { a.TypedConfirmation, a.typedPos = r.ids(n, "approvals.typed_confirmation") }},
+		{Name: "passkey", Read: func(n ast.Node) { a.Passkey, a.passkeyPos = r.ids(n, "approvals.passkey") }},
 	})
 }
 
 func (r *reader) posture(n ast.Node) {
 	p := &r.d.Post
-	r.mapping(n, "posture", []field{
-		{"require", func(n ast.Node) {
-			p.set, p.pos = true, posOf(n)
-			for _, v := range r.list(n, "posture.require") {
-				p.Require = append(p.Require, r.oneOf(v, "posture.require", mechanisms...))
+	r.Mapping(n, "posture", []strictyaml.Field{
+		{Name: "require", Read: func(n ast.Node) {
+			p.set, p.pos = true, strictyaml.PosOf(n)
+			for _, v := range r.List(n, "posture.require") {
+				p.Require = append(p.Require, r.OneOf(v, "posture.require", mechanisms...))
 			}
 		}},
 	})
 }
 
-func (r *reader) need(n ast.Node, what, name string, have bool) {
-	if r.err == nil && !have {
-		r.fail(n, "add "+name, "%s: a rule needs %s", what, name)
-	}
+func (r *reader) verdict(n ast.Node) countersign.Verdict {
+	return countersign.Verdict(r.OneOf(n, "verdict", "deny", "ask", "allow"))
 }
 
-func (r *reader) verdict(n ast.Node) countersign.Verdict {
-	return countersign.Verdict(r.oneOf(n, "verdict", "deny", "ask", "allow"))
+func (r *reader) need(n ast.Node, what, name string, have bool) {
+	if r.Err == nil && !have {
+		r.Fail(n, "add "+name, "%s: a rule needs %s", what, name)
+	}
 }

@@ -5,6 +5,10 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/countersign/countersign/internal/fold"
+
+	"github.com/countersign/countersign/internal/strictyaml"
 )
 
 // mechanisms are what a posture may require; sandbox and staging report on the
@@ -15,42 +19,42 @@ var mechanisms = []string{"exec-gate", "file-deny", "file-deny-logged", "staging
 var reserved = map[string]bool{"default": true, "covered": true, "launch": true, "models-allow": true, "models-deny": true}
 
 func (r *reader) id(n ast.Node) string {
-	s := r.text(n, "id")
-	if r.err != nil {
+	s := r.Text(n, "id")
+	if r.Err != nil {
 		return ""
 	}
 	if len(s) > 64 || s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || s[0] == '-' || s[0] == '_' {
-		r.fail(n, "write lower-case letters, digits and dashes, at most 64", "id: %q is no rule id", s)
+		r.Fail(n, "write lower-case letters, digits and dashes, at most 64", "id: %q is no rule id", s)
 	}
 	if reserved[s] {
-		r.fail(n, "choose another", "id: %q is reserved", s)
+		r.Fail(n, "choose another", "id: %q is reserved", s)
 	}
 	return s
 }
 
 func (r *reader) ids(n ast.Node, what string) ([]string, []Pos) {
 	out, at := []string{}, []Pos{}
-	for _, v := range r.list(n, what) {
-		out, at = append(out, r.id(v)), append(at, posOf(v))
+	for _, v := range r.List(n, what) {
+		out, at = append(out, r.id(v)), append(at, strictyaml.PosOf(v))
 	}
 	return out, at
 }
 
 // reason is one line of plain text: it is shown on cards and in refusals.
 func (r *reader) reason(n ast.Node) string {
-	s := strings.TrimSpace(r.text(n, "reason"))
-	if r.err != nil {
+	s := strings.TrimSpace(r.Text(n, "reason"))
+	if r.Err != nil {
 		return ""
 	}
 	if s == "" {
-		r.fail(n, "say why the rule is there", "reason: empty")
+		r.Fail(n, "say why the rule is there", "reason: empty")
 	}
 	if len(s) > 500 {
-		r.fail(n, "say it in fewer words", "reason: longer than 500 bytes")
+		r.Fail(n, "say it in fewer words", "reason: longer than 500 bytes")
 	}
 	for _, c := range s {
-		if hidden(c) {
-			r.fail(n, "write it without", "reason: holds the invisible or control character %U", c)
+		if fold.Hidden(c) {
+			r.Fail(n, "write it without", "reason: holds the invisible or control character %U", c)
 			break
 		}
 	}
@@ -59,11 +63,11 @@ func (r *reader) reason(n ast.Node) string {
 
 func (r *reader) paths(n ast.Node, what string) []string {
 	out := []string{}
-	for _, v := range r.list(n, what) {
-		s := r.text(v, what)
-		if r.err == nil {
+	for _, v := range r.List(n, what) {
+		s := r.Text(v, what)
+		if r.Err == nil {
 			if _, err := compilePath(s); err != nil {
-				r.fail(v, "write a gitignore pattern without !", "%s: %q: %v", what, s, err)
+				r.Fail(v, "write a gitignore pattern without !", "%s: %q: %v", what, s, err)
 			}
 		}
 		out = append(out, s)
@@ -73,18 +77,18 @@ func (r *reader) paths(n ast.Node, what string) []string {
 
 func (r *reader) argv(n ast.Node) []string {
 	out := []string{}
-	nodes := r.list(n, "argv")
+	nodes := r.List(n, "argv")
 	for i, v := range nodes {
-		s := r.text(v, "argv")
-		if r.err != nil {
+		s := r.Text(v, "argv")
+		if r.Err != nil {
 			return nil
 		}
 		if s == "..." && (i == 0 || i != len(nodes)-1) {
-			r.fail(v, `write \... for the argument itself`, `argv: "..." stands only at the end, after the program`)
+			r.Fail(v, `write \... for the argument itself`, `argv: "..." stands only at the end, after the program`)
 		}
 		if i == 0 {
 			if err := checkProgram(s); err != nil {
-				r.fail(v, "write the base name, or the absolute path", "argv: %v", err)
+				r.Fail(v, "write the base name, or the absolute path", "argv: %v", err)
 			}
 		}
 		out = append(out, s)
@@ -105,19 +109,19 @@ func checkProgram(s string) error {
 }
 
 func (r *reader) sha256(n ast.Node) string {
-	s := r.text(n, "sha256")
-	if r.err == nil && (len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "") {
-		r.fail(n, "write 64 lower-case hex digits", "sha256: %q is no digest", s)
+	s := r.Text(n, "sha256")
+	if r.Err == nil && (len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "") {
+		r.Fail(n, "write 64 lower-case hex digits", "sha256: %q is no digest", s)
 	}
 	return s
 }
 
 func (r *reader) envNames(n ast.Node) []string {
 	out := []string{}
-	for _, v := range r.list(n, "env") {
-		s := r.text(v, "env")
-		if r.err == nil && (s == "" || strings.ContainsAny(s, "=*")) {
-			r.fail(v, "write the exact name", "env: %q is no name of a variable", s)
+	for _, v := range r.List(n, "env") {
+		s := r.Text(v, "env")
+		if r.Err == nil && (s == "" || strings.ContainsAny(s, "=*")) {
+			r.Fail(v, "write the exact name", "env: %q is no name of a variable", s)
 		}
 		out = append(out, s)
 	}
@@ -126,19 +130,19 @@ func (r *reader) envNames(n ast.Node) []string {
 
 func (r *reader) examples(n ast.Node, what string) []Example {
 	out := []Example{}
-	for _, v := range r.list(n, what) {
-		e := Example{at: posOf(v)}
+	for _, v := range r.List(n, what) {
+		e := Example{at: strictyaml.PosOf(v)}
 		if _, isList := v.(*ast.SequenceNode); isList {
 			e.Argv = r.texts(v, what)
 		} else {
-			words, err := splitWords(r.text(v, what))
-			if r.err == nil && err != nil {
-				r.fail(v, "write it as a list of arguments", "%s: %v", what, err)
+			words, err := splitWords(r.Text(v, what))
+			if r.Err == nil && err != nil {
+				r.Fail(v, "write it as a list of arguments", "%s: %v", what, err)
 			}
 			e.Env, e.Argv = splitEnv(words)
 		}
-		if r.err == nil && len(e.Argv) == 0 {
-			r.fail(v, "write a command", "%s: no command in the example", what)
+		if r.Err == nil && len(e.Argv) == 0 {
+			r.Fail(v, "write a command", "%s: no command in the example", what)
 		}
 		out = append(out, e)
 	}
@@ -196,4 +200,12 @@ func splitWords(s string) ([]string, error) {
 		out = append(out, word.String())
 	}
 	return out, nil
+}
+
+func (r *reader) texts(n ast.Node, what string) []string {
+	out := []string{}
+	for _, v := range r.List(n, what) {
+		out = append(out, r.Text(v, what))
+	}
+	return out
 }

@@ -1,4 +1,7 @@
-package policy
+// Package fold brings names into the form under which they are compared: what
+// a file system that ignores case, composes or drops characters could take for
+// the same name gives the same result. It is pure.
+package fold
 
 import (
 	"strings"
@@ -8,12 +11,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// foldName gives the form under which names are compared: what a file system
+// Name gives the form under which names are compared: what a file system
 // that ignores case, composes or drops characters could take for the same
 // name. It is NFKC and case folding without ignorable characters (Unicode
 // 3.13, toNFKC_Casefold), without the trailing dots and spaces that Windows
 // drops. A plain lower-case ASCII name comes back as it is, without a copy.
-func foldName(s string) string {
+func Name(s string) string {
 	plain := true
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c >= 0x80 || 'A' <= c && c <= 'Z' || c == ' ' || c < 0x20 || c == 0x7f {
@@ -22,7 +25,7 @@ func foldName(s string) string {
 		}
 	}
 	if !plain {
-		s = foldText(s)
+		s = Text(s)
 	}
 	if t := strings.TrimRight(s, ". "); t != "" {
 		return t
@@ -30,8 +33,9 @@ func foldName(s string) string {
 	return s
 }
 
-func foldText(s string) string {
-	if isASCII(s) {
+// Text folds without dropping anything at the end.
+func Text(s string) string {
+	if ASCII(s) {
 		return strings.ToLower(s)
 	}
 	// Folding can make new things to compose, and composing new things to
@@ -46,7 +50,8 @@ func foldText(s string) string {
 	return s
 }
 
-func isASCII(s string) bool {
+// ASCII reports whether s is plain ASCII.
+func ASCII(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 0x80 {
 			return false
@@ -70,8 +75,8 @@ func ignorable(r rune) bool {
 	return unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
-// hidden reports characters that a reason must not hold, since it is shown on
+// Hidden reports characters that a reason must not hold, since it is shown on
 // cards: controls, separators of lines, format characters, unassigned ones.
-func hidden(r rune) bool {
+func Hidden(r rune) bool {
 	return r == unicode.ReplacementChar || ignorable(r) || !unicode.IsPrint(r)
 }

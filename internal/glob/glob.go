@@ -1,16 +1,21 @@
-package policy
+// Package glob matches one path segment or one argument against a pattern. It
+// is pure, allocates nothing while it matches, and takes time proportional to
+// pattern times text at worst.
+package glob
 
 import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/fold"
 )
 
-// glob is a compiled pattern for one path segment or one argument.
-type glob struct {
-	exact bool
-	lit   string // exact: the text; else: the literal before the first wildcard
-	tail  string // the literal after the last wildcard
+// Glob is a compiled pattern for one path segment or one argument.
+type Glob struct {
+	Exact bool   // no wildcard
+	Lit   string // exact: the text; else: the literal before the first wildcard
+	Tail  string // the literal after the last wildcard
 	toks  []tok
 }
 
@@ -32,22 +37,22 @@ type tok struct {
 
 type span struct{ lo, hi rune }
 
-// compileArg compiles an element of argv: "*" matches any run of bytes, "\"
+// Arg compiles an element of argv: "*" matches any run of bytes, "\"
 // takes the next character as it is, nothing else is special.
-func compileArg(s string) (glob, error) {
+func Arg(s string) (Glob, error) {
 	return build(s, false, func(s string) string { return s })
 }
 
-// compileSegment compiles a path segment with the wildcards of gitignore: "*",
+// Segment compiles a path segment with the wildcards of gitignore: "*",
 // "?", "[…]" and "\". Literals are folded as names are.
-func compileSegment(s string) (glob, error) { return build(s, true, foldText) }
+func Segment(s string) (Glob, error) { return build(s, true, fold.Text) }
 
-func build(s string, classes bool, fold func(string) string) (glob, error) {
-	var g glob
+func build(s string, classes bool, folded func(string) string) (Glob, error) {
+	var g Glob
 	var lit strings.Builder
 	flush := func() {
 		if lit.Len() > 0 {
-			g.toks = append(g.toks, tok{kind: tokLit, lit: fold(lit.String())})
+			g.toks = append(g.toks, tok{kind: tokLit, lit: folded(lit.String())})
 			lit.Reset()
 		}
 	}
@@ -72,7 +77,7 @@ func build(s string, classes bool, fold func(string) string) (glob, error) {
 			g.toks = append(g.toks, tok{kind: tokAny})
 		case classes && c == '[':
 			flush()
-			t, n, err := compileSet(s[i:], fold)
+			t, n, err := compileSet(s[i:], folded)
 			if err != nil {
 				return g, err
 			}
@@ -89,25 +94,25 @@ func build(s string, classes bool, fold func(string) string) (glob, error) {
 	return g, nil
 }
 
-func (g *glob) finish() {
+func (g *Glob) finish() {
 	switch n := len(g.toks); {
 	case n == 0:
-		g.exact = true
+		g.Exact = true
 	case n == 1 && g.toks[0].kind == tokLit:
-		g.exact, g.lit = true, g.toks[0].lit
+		g.Exact, g.Lit = true, g.toks[0].lit
 	default:
 		if g.toks[0].kind == tokLit {
-			g.lit = g.toks[0].lit
+			g.Lit = g.toks[0].lit
 		}
 		if g.toks[n-1].kind == tokLit {
-			g.tail = g.toks[n-1].lit
+			g.Tail = g.toks[n-1].lit
 		}
 	}
 }
 
 // compileSet reads "[a-z]", "[!a-z]" or "[^a-z]" at the start of s; "]" first
 // is literal, "\" escapes. It returns how many bytes it took.
-func compileSet(s string, fold func(string) string) (tok, int, error) {
+func compileSet(s string, folded func(string) string) (tok, int, error) {
 	t := tok{kind: tokSet}
 	rs := []rune(s)
 	i := 1
@@ -124,7 +129,7 @@ func compileSet(s string, fold func(string) string) (tok, int, error) {
 		}
 		r := rs[i]
 		i++
-		if f := []rune(fold(string(r))); len(f) == 1 {
+		if f := []rune(folded(string(r))); len(f) == 1 {
 			r = f[0]
 		}
 		return r, true
@@ -151,13 +156,13 @@ func compileSet(s string, fold func(string) string) (tok, int, error) {
 	}
 }
 
-// match reports whether the whole of s fits. It runs in time proportional to
+// Match reports whether the whole of s fits. It runs in time proportional to
 // the pattern times s at worst and allocates nothing.
-func (g *glob) match(s string) bool {
-	if g.exact {
-		return s == g.lit
+func (g *Glob) Match(s string) bool {
+	if g.Exact {
+		return s == g.Lit
 	}
-	if !strings.HasPrefix(s, g.lit) || !strings.HasSuffix(s, g.tail) {
+	if !strings.HasPrefix(s, g.Lit) || !strings.HasSuffix(s, g.Tail) {
 		return false
 	}
 	ti, si, star, mark := 0, 0, -1, 0
