@@ -32,6 +32,8 @@ type Options struct {
 	// Step, if set, is called before each step; an error stops the apply there
 	// and rolls it back. It is there for tests of faults.
 	Step func(Step) error
+
+	noExchange bool // as on a file system that cannot swap two names: for tests
 }
 
 // Step names a moment of an apply.
@@ -49,6 +51,7 @@ const (
 	StepCommit  Step = "commit"  // before the journal says that all is done
 	StepClean   Step = "clean"   // before what was displaced is removed
 	StepDone    Step = "done"    // before the journal is put away
+	StepBack    Step = "back"    // before a file is put back, in a roll-back
 )
 
 // File is what an apply did to one path.

@@ -32,7 +32,7 @@ type world struct {
 
 func newWorld(t *testing.T, files map[string]string) *world {
 	t.Helper()
-	d := t.TempDir()
+	d := memory(t)
 	w := &world{t: t, real: d + "/real", base: d + "/base", staged: d + "/staged", state: d + "/state"}
 	for _, r := range []string{w.real, w.base, w.staged} {
 		must(t, os.MkdirAll(r, 0o755))
@@ -40,6 +40,18 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	}
 	w.reopen()
 	return w
+}
+
+// memory is a directory on tmpfs where there is one: kills and races are about
+// order, not about the disk.
+func memory(t *testing.T) string {
+	t.Helper()
+	d, err := os.MkdirTemp("/dev/shm", "apply-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(d) })
+	return d
 }
 
 func (w *world) reopen() {

@@ -74,7 +74,7 @@ func (e *engine) backOnce(en *entry, images *Store) (kept bool, err error) {
 		}
 		return false, moveNew(e.root, t, p)
 	case en.Post != nil && now.same(en.Post):
-		if err := e.root.Exchange(t, p); err != nil {
+		if err := e.exchange(t, p); err != nil {
 			return false, err
 		}
 		return e.drop(en, t, en.Post)

@@ -27,6 +27,15 @@ type engine struct {
 	root *tree.Root
 	j    *journal
 	step func(Step) error
+
+	noExchange bool
+}
+
+func (e *engine) exchange(a, b string) error {
+	if e.noExchange {
+		return errors.ErrUnsupported
+	}
+	return e.root.Exchange(a, b)
 }
 
 // bulk is the number of files above which the file system is flushed as a whole.
@@ -173,7 +182,7 @@ func (e *engine) put(en *entry) error {
 	if en.Pre == nil {
 		return moveNew(e.root, t, p)
 	}
-	err := e.root.Exchange(t, p)
+	err := e.exchange(t, p)
 	if !errors.Is(err, errors.ErrUnsupported) {
 		if err != nil {
 			return err
@@ -184,6 +193,9 @@ func (e *engine) put(en *entry) error {
 		return err
 	}
 	if err := e.displaced(en, t+aside); err != nil {
+		return err
+	}
+	if err := e.step(StepSwap); err != nil {
 		return err
 	}
 	return moveNew(e.root, t, p)
@@ -307,6 +319,9 @@ func (e *engine) rollback(images *Store) (kept []string, err error) {
 			en := &e.j.Entries[i]
 			if (en.Post != nil) != came {
 				continue
+			}
+			if err := e.step(StepBack); err != nil {
+				return err
 			}
 			k, err := e.back(en, images)
 			if err != nil {

@@ -28,8 +28,9 @@ var everything = map[string]string{
 type childJob struct {
 	Options apply.Options
 	Store   string
-	Undo    bool
-	Die     int // the step at which it kills itself
+	Do      string // apply, undo, recover
+	Plain   bool   // as on a file system that cannot exchange two names
+	Die     int    // the step at which it kills itself
 }
 
 // TestMain lets this binary be the process that is killed.
@@ -64,9 +65,15 @@ func child(p string) int {
 		return nil
 	}
 	j.Options.Record = func(context.Context, countersign.Record) error { return nil }
-	if j.Undo {
+	if j.Plain {
+		j.Options = apply.WithoutExchange(j.Options)
+	}
+	switch j.Do {
+	case "undo":
 		_, err = apply.Undo(context.Background(), j.Options)
-	} else {
+	case "recover":
+		_, err = apply.RecoverWith(j.Options)
+	default:
 		_, err = apply.Apply(context.Background(), j.Options)
 	}
 	if err != nil {
@@ -78,7 +85,7 @@ func child(p string) int {
 
 // runChild runs an apply that kills itself at a step, and says at which, or ""
 // if it came to its end.
-func (w *world) runChild(undo bool, die int) string {
+func (w *world) runChild(do string, plain bool, die int) string {
 	w.t.Helper()
 	o := w.options()
 	o.Record, o.Now, o.Store = nil, nil, nil
@@ -87,13 +94,13 @@ func (w *world) runChild(undo bool, die int) string {
 			Root, StateDir, Session string
 			Hunks                   []countersign.Hunk
 		}
-		Store string
-		Undo  bool
-		Die   int
+		Store, Do string
+		Plain     bool
+		Die       int
 	}
 	var j wire
 	j.Options.Root, j.Options.StateDir, j.Options.Session, j.Options.Hunks = o.Root, o.StateDir, o.Session, o.Hunks
-	j.Store, j.Undo, j.Die = filepath.Join(w.state, "review", "store"), undo, die
+	j.Store, j.Do, j.Plain, j.Die = filepath.Join(w.state, "review", "store"), do, plain, die
 	b, err := json.Marshal(j)
 	must(w.t, err)
 	p := filepath.Join(w.t.TempDir(), "job")
@@ -113,13 +120,18 @@ func (w *world) runChild(undo bool, die int) string {
 }
 
 func TestKilledAtEveryStep(t *testing.T) {
+	t.Run("exchange", func(t *testing.T) { killedAtEveryStep(t, false) })
+	t.Run("without", func(t *testing.T) { killedAtEveryStep(t, true) })
+}
+
+func killedAtEveryStep(t *testing.T, plain bool) {
 	seen := map[string]int{}
 	for die := 0; ; die++ {
 		w := newWorld(t, project)
 		stage(t, w, everything)
 		w.acceptAll()
 		before, after := snapshot(t, w.real), snapshot(t, w.staged)
-		at := w.runChild(false, die)
+		at := w.runChild("apply", plain, die)
 		if at == "" {
 			w.wantReal(after)
 			break
@@ -164,6 +176,36 @@ func TestKilledAtEveryStep(t *testing.T) {
 	t.Logf("killed at %v", seen)
 }
 
+// A recovery that is killed too is taken up by the next.
+func TestRecoveryKilledAtEveryStep(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, first := range []int{10, 18, 22, 29} { // among the temporaries, the swaps, the checks
+			for die, kills := 0, 0; ; die++ {
+				w := newWorld(t, project)
+				stage(t, w, everything)
+				w.acceptAll()
+				before := snapshot(t, w.real)
+				if at := w.runChild("apply", plain, first); at == "" || at == string(apply.StepClean) {
+					t.Fatalf("the first was to be killed before the commit, not at %q", at)
+				}
+				at := w.runChild("recover", plain, die)
+				if at == "" {
+					if kills < 5 {
+						t.Errorf("only %d kills", kills)
+					}
+					w.wantReal(before)
+					break
+				}
+				kills++
+				if _, err := apply.Recover(w.state, w.real); err != nil {
+					t.Fatal(err)
+				}
+				w.wantReal(before)
+			}
+		}
+	}
+}
+
 func TestUndoKilledAtEveryStep(t *testing.T) {
 	kills := 0
 	for die := 0; ; die++ {
@@ -173,7 +215,7 @@ func TestUndoKilledAtEveryStep(t *testing.T) {
 		before, after := snapshot(t, w.real), snapshot(t, w.staged)
 		_, err := w.apply()
 		must(t, err)
-		at := w.runChild(true, die)
+		at := w.runChild("undo", false, die)
 		if at == "" {
 			w.wantReal(before)
 			break

@@ -30,18 +30,6 @@ func attempts(t *testing.T) int {
 	return 2_000
 }
 
-// memory is a directory on tmpfs where there is one: a race is about order, not
-// about the disk.
-func memory(t *testing.T) string {
-	t.Helper()
-	d, err := os.MkdirTemp("/dev/shm", "apply-race-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(d) })
-	return d
-}
-
 // hunk makes an accepted hunk of a file, with its bytes in the store.
 func hunk(t *testing.T, st *apply.Store, path, old, new string) countersign.Hunk {
 	t.Helper()

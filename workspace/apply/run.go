@@ -118,9 +118,13 @@ func partly(res Result) error {
 	return &countersign.Error{Code: countersign.EPartly, Op: "apply", Err: fmt.Errorf("%d hunks applied, %d stayed behind: %s", len(res.Applied), len(res.Stale), strings.Join(names, ", ")), Remedy: "countersign review shows them again"}
 }
 
+func (j *job) engine(jn *journal) *engine {
+	return &engine{root: j.root, j: jn, step: j.o.Step, noExchange: j.o.noExchange}
+}
+
 // carryOut runs a journal from its first write to its end.
 func (j *job) carryOut(ctx context.Context, jn *journal, stale int) error {
-	e := &engine{root: j.root, j: jn, step: j.o.Step}
+	e := j.engine(jn)
 	if err := j.o.Step(StepImages); err != nil {
 		return err
 	}
@@ -259,7 +263,7 @@ func (j *job) recover() (string, error) {
 	if string(jn.Root) != j.o.Root {
 		return "", &countersign.Error{Code: countersign.EInvalid, Op: "recover an apply", Thing: j.o.StateDir, Err: fmt.Errorf("its journal is of %s", jn.Root), Remedy: "give each project its own state directory"}
 	}
-	e := &engine{root: j.root, j: jn, step: func(Step) error { return nil }}
+	e := j.engine(jn)
 	name := fmt.Sprintf("%s %s of %d paths", jn.Kind, jn.ID, len(jn.Entries))
 	if jn.State == committed {
 		if err := j.finish(e); err != nil {
