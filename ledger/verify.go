@@ -81,7 +81,8 @@ type verifier struct {
 	largest uint64
 	sealed  map[uint64]bool // sizes at which a kept checkpoint says that a segment was sealed
 	state   segment.State   // at the end of the segment before
-	signed  uint64          // records under the newest good signature
+	buf     *bytes.Buffer
+	signed  uint64 // records under the newest good signature
 }
 
 func (v *verifier) run(o VerifyOptions) error {
@@ -187,7 +188,7 @@ func (v *verifier) segment(name string, last bool) error {
 
 func (v *verifier) once(name string, last bool) error {
 	v.rep.Segments++
-	data, err := os.ReadFile(filepath.Join(v.dir, "segments", name))
+	data, err := v.read(name)
 	if err != nil {
 		return err
 	}
@@ -202,6 +203,21 @@ func (v *verifier) once(name string, last bool) error {
 		return err
 	}
 	return v.end(name, sc, last)
+}
+
+// read reads a segment into a buffer that serves for all.
+func (v *verifier) read(name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(v.dir, "segments", name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if v.buf == nil {
+		v.buf = bytes.NewBuffer(nil)
+	}
+	v.buf.Reset()
+	_, err = v.buf.ReadFrom(f)
+	return v.buf.Bytes(), err
 }
 
 // joint compares a segment's header with its name and with what came before.

@@ -17,7 +17,7 @@ var errBody = errors.New("the record is not one JSON object")
 // checkBody takes the rest of an object, `"type":…}`, and refuses what is not
 // that, or what would say twice what the ledger says.
 func checkBody(body []byte) error {
-	if len(body) < 2 || body[0] != '"' || bytes.IndexByte(body, '\n') >= 0 {
+	if len(body) < 2 || body[0] != '"' || body[len(body)-1] != '}' || bytes.IndexByte(body, '\n') >= 0 {
 		return errBody
 	}
 	if !json.Valid(append([]byte{'{'}, body...)) {

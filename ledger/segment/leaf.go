@@ -46,29 +46,46 @@ var errLeaf = errors.New("the record does not begin as version 1 does")
 // ParseLeaf reads the leading fields and the number of bytes they take. It does
 // not look at the rest.
 func ParseLeaf(b []byte) (Leaf, int, error) {
-	var l Leaf
+	l, n, err := parseLeaf(b)
+	if err != nil {
+		return Leaf{}, 0, err
+	}
+	return Leaf{
+		ID: string(l.id), Node: string(l.node), Epoch: l.epoch, Seq: l.seq, Prev: l.prev,
+		Wall: string(l.wall), Mono: int64(l.mono), Boot: string(l.boot),
+	}, n, nil
+}
+
+// rawLeaf is a Leaf whose strings are still in the record: a scan makes none.
+type rawLeaf struct {
+	id, node, wall, boot []byte
+	epoch, seq, mono     uint64
+	prev                 tlog.Hash
+}
+
+func parseLeaf(b []byte) (l rawLeaf, n int, err error) {
 	p := cutter{rest: b}
 	p.lit(`{"v":1,"id":"`)
-	l.ID = p.str()
+	l.id = p.str()
 	p.lit(`,"node":"`)
-	l.Node = p.str()
+	l.node = p.str()
 	p.lit(`,"epoch":`)
-	l.Epoch = p.num()
+	l.epoch = p.num()
 	p.lit(`,"seq":`)
-	l.Seq = p.num()
+	l.seq = p.num()
 	p.lit(`,"prev":"sha256:`)
-	l.Prev = p.hash()
+	p.hash(&l.prev)
 	p.lit(`","t":{"wall":"`)
-	l.Wall = p.str()
+	l.wall = p.str()
 	p.lit(`,"mono_ns":`)
-	l.Mono = int64(p.num())
+	l.mono = p.num()
 	if p.peek(`,"boot":"`) {
 		p.lit(`,"boot":"`)
-		l.Boot = p.str()
+		l.boot = p.str()
 	}
 	p.lit("},")
 	if p.bad || len(p.rest) < 2 || p.rest[0] != '"' || b[len(b)-1] != '}' {
-		return Leaf{}, 0, errLeaf
+		return rawLeaf{}, 0, errLeaf
 	}
 	return l, len(b) - len(p.rest), nil
 }
@@ -89,15 +106,15 @@ func (p *cutter) lit(s string) {
 }
 
 // str reads to the closing quote; the ledger's own strings hold no escapes.
-func (p *cutter) str() string {
+func (p *cutter) str() []byte {
 	i := bytes.IndexByte(p.rest, '"')
 	if p.bad = p.bad || i < 0; p.bad {
-		return ""
+		return nil
 	}
 	s := p.rest[:i]
 	p.bad = bytes.IndexByte(s, '\\') >= 0
 	p.rest = p.rest[i+1:]
-	return string(s)
+	return s
 }
 
 func (p *cutter) num() uint64 {
@@ -113,19 +130,26 @@ func (p *cutter) num() uint64 {
 	return n
 }
 
-func (p *cutter) hash() (h tlog.Hash) {
+func (p *cutter) hash(h *tlog.Hash) {
 	if p.bad = p.bad || len(p.rest) < 64; p.bad {
-		return h
+		return
 	}
-	const lower = "0123456789abcdef"
 	for i := range h {
-		hi, lo := bytes.IndexByte([]byte(lower), p.rest[2*i]), bytes.IndexByte([]byte(lower), p.rest[2*i+1])
-		if hi < 0 || lo < 0 {
-			p.bad = true
-			return h
-		}
-		h[i] = byte(hi<<4 | lo)
+		hi, lo := nibble(p.rest[2*i]), nibble(p.rest[2*i+1])
+		p.bad = p.bad || hi|lo > 15
+		h[i] = hi<<4 | lo
 	}
 	p.rest = p.rest[64:]
-	return h
+}
+
+// nibble is the value of a lower-case hexadecimal digit; more than 15 for
+// anything else, upper case included: a hash is written in one way only.
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
 }

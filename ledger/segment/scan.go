@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -26,6 +27,7 @@ type Scan struct {
 	State
 	b    []byte
 	base int // offset of b in the file
+	sum  hash.Hash
 }
 
 // NewScan reads the header of a segment.
@@ -34,7 +36,7 @@ func NewScan(b []byte) (*Scan, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Scan{b: b, State: State{Header: h, Offset: n, Seq: h.First - 1, Prev: h.Prev, Tree: h.Tree.Clone()}}
+	s := &Scan{b: b, sum: sha256.New(), State: State{Header: h, Offset: n, Seq: h.First - 1, Prev: h.Prev, Tree: h.Tree.Clone()}}
 	return s, nil
 }
 
@@ -62,9 +64,18 @@ func (s *Scan) Next() (Frame, error) {
 		return f, nil
 	}
 	s.Seq = f.Seq
-	s.Prev = tlog.RecordHash(f.Data)
+	s.leafHash(f.Data)
 	s.Tree.Append(s.Prev)
 	return f, nil
+}
+
+// leafHash is tlog.RecordHash (RFC 6962, section 2.1) into Prev, without the
+// garbage.
+func (s *Scan) leafHash(data []byte) {
+	s.sum.Reset()
+	s.sum.Write([]byte{0})
+	s.sum.Write(data)
+	s.sum.Sum(s.Prev[:0])
 }
 
 func (s *Scan) check(f Frame) error {
@@ -81,11 +92,11 @@ func (s *Scan) check(f Frame) error {
 	if f.Note {
 		return s.checkNote(f.Data)
 	}
-	l, _, err := ParseLeaf(f.Data)
+	l, _, err := parseLeaf(f.Data)
 	if err != nil {
 		return err
 	}
-	if l.Seq != f.Seq || l.Epoch != s.Header.Epoch || l.Prev != f.Prev {
+	if l.seq != f.Seq || l.epoch != s.Header.Epoch || l.prev != f.Prev {
 		return errors.New("the record's own number, epoch or link is not its frame's")
 	}
 	return nil
