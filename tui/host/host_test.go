@@ -256,6 +256,9 @@ func bare(w, h int, stream string) *screen {
 	s := newScreen(w, h)
 	l := &loop{screen: s, tty: io.Discard}
 	l.output([]byte(stream))
+	for _, t := range l.unfed {
+		s.feed(t)
+	}
 	return s
 }
 
@@ -433,4 +436,37 @@ type terminal struct {
 func (t *terminal) Write(p []byte) (int, error) {
 	t.scan.scan(p, t.s.feed)
 	return len(p), nil
+}
+
+func TestAFloodLeavesTheSameScreen(t *testing.T) {
+	const w, h = 20, 6
+	for seed := range 300 {
+		r := rand.New(rand.NewPCG(uint64(seed), 1))
+		stream := randomStream(r, 5, w+12, h)
+		for range r.IntN(60) {
+			stream += strings.Repeat("x", r.IntN(50)) + "\r\n"
+			if r.IntN(9) == 0 {
+				stream += fmt.Sprintf("\x1b[3%dm", r.IntN(8))
+			}
+			if r.IntN(90) == 0 {
+				stream += randomStream(r, 1, w+12, h)
+			}
+		}
+		stream += "end"
+		l := &loop{screen: newScreen(w, h), tty: io.Discard}
+		for rest := stream; rest != ""; {
+			n := 1 + r.IntN(len(rest))
+			l.output([]byte(rest[:n]))
+			if rest = rest[n:]; r.IntN(2) == 0 {
+				l.sync()
+			}
+		}
+		l.sync()
+		want := bare(w, h, stream)
+		if d := cmp.Diff(state(want), state(l.screen)); d != "" {
+			t.Fatalf("seed %d (-all +skipped):\n%s\n%q", seed, d, stream)
+		}
+		want.close()
+		l.screen.close()
+	}
 }

@@ -89,6 +89,7 @@ func (s *screen) cursor() (x, y int) {
 func (s *screen) write(b []byte) {
 	defer func() {
 		if recover() != nil {
+			s.front().Close()
 			s.cells[s.side()] = s.emulator()
 		}
 	}()
@@ -104,7 +105,7 @@ func (s *screen) feed(t token) {
 	edge := s.atEdge
 	s.moved = false
 	s.apply(t)
-	if s.atEdge = edge && !s.moved && stays(t); edge && !s.moved && !s.atEdge {
+	if s.atEdge = edge && !s.moved && stays(t); edge && !s.atEdge {
 		s.write([]byte(s.moveTo(s.cursor()))) // the emulator is less strict here than terminals are
 	}
 }
@@ -121,6 +122,40 @@ func stays(t token) bool {
 		return strings.IndexByte("mqghl", t.final) >= 0 || t.prefix != 0
 	}
 	return t.class == osc
+}
+
+// scrolledAway leaves out what cannot be on the screen any more after ts: plain
+// lines with twice as many line ends behind them as there are rows. Their pen
+// is kept. A flood of output thus costs little.
+func (s *screen) scrolledAway(ts []token) []token {
+	if s.top > 0 || s.left > 0 || s.on(6) || s.on(69) {
+		return ts
+	}
+	lines, from := 0, 0
+	for i := len(ts) - 1; i >= 0 && from == 0; i-- {
+		t := ts[i]
+		switch {
+		case t.class == control && t.final == '\n':
+			if lines++; lines > 2*s.h && i > 0 && ts[i-1].final == '\r' && ts[i-1].class == control {
+				from = i
+			}
+		case t.class == text, t.class == control && t.final == '\r':
+		case t.class == csi && t.final == 'm' && t.prefix == 0 && t.inter == 0:
+		default:
+			return ts
+		}
+	}
+	for _, t := range ts[:from] {
+		if t.class != text && t.class != control && !(t.class == csi && t.final == 'm' && t.prefix == 0 && t.inter == 0) {
+			return ts
+		}
+	}
+	for _, t := range ts[:from] {
+		if t.class == csi {
+			s.feed(t)
+		}
+	}
+	return ts[from:]
 }
 
 // print writes text, the last character by itself so that it shows whether the
