@@ -115,9 +115,8 @@ const (
 func (w *worker) carryOut(p *plan, a countersign.Action, permit countersign.Permit, r *root) {
 	s := w.s
 	covered := r != nil && (permit.Basis == countersign.ByCover || permit.Basis == "")
-	finish := func(status, why string) {
-		s.cfg.Judge.Finished(permit, a, countersign.Outcome{Status: status, Error: why})
-	}
+	end := &ending{judge: s.cfg.Judge, permit: permit, action: a}
+	finish := func(status, why string) { end.report(countersign.Outcome{Status: status, Error: why}) }
 	pins, why := w.pin(p, covered)
 	if why != "" {
 		w.fail(unix.EACCES)
@@ -146,20 +145,32 @@ func (w *worker) carryOut(p *plan, a countersign.Action, permit countersign.Perm
 	}
 	why = w.compare(pid, p)
 	if why == "" {
-		why = w.settle(pid, p, a, permit, r, covered, pins, &h)
+		why = w.settle(pid, p, end, r, covered, pins, &h)
 	}
 	if why != "" {
+		finish(statusKilled, why)
 		h.kill(pid)
 		pins.release()
-		finish(statusKilled, why)
 	}
+}
+
+// ending reports the end of an exec once, whoever learns of it first.
+type ending struct {
+	once   sync.Once
+	judge  Judge
+	permit countersign.Permit
+	action countersign.Action
+}
+
+func (e *ending) report(o countersign.Outcome) {
+	e.once.Do(func() { e.judge.Finished(e.permit, e.action, o) })
 }
 
 // settle lets the verified image go on. What it is, is known to the tree before
 // it runs one instruction.
-func (w *worker) settle(pid int, p *plan, a countersign.Action, permit countersign.Permit, r *root, covered bool, pins *pins, h *hold) string {
-	s := w.s
-	img := &image{start: w.t.start, root: r, covers: permit.Covers, decided: !covered, argv: p.loaded, permit: permit}
+func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pins *pins, h *hold) string {
+	s, a, permit := w.s, end.action, end.permit
+	img := &image{start: w.t.start, root: r, covers: permit.Covers, decided: !covered, argv: p.loaded, permit: permit, pins: pins}
 	img.action = countersign.Action{Kind: a.Kind, Session: a.Session, Peer: a.Peer, Exec: &countersign.Exec{Argv: p.exec.Argv, Cwd: p.exec.Cwd, Exe: p.exec.Exe}}
 	if !covered {
 		img.root = nil
@@ -176,10 +187,10 @@ func (w *worker) settle(pid int, p *plan, a countersign.Action, permit countersi
 	}
 	s.cfg.Judge.Started(permit, a)
 	if !covered {
-		s.follow(pid, permit, a, pins)
+		s.follow(pid, end, pins)
 	}
 	if pins.any() {
-		return h.watchOpens(pid, w, pins)
+		return h.watchOpens(pid, w, pins, p.exec.Cwd)
 	}
 	h.detach(pid, 0)
 	return ""

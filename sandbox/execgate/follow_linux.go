@@ -12,7 +12,7 @@ import (
 )
 
 // follow reports the end of a decided command.
-func (s *Supervisor) follow(pid int, permit countersign.Permit, a countersign.Action, pins *pins) {
+func (s *Supervisor) follow(pid int, end *ending, pins *pins) {
 	_, start, _, statErr := readStat(pid, make([]byte, 1024))
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	go func() {
@@ -21,7 +21,7 @@ func (s *Supervisor) follow(pid int, permit countersign.Permit, a countersign.Ac
 			o = waitFor(fd, pid, start)
 		}
 		pins.release()
-		s.cfg.Judge.Finished(permit, a, o)
+		end.report(o)
 	}()
 }
 

@@ -75,8 +75,8 @@ func (h *hold) untilExec() (pid int, ended string) {
 func (h *hold) kill(pid int) {
 	_ = unix.Kill(pid, unix.SIGKILL)
 	for {
-		_, st, errno := h.wait()
-		if errno != 0 || st.Exited() || st.Signaled() {
+		tid, st, errno := h.wait()
+		if errno != 0 || tid == pid && (st.Exited() || st.Signaled()) {
 			return
 		}
 	}

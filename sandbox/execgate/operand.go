@@ -11,6 +11,7 @@ type program struct {
 	known   bool     // the executable is an interpreter
 	inline  bool     // its program stands in argv, or is a module that it finds itself
 	stdin   bool     // it reads its program from standard input
+	node    bool     // a module loader: it resolves names by itself before it opens them
 	scripts []string // files that it reads as program, the main one last
 }
 
@@ -22,6 +23,7 @@ type dialect struct {
 	value   []string // takes a value that is no program
 	stdin   []string // takes the program from standard input
 	cluster bool     // letters may stand together: -ec
+	modules bool     // a module loader
 }
 
 var shellDialect = dialect{
@@ -41,7 +43,8 @@ var dialects = map[string]dialect{
 	"pypy": {inline: []string{"-c", "-m"}, value: []string{"-W", "-X"}, cluster: true},
 	"node": {
 		inline: []string{"-e", "--eval", "-p", "--print", "-pe"}, file: []string{"-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file"},
-		value: []string{"-C", "--conditions", "--input-type", "--inspect-port", "--title", "--icu-data-dir", "--openssl-config", "--redirect-warnings", "--stack-trace-limit"},
+		value:   []string{"-C", "--conditions", "--input-type", "--inspect-port", "--title", "--icu-data-dir", "--openssl-config", "--redirect-warnings", "--stack-trace-limit"},
+		modules: true,
 	},
 	"ruby": {inline: []string{"-e"}, value: []string{"-C", "-E", "-I", "-r", "-X"}, cluster: true},
 	"perl": {inline: []string{"-e", "-E"}, cluster: true},
@@ -92,7 +95,7 @@ func parseProgram(exe string, argv []string) program {
 	if !ok {
 		return program{}
 	}
-	p := program{known: true}
+	p := program{known: true, node: d.modules}
 	d.scan(&p, args)
 	return p
 }
@@ -121,7 +124,11 @@ func (d dialect) scan(p *program, args []string) {
 			p.inline = true
 			return
 		case slices.Contains(d.file, name):
-			p.scripts = append(p.scripts, value)
+			if !d.modules || strings.HasPrefix(value, ".") || strings.HasPrefix(value, "/") {
+				p.scripts = append(p.scripts, value)
+			} else {
+				p.node = false // a package's module, found in node_modules
+			}
 			if !attached {
 				i++
 			}

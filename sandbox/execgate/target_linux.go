@@ -117,15 +117,22 @@ func statusField(pid int, name string) (int, error) {
 // readLink reads a magic link of the target, which names a path as the target's
 // root sees it.
 func (t *target) readLink(name string) (string, error) {
-	n, err := unix.Readlink("/proc/"+strconv.Itoa(t.tid)+"/"+name, t.buf[:])
+	return readLinkOf(proc(t.tid, name))
+}
+
+func readLinkOf(name string) (string, error) {
+	var buf [256]byte
+	n, err := unix.Readlink(name, buf[:])
 	if err != nil {
 		return "", err
 	}
-	if n < len(t.buf) {
-		return string(t.buf[:n]), nil
+	if n < len(buf) {
+		return string(buf[:n]), nil
 	}
-	return os.Readlink("/proc/" + strconv.Itoa(t.tid) + "/" + name)
+	return os.Readlink(name)
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
 
 // stdin says what descriptor 0 is.
 func (t *target) stdin() countersign.Stdin {

@@ -24,6 +24,7 @@ type image struct {
 	argv    []string
 	action  countersign.Action
 	permit  countersign.Permit
+	pins    *pins // scripts that were to be opened by this very process
 }
 
 // tree is what is known of the processes, by pid and start time.
@@ -58,6 +59,15 @@ func (tr *tree) set(pid int, img *image) {
 	tr.images[pid] = img
 	if img.root != nil && !img.covers {
 		img.root.tainted = true
+	}
+}
+
+// opened takes note that a process holds its script.
+func (tr *tree) opened(pid int) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if img := tr.images[pid]; img != nil {
+		img.pins = nil
 	}
 }
 
