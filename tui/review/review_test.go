@@ -97,14 +97,6 @@ var looks = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func (s *screen) text() string { return looks.ReplaceAllString(s.m.View().Content, "") }
 
-func (s *screen) states() string {
-	out := ""
-	for _, h := range s.src.set.Hunks {
-		out += string(h.State[0])
-	}
-	return out
-}
-
 func (s *screen) want(parts ...string) {
 	s.t.Helper()
 	for _, p := range parts {
@@ -154,7 +146,7 @@ func TestKeysDecide(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start(t, tt.hunks...)
 			s.press(tt.keys...)
-			if got := s.states(); got != tt.want {
+			if got := s.src.states(); got != tt.want {
 				t.Errorf("states %q, want %q\n%s", got, tt.want, s.text())
 			}
 		})
@@ -166,7 +158,7 @@ func TestAHunkThatJustCameUpIsNotDecided(t *testing.T) {
 	s.press("y")
 	s.m.View()
 	s.m.Update(tea.KeyPressMsg{Code: 'y', Text: "y"}) // the same moment: the next hunk has not been seen
-	if got := s.states(); got != "au" {
+	if got := s.src.states(); got != "au" {
 		t.Errorf("states %q", got)
 	}
 	s.want("only just come up")
@@ -212,7 +204,7 @@ func TestEdit(t *testing.T) {
 	}
 	os.WriteFile(names[0], []byte("mine\n"), 0o600)
 	s.m.Update(edited{"aa", names[0], []byte("2\n"), nil})
-	if !bytes.Equal(s.src.set.Hunks[0].Post, []byte("mine\n")) || s.states() != "e" {
+	if !bytes.Equal(s.src.set.Hunks[0].Post, []byte("mine\n")) || s.src.states() != "e" {
 		t.Errorf("%+v", s.src.set.Hunks[0])
 	}
 	s.want("accepted with your own bytes", "+ mine")
