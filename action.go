@@ -52,7 +52,8 @@ type Exec struct {
 	Scripts []Script     // bound; operands whose content the command runs
 	Stdin   Stdin
 	// Writable is set if any hop, the executable or an interpreter lies where
-	// the session can write; no allow rule by bare name applies then.
+	// the session can write; no allow rule by bare name applies then. A script
+	// operand does not count: its content is bound, a rule may name it.
 	Writable bool
 	// ProgramFromAgent is set for a shell or interpreter that takes its program
 	// from a pipe, socket or terminal: it gives no cover.

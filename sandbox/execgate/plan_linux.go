@@ -302,7 +302,6 @@ func (w *worker) bind(p *plan, name string) {
 		}
 		s = countersign.Script{Path: pl.real, SHA256: c.hash, Content: c.bytes}
 		o.writable = w.writable(pl.hops)
-		p.exec.Writable = p.exec.Writable || o.writable
 		break
 	}
 	p.operands = append(p.operands, o)
