@@ -82,6 +82,8 @@ func nsMain(mnt string) {
 	}
 }
 
+var background chan result
+
 func obeyOrder(o order1, mnt string) (r result) {
 	var err error
 	node := filepath.Join(mnt, strconv.FormatUint(o.Node, 10))
@@ -92,6 +94,12 @@ func obeyOrder(o order1, mnt string) (r result) {
 		err = unix.Mount("overlay", o.Path, "overlay", 0, o.Data)
 	case "open":
 		_, err = os.Open(node)
+	case "start": // a run that is waited for later
+		background = make(chan result, 1)
+		o.Op = "run"
+		go func() { background <- obeyOrder(o, mnt) }()
+	case "wait":
+		return <-background
 	case "run":
 		cmd := exec.Command("/proc/self/exe", append([]string{"__confined"}, o.Argv...)...)
 		cmd.Env, cmd.Dir = o.Env, o.Path
