@@ -20,6 +20,9 @@ import (
 func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
 	s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: s.tree.path, Target: s.opts.Project.Root})
 	fresh := len(s.idx.m) == 0
+	if err := s.takeGone(sc); err != nil {
+		return err
+	}
 	rels := make([]string, 0, len(sc.items))
 	for rel := range sc.items {
 		rels = append(rels, rel)
@@ -51,9 +54,6 @@ func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
 	if err := s.takeBulk(ctx, sc); err != nil {
 		return err
 	}
-	if err := s.takeGone(sc); err != nil {
-		return err
-	}
 	return s.dirTimes(rels, sc)
 }
 
@@ -72,7 +72,9 @@ func (s *Staging) takeDir(sc *scan, rel string) (later bool, err error) {
 		if e != nil && (e.kind == kDir || e.kind == kBulk || e.kind == kAttach) {
 			return false, nil
 		}
-		if err := s.tree.mkdirAll(rel, it.st.Mode&0o777|0o700); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+		if err := s.tree.mkdirAll(rel, it.st.Mode&0o777|0o700); agents(err) {
+			return false, nil // the agent has something else there
+		} else if err != nil {
 			return false, err
 		}
 		ne := &entry{kind: kDir, mode: it.st.Mode, real: stampOf(&it.st)}
@@ -328,7 +330,7 @@ func (s *Staging) putInPlace(tmp, rel string, ne, base *entry) (placed bool, err
 			return false, s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_EXCHANGE)
 		}
 	}
-	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	if errors.Is(err, unix.ENOENT) || agents(err) {
 		return false, nil // the agent has just changed it
 	}
 	if err != nil {
@@ -430,11 +432,21 @@ func (s *Staging) clash(it *item, e *entry) error {
 	return nil
 }
 
-// takeGone removes what is gone from the real tree and untouched in the staged.
+// agents tells whether an error means that the agent has put something else at
+// a path, or at one above it.
+func agents(err error) bool {
+	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+func (k kind) dir() bool { return k == kDir || k == kVault || k == kBulk || k == kAttach }
+
+// takeGone removes what is gone from the real tree, or has become a directory or
+// is none any more, and is untouched in the staged one.
 func (s *Staging) takeGone(sc *scan) error {
 	var gone []string
-	for rel := range s.idx.m {
-		if sc.items[rel] == nil && !underBulk(sc.bulk, rel) && !unread(sc.failed, rel) {
+	for rel, e := range s.idx.m {
+		it := sc.items[rel]
+		if it != nil && e.kind.dir() != (it.format() == unix.S_IFDIR) || it == nil && !underBulk(sc.bulk, rel) && !unread(sc.failed, rel) {
 			gone = append(gone, rel)
 		}
 	}
@@ -458,7 +470,7 @@ func (s *Staging) dropGone(rel string) error {
 		return nil // the session's own; kept
 	default:
 		var free bool
-		if _, serr := s.tree.lstat(rel); errors.Is(serr, unix.ENOENT) {
+		if _, serr := s.tree.lstat(rel); errors.Is(serr, unix.ENOENT) || agents(serr) {
 			break // deleted on both sides
 		}
 		if free, err = s.free(rel, e); err == nil && !free && e.kind != kDenied && e.kind != kClosed {
@@ -471,7 +483,7 @@ func (s *Staging) dropGone(rel string) error {
 			err = s.takeOut(rel, e)
 		}
 	}
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !agents(err) {
 		return err
 	}
 	s.setEntry(rel, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -202,7 +203,8 @@ func (c *carrier) flush(ctx context.Context) {
 	for len(rels) > 0 && ctx.Err() == nil {
 		rels = c.carryAll(ctx, rels, false)
 	}
-	linked := c.linked // by now every denied name that one of them could be is known
+	sort.Strings(c.linked)
+	linked := slices.Compact(c.linked) // by now every denied name that one of them could be is known
 	c.linked = nil
 	c.carryAll(ctx, linked, true)
 	if s.dirty {
@@ -301,7 +303,9 @@ func (c *carrier) carryAll(ctx context.Context, rels []string, last bool) (more 
 			return nil
 		}
 		if !last && c.s.hardLinked(rel) {
-			c.linked = append(c.linked, rel)
+			if st, err := c.s.real.lstat(rel); err == nil { // a write through one name is an event of that name alone
+				c.linked = append(append(c.linked, rel), c.s.otherNames(&item{rel, st})...)
+			}
 			continue
 		}
 		below, err := c.carry(ctx, rel, ignored)
@@ -483,7 +487,7 @@ func (c *carrier) dir(ctx context.Context, it *item, e *entry, ignored bool) (be
 		}
 		if s.meta.Backend == Snapshot {
 			if err := s.tree.mkdirAll(it.rel, it.st.Mode&0o777|0o700); err != nil {
-				if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+				if agents(err) {
 					c.on(Event{Kind: Conflict, Path: it.rel, Text: "a directory outside, something else inside"})
 					return nil, nil
 				}
@@ -493,16 +497,31 @@ func (c *carrier) dir(ctx context.Context, it *item, e *entry, ignored bool) (be
 		}
 	}
 	c.watchBelow(ctx, onReal, s.real, it.rel)
+	if e != nil { // another directory may have been moved here
+		below = s.known(it.rel)
+	}
 	all, err := s.real.names(it.rel)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	for _, e := range all {
-		if e.Name() != ".git" {
-			below = append(below, path.Join(it.rel, e.Name()))
+		if at := path.Join(it.rel, e.Name()); e.Name() != ".git" && !slices.Contains(below, at) {
+			below = append(below, at)
 		}
 	}
 	return below, nil
+}
+
+// known lists what the base has directly below a directory.
+func (s *Staging) known(dir string) (rels []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for rel := range s.idx.m {
+		if parent(rel) == dir {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
 }
 
 // file carries a file or link in.
@@ -513,6 +532,12 @@ func (c *carrier) file(it *item, e *entry, ignored bool) error {
 	}
 	if s.meta.Backend == Overlay {
 		return c.overlayEdit(it, e)
+	}
+	if e != nil && e.kind == kDir {
+		if err := c.gone(it.rel); err != nil {
+			return err
+		}
+		e = s.entry(it.rel)
 	}
 	if e == nil {
 		if st, err := s.tree.lstat(it.rel); err == nil && st.Mode&unix.S_IFMT == it.format() {
