@@ -56,6 +56,7 @@ var attacks = map[string]func(args []string) error{
 	"setuid":     func([]string) error { return noNewPrivs() },
 	"caps":       bounding,
 	"interfaces": interfaces,
+	"swap":       swap,
 	"usern":      func([]string) error { return unshareUser() },
 }
 
@@ -261,4 +262,13 @@ func interfaces([]string) error {
 		return errNot
 	}
 	return err
+}
+
+// swap exchanges two names for ever.
+func swap(a []string) error {
+	for {
+		if err := unix.Renameat2(unix.AT_FDCWD, a[0], unix.AT_FDCWD, a[1], unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+	}
 }

@@ -91,6 +91,10 @@ func (s *Sandbox) kill() {
 	}
 	<-s.ended
 	unix.Close(s.nsdFD)
+	if b, err := io.ReadAll(io.NewSectionReader(s.errors, 0, 1<<16)); err == nil {
+		s.said = strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?"))))
+	}
+	s.errors.Close()
 	for _, c := range []io.Closer{s.Gateway, s.DNS, s.DNSStream} {
 		if c != nil {
 			_ = c.Close()
@@ -101,15 +105,14 @@ func (s *Sandbox) kill() {
 // Ended is closed when the sandbox is gone.
 func (s *Sandbox) Ended() <-chan struct{} { return s.ended }
 
-// explain adds what the helpers wrote before they ended, and the remedy.
+// explain adds what the helpers wrote before they ended, and the remedy. It
+// comes after Kill.
 func (s *Sandbox) explain(op string, err error) error {
-	b, readErr := io.ReadAll(io.NewSectionReader(s.errors, 0, 1<<16))
-	said := strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?"))))
-	if readErr == nil && said != "" && errors.Is(err, errGone) {
-		err = fmt.Errorf("%w: %s", err, said)
+	if s.said != "" && errors.Is(err, errGone) {
+		err = fmt.Errorf("%w: %s", err, s.said)
 	}
 	e := &countersign.Error{Code: countersign.EInternal, Op: op, Err: err}
-	if hit := remedyFor(said); hit != "" {
+	if hit := remedyFor(s.said); hit != "" {
 		e.Code, e.Remedy = countersign.EPosture, hit
 	}
 	return e

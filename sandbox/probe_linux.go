@@ -23,7 +23,7 @@ import (
 func Probe(ctx context.Context, exe string) countersign.Posture {
 	p, err := probe(ctx, exe)
 	if err != nil {
-		return posture(view.Probed{Mount: err.Error(), Notify: notifyUnprobed()}, err)
+		return posture(view.Probed{Mount: err.Error(), Notify: notifyUnprobed(), Landlock: view.LandlockABI()}, err)
 	}
 	return posture(p, nil)
 }
@@ -92,10 +92,10 @@ func posture(p view.Probed, clone error) countersign.Posture {
 		}
 	}
 	add("network", okUnless(space), orElse(space, "an empty network namespace"), spaceRemedy)
-	if p.Landlock > 0 {
-		add("landlock", "ok", fmt.Sprintf("ABI %d, second layer", p.Landlock), "")
+	if p.Landlock >= view.LandlockMin {
+		add("landlock", "ok", fmt.Sprintf("ABI %d: no process writes into another's memory by /proc", p.Landlock), "")
 	} else {
-		add("landlock", "partial", "no second layer under the view", "boot with lsm=landlock,… on the kernel command line")
+		add("landlock", "partial", "processes inside can write into each other's memory by /proc", "use Linux 5.19 or newer, with landlock in the lsm= list of the kernel command line")
 	}
 	out.Tier = tier(p, space, gate)
 	return out

@@ -32,7 +32,8 @@ type Sandbox struct {
 	nsd, init *link
 	nsdFD     int // pidfd
 	initFD    int
-	errors    *os.File // what the helpers said last
+	errors    *os.File // what the helpers say
+	said      string   // what they said last
 	ended     chan struct{}
 	once      sync.Once // of Kill
 }

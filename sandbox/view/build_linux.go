@@ -62,7 +62,10 @@ func (b *builder) system() error {
 			return err
 		}
 	}
-	return b.mkdirs("/proc", "/sys", "/run", "/var/lib", "/var/cache", "/var/log")
+	if err := b.mkdirs("/proc", "/sys", "/run", "/var/lib", "/var/cache", "/var/log"); err != nil {
+		return err
+	}
+	return unix.Symlinkat("../run", b.root, "var/run")
 }
 
 // scratch gives the agent its own /tmp and /var/tmp: from both it may execute.

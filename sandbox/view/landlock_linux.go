@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// LandlockMin is the least Landlock ABI that is of use here.
+//
 // A Landlock domain goes over each command that the session starts. What it
 // adds to the view: no file of /proc opens for writing, so that no process of
 // the agent writes into another's memory (/proc/PID/mem asks neither seccomp
@@ -17,11 +19,11 @@ import (
 // Only writing is handled: opens for reading cost nothing. A kernel whose
 // Landlock cannot say REFER (before 5.19) would refuse every rename between
 // directories, and gets no domain.
-const landlockMin = 2
+const LandlockMin = 2
 
-// writable opens, before anything of the agent runs, what may be written to.
+// openWritable opens, before anything of the agent runs, what may be written to.
 func (i *initd) openWritable() error {
-	if landlockABI() < landlockMin {
+	if LandlockABI() < LandlockMin {
 		return nil
 	}
 	paths := []string{"/tmp", "/var/tmp", "/run", "/dev", i.plan.Home}

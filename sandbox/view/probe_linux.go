@@ -33,7 +33,7 @@ func runProbe() error {
 		p.Overlay = text(probeOverlay())
 	}
 	p.Loopback = text(loopback())
-	p.Landlock = landlockABI()
+	p.Landlock = LandlockABI()
 	p.Notify, p.Killable = probeNotify()
 	return json.NewEncoder(os.Stdout).Encode(p)
 }
@@ -103,7 +103,8 @@ func probeNotify() (string, bool) {
 	return text(err), killable
 }
 
-func landlockABI() int {
+// LandlockABI asks the kernel which Landlock it has; 0: none.
+func LandlockABI() int {
 	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if e != 0 {
 		return 0
