@@ -4,8 +4,12 @@ package execgate
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
+	"time"
 )
 
 // runHelper is what runs inside: attacks, each a small program.
@@ -39,4 +43,53 @@ var helpers = map[string]func([]string) int{
 		fmt.Println("exec:", err)
 		return 1
 	},
+}
+
+func credential(uid uint32) *syscall.Credential { return &syscall.Credential{Uid: uid, Gid: uid} }
+
+func init() {
+	helpers["call"] = func(a []string) int {
+		var v [7]uintptr
+		for i, s := range a {
+			n, err := strconv.ParseUint(s, 10, 64)
+			if err != nil {
+				panic(err)
+			}
+			v[i] = uintptr(n)
+		}
+		_, _, errno := syscall.RawSyscall6(v[0], v[1], v[2], v[3], v[4], v[5], v[6])
+		return int(errno)
+	}
+	helpers["flood"] = func(a []string) int {
+		for range atoi(a[0]) {
+			_, _, _ = syscall.RawSyscall(syscall.SYS_CHROOT, 0, 0, 0)
+		}
+		return 0
+	}
+	helpers["connect"] = func(a []string) int {
+		c, err := net.DialTimeout("tcp", a[0], 100*time.Millisecond)
+		if err == nil {
+			c.Close()
+		}
+		fmt.Println(err)
+		return 0
+	}
+	helpers["udp"] = func(a []string) int { return sendUDP(a[0], false) }
+	helpers["msg"] = func(a []string) int { return sendUDP(a[0], true) }
+}
+
+func sendUDP(to string, msg bool) int {
+	ap := netip.MustParseAddrPort(to)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
+	if err != nil {
+		return 1
+	}
+	sa := &syscall.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}
+	if msg {
+		err = syscall.Sendmsg(fd, []byte("x"), nil, sa, 0)
+	} else {
+		err = syscall.Sendto(fd, []byte("x"), 0, sa)
+	}
+	fmt.Println(err)
+	return 0
 }

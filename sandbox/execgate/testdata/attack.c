@@ -25,9 +25,9 @@ static void mark(void) {
 	if (fd >= 0 && write(fd, "e", 1) == 1) close(fd);
 }
 
-static void copy(const char *from, const char *to) {
+static void copy(const char *from, const char *to, int flags) {
 	char buf[65536];
-	int n, in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+	int n, in = open(from, O_RDONLY), out = open(to, O_WRONLY | flags, 0755);
 	while (out >= 0 && (n = read(in, buf, sizeof buf)) > 0)
 		if (write(out, buf, n) != n) break; // busy: the kernel runs it
 	close(in);
@@ -45,7 +45,7 @@ static void *flip_files(void *how) {
 		const char *from = i & 1 ? "evil" : "good";
 		if (!strcmp(how, "rename")) { unlink("tmp"); if (link(from, "tmp") == 0) rename("tmp", "target"); }
 		if (!strcmp(how, "symlink")) { unlink("tmp"); if (symlink(from, "tmp") == 0) rename("tmp", "target"); }
-		if (!strcmp(how, "inplace")) copy(from, "target");
+		if (!strcmp(how, "inplace")) { copy(from, "target", 0); usleep(300); }
 		if (!strcmp(how, "dir")) { rename("d", "d.good"); rename("d.evil", "d"); rename("d", "d.evil"); rename("d.good", "d"); }
 	}
 	return 0;
@@ -148,7 +148,7 @@ int main(int argc, char **argv) {
 		int fd = memfd_create("hidden", 0);
 		char path[64];
 		sprintf(path, "/proc/self/fd/%d", fd);
-		copy(argv[2], path);
+		copy(argv[2], path, 0);
 		return syscall(SYS_execveat, fd, "", argv + 2, environ, AT_EMPTY_PATH), errno;
 	}
 	if (!strcmp(m, "threadexec")) { // exec from a thread while others run
