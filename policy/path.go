@@ -23,7 +23,7 @@ const (
 // is matched, so a trailing "/**" says no more than "/*".
 type pathPattern struct {
 	place place
-	dirs  bool // it ended in a slash; counts in exceptions only
+	dirs  bool // it ended in a slash after a wildcard; counts in exceptions only
 	segs  []segment
 }
 
@@ -37,11 +37,11 @@ const maxDeep = 3
 
 // compilePath compiles a gitignore pattern. Against gitignore: no "!"; "~/"
 // anchors at the home directory; a trailing slash changes nothing in a deny,
-// since what a name denies is denied as a file too, and means a directory in an
-// exception. Doubt denies.
+// since what a name denies is denied as a file too; in an exception with
+// wildcards ("vendor/*.*/") it means a directory.
 func compilePath(s string) (pathPattern, error) {
 	body := strings.TrimSuffix(s, "/")
-	p := pathPattern{dirs: body != s}
+	p := pathPattern{}
 	switch {
 	case body == "" || body == "~":
 		return p, errors.New("an empty pattern")
@@ -81,6 +81,7 @@ func compilePath(s string) (pathPattern, error) {
 			g.Lit = fold.Name(g.Lit)
 		}
 		p.segs = append(p.segs, segment{glob: g})
+		p.dirs = strings.HasSuffix(s, "/") && !g.Exact
 	}
 	return p, nil
 }

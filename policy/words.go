@@ -13,7 +13,7 @@ import (
 
 // mechanisms are what a posture may require; sandbox and staging report on the
 // same names.
-var mechanisms = []string{"exec-gate", "file-deny", "file-deny-logged", "staging", "network"}
+var mechanisms = []string{"exec-gate", "file-deny", "staging", "network"}
 
 // reserved are the rule ids that rulings use where no rule matched.
 var reserved = map[string]bool{"default": true, "covered": true, "launch": true, "models-allow": true, "models-deny": true}

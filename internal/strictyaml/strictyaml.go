@@ -16,8 +16,12 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// MaxSource bounds a file: configuration is written by people. Bytes.
-const MaxSource = 1 << 20
+// MaxSource bounds a file, in bytes, and maxDepth the brackets in it: the parser
+// takes quadratic time, and a stack, for what no person writes.
+const (
+	MaxSource = 128 << 10
+	maxDepth  = 100
+)
 
 // Pos is a place in a file, counted from 1; the zero Pos is nowhere.
 type Pos struct{ Line, Column int }
@@ -40,6 +44,17 @@ func Parse(src []byte) (root ast.Node, err *Fault) {
 	}
 	if !utf8.Valid(src) {
 		return nil, &Fault{Remedy: "save it as UTF-8", Msg: "not UTF-8"}
+	}
+	for i, depth := 0, 0; i < len(src); i++ {
+		switch src[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		}
+		if depth > maxDepth {
+			return nil, &Fault{Pos: begin, Remedy: "write plain YAML", Msg: "brackets nested too deeply"}
+		}
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -82,13 +97,8 @@ func PosOf(n ast.Node) Pos {
 	}
 	// A mapping's own token is the ':' of its first pair; the key is what a
 	// person looks for.
-	switch m := n.(type) {
-	case *ast.MappingNode:
-		if !m.IsFlowStyle && len(m.Values) > 0 {
-			return PosOf(m.Values[0].Key)
-		}
-	case *ast.MappingValueNode:
-		return PosOf(m.Key)
+	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+		return PosOf(m.Values[0].Key)
 	}
 	if tk := n.GetToken(); tk != nil && tk.Position != nil {
 		return Pos{Line: tk.Position.Line, Column: tk.Position.Column}
@@ -116,8 +126,12 @@ type Field struct {
 
 // Mapping reads a mapping whose keys are exactly among fields.
 func (r *Reader) Mapping(n ast.Node, what string, fields []Field) {
+	m, ok := as[*ast.MappingNode](r, n, what, "a mapping", "write it as key: value")
+	if !ok {
+		return
+	}
 	seen := map[string]Pos{}
-	for _, kv := range r.pairs(n, what) {
+	for _, kv := range m.Values {
 		name := kv.Key.String()
 		if k, ok := kv.Key.(*ast.StringNode); ok {
 			name = k.Value
@@ -139,20 +153,6 @@ func (r *Reader) Mapping(n ast.Node, what string, fields []Field) {
 	}
 }
 
-func (r *Reader) pairs(n ast.Node, what string) []*ast.MappingValueNode {
-	if r.Err != nil {
-		return nil
-	}
-	switch m := n.(type) {
-	case *ast.MappingNode:
-		return m.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{m}
-	}
-	r.Fail(n, "write it as key: value", "%s: must be a mapping, is %s", what, kindOf(n))
-	return nil
-}
-
 func names(fields []Field) string {
 	out := make([]string, len(fields))
 	for i, f := range fields {
@@ -163,7 +163,7 @@ func names(fields []Field) string {
 
 func kindOf(n ast.Node) string {
 	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
+	case *ast.MappingNode:
 		return "a mapping"
 	case *ast.SequenceNode:
 		return "a list"
