@@ -56,6 +56,7 @@ func TestWhatReachesTheTerminal(t *testing.T) {
 		"notification 9":          gone("\x1b]9;Approve now\a"),
 		"notification 777":        gone("\x1b]777;notify;a;b\a"),
 		"notification 99":         gone("\x1b]99;;x\a"),
+		"screen's title":          gone("\x1bkwin\x1b\\"),
 		"iterm":                   gone("\x1b]1337;CopyToClipboard=\a"),
 		"palette":                 gone("\x1b]4;1;rgb:00/00/00\a"),
 		"palette behind a query":  gone("\x1b]4;1;?;2;rgb:00/00/00\a"),

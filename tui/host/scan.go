@@ -17,7 +17,7 @@ const (
 	csi
 	osc
 	dcs
-	blind // APC, PM, SOS
+	blind // APC, PM, SOS, screen's title
 )
 
 // token is one complete piece of a terminal's input. raw is its canonical form:
@@ -64,7 +64,7 @@ const (
 type scanner struct {
 	state scanState
 	buf   []byte // the sequence so far, introducer excluded
-	kind  byte   // introducer of a string: ] P X ^ _
+	kind  byte   // introducer of a string: ] P X ^ _ k
 	over  bool   // too long: dropped at its end
 }
 
@@ -176,7 +176,7 @@ func (s *scanner) escape(c byte, emit func(token)) {
 		s.begin(ground)
 	case len(s.buf) == 0 && c == '[':
 		s.begin(inCSI)
-	case len(s.buf) == 0 && bytes.IndexByte([]byte("]PX^_"), c) >= 0:
+	case len(s.buf) == 0 && bytes.IndexByte([]byte("]PX^_k"), c) >= 0: // k: a title of screen and tmux
 		s.begin(inString)
 		s.kind = c
 	default:
