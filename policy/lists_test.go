@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -163,6 +164,27 @@ func TestRisk(t *testing.T) {
 	for _, path := range strings.Fields("node_modules/x/.vscode/settings.json node_modules/x/.npmrc vendor/symfony/x/.github/workflows/ci.yml vendor/github.com/a/b/.gitattributes .venv/lib/python3/site-packages/x/AGENTS.md main.go src/head.go Makefile package.json config/ config/app.rb src/config.js .gitignore docs/agents.go hooks/useThing.ts refs.md objects/a.go .github/ISSUE_TEMPLATE/bug.md") {
 		if risk, why := p.Risk(path); risk != countersign.RiskNormal {
 			t.Errorf("%s: risk %s (%s)", path, risk, why)
+		}
+	}
+}
+
+// The documentation lists every built-in rule, exception and mechanism.
+func TestTheDocumentationNamesEveryRule(t *testing.T) {
+	doc, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := BuiltIn()
+	ids := append([]string{}, mechanisms...)
+	for _, r := range append(append([]FileRule{}, d.Files.Deny...), d.Files.HighRisk...) {
+		ids = append(ids, r.ID)
+	}
+	for _, x := range d.Files.Except {
+		ids = append(ids, x.ID)
+	}
+	for _, id := range append(ids, presetNames...) {
+		if !strings.Contains(string(doc), "`"+id+"`") {
+			t.Errorf("docs/policy.md says nothing of %s", id)
 		}
 	}
 }
