@@ -442,3 +442,47 @@ func BenchmarkHunks(b *testing.B) {
 		Hunks(old, new)
 	}
 }
+
+func TestTextIsGits(t *testing.T) {
+	h := Hunks([]byte("a\nb\nc"), []byte("a\nX\nY\nc\n"))
+	if got := string(Text(h[0])); got != "@@ -2,2 +2,3 @@\n-b\n-c\n\\ No newline at end of file\n+X\n+Y\n+c\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWordsMarkWhatDiffers(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"return foo(bar, 1)\n", "return foo(baz, 1)\n", "return foo([bar], 1)\n|return foo([baz], 1)\n"},
+		{"a b c\n", "a c\n", "a [b ]c\n|a c\n"},
+		{"x := f(größe)\n", "x := f(größer)\n", "x := f([größe])\n|x := f([größer])\n"},
+		{"nothing shared", "utterly other", "nothing shared|utterly other"},
+		{"same\n", "same\n", "same\n|same\n"},
+	} {
+		a, b := Words([]byte(c.old), []byte(c.new))
+		if got := mark(c.old, a) + "|" + mark(c.new, b); got != c.want {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+func mark(s string, spans []Span) string {
+	for i := len(spans) - 1; i >= 0; i-- {
+		p := spans[i]
+		s = s[:p.From] + "[" + s[p.From:p.To] + "]" + s[p.To:]
+	}
+	return s
+}
+
+func FuzzMerge3(f *testing.F) {
+	f.Add([]byte("a\nb\nc"), []byte("a\nc\n"), []byte("A\nb\nc"))
+	f.Fuzz(func(t *testing.T, base, ours, theirs []byte) {
+		m1, c1 := Merge3(base, ours, theirs)
+		m2, c2 := Merge3(base, theirs, ours)
+		if len(c1) != len(c2) || len(c1) == 0 && !bytes.Equal(m1, m2) {
+			t.Fatal("merge depends on the side")
+		}
+		if m, c := Merge3(base, ours, base); len(c) > 0 || !bytes.Equal(m, ours) {
+			t.Fatal("merging nothing changes ours")
+		}
+	})
+}

@@ -314,19 +314,39 @@ func TestAPersonsEditsAreNeverLost(t *testing.T) {
 		applied, stale     int
 		merged             bool
 	}{
-		{"elsewhere in the file: merged", map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nseven\n"}, map[string]string{"a.txt": "one\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n8\n"},
-			map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n8\n"}, 1, 0, true},
-		{"same line: stale", map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nseven\n"}, map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
-			map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nseven\n"}, 0, 1, false},
-		{"one hunk merges, one is stale", map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n"}, map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
-			map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n"}, 1, 1, true},
+		{
+			"elsewhere in the file: merged",
+			map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
+			map[string]string{"a.txt": "one\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n8\n"},
+			map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n8\n"},
+			1, 0, true,
+		},
+		{
+			"same line: stale",
+			map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
+			map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
+			map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
+			0, 1, false,
+		},
+		{
+			"one hunk merges, one is stale",
+			map[string]string{"a.txt": "ONE\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n"},
+			map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nseven\n"},
+			map[string]string{"a.txt": "1\ntwo\nthree\nfour\nfive\nsix\nSEVEN\n"},
+			1, 1, true,
+		},
 		{"created too", map[string]string{"n": "agent\n"}, map[string]string{"n": "person\n"}, map[string]string{"n": "person\n"}, 0, 1, false},
 		{"created the same", map[string]string{"n": "same\n"}, map[string]string{"n": "same\n"}, map[string]string{"n": "same\n"}, 1, 0, false},
 		{"deleted what was edited", map[string]string{"dir/b.txt": "DEL"}, map[string]string{"dir/b.txt": "mine\n"}, map[string]string{"dir/b.txt": "mine\n"}, 0, 1, false},
 		{"edited what was deleted", map[string]string{"dir/b.txt": "agent\n"}, map[string]string{"dir/b.txt": "DEL"}, map[string]string{"dir/b.txt": "DEL"}, 0, 1, false},
 		{"binary", map[string]string{"bin": "\x00agent"}, map[string]string{"bin": "\x00person"}, map[string]string{"bin": "\x00person"}, 0, 1, false},
-		{"renamed what was edited", map[string]string{"a.txt": "DEL", "r.txt": project["a.txt"]}, map[string]string{"a.txt": "one\ntwo\nthree\nfour\nfive\nsix\nmine\n"},
-			map[string]string{"a.txt": "DEL", "r.txt": "one\ntwo\nthree\nfour\nfive\nsix\nmine\n"}, 1, 0, true},
+		{
+			"renamed what was edited",
+			map[string]string{"a.txt": "DEL", "r.txt": project["a.txt"]},
+			map[string]string{"a.txt": "one\ntwo\nthree\nfour\nfive\nsix\nmine\n"},
+			map[string]string{"a.txt": "DEL", "r.txt": "one\ntwo\nthree\nfour\nfive\nsix\nmine\n"},
+			1, 0, true,
+		},
 		{"a stale file does not hold back another", map[string]string{"bin": "\x00agent", "n": "new\n"}, map[string]string{"bin": "\x00person"}, map[string]string{"bin": "\x00person", "n": "new\n"}, 1, 1, false},
 		{"file became a directory", map[string]string{"bin": "\x00agent"}, map[string]string{"bin": "DEL", "bin/x": "mine\n"}, map[string]string{"bin": "DEL", "bin/x": "mine\n"}, 0, 1, false},
 		{"directory became a link", map[string]string{"dir/b.txt": "agent\n"}, map[string]string{"dir": "DEL", "other/b.txt": "b\n"}, nil, 0, 1, false},
@@ -523,4 +543,20 @@ func TestStoreFindsChangedBytes(t *testing.T) {
 	if _, err := s.Open("../../etc/passwd"); countersign.CodeOf(err) != countersign.ENotFound {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestARepositorysOwnDirectoryIsNeverWritten(t *testing.T) {
+	w := newWorld(t, project)
+	for _, r := range []string{w.real} {
+		put(t, r, map[string]string{".git/HEAD": "ref: refs/heads/main\n", "sub/.git": "gitdir: x\n"})
+	}
+	stage(t, w, map[string]string{".git/hooks/pre-commit": "+xevil\n", "sub/.git": "gitdir: y\n", "made/.git/config": "[core]\n", "a.txt": "x\n"})
+	w.acceptAll()
+	want := snapshot(t, w.real)
+	want["made/.git/config"], want["a.txt"] = "[core]\n", "x\n" // a repository made inside, accepted by name
+	res, err := w.apply()
+	if countersign.CodeOf(err) != countersign.EPartly || len(res.Stale) != 2 {
+		t.Errorf("%v", err)
+	}
+	w.wantReal(want)
 }

@@ -199,7 +199,9 @@ func (p *plan) read(n string) error {
 // compose decides what a group makes of its file, or that it is stale.
 func (p *plan) compose(g *group) error {
 	for _, n := range []string{g.from, g.to} {
-		if p.odd[n] != "" {
+		if why := p.gits(n); why != "" {
+			g.stale = why
+		} else if p.odd[n] != "" {
 			g.stale = p.odd[n]
 		} else if p.forced[n] {
 			g.stale = "it kept changing while it was to be written"
@@ -247,6 +249,19 @@ func (p *plan) compose(g *group) error {
 		return nil
 	}
 	return p.lines(g, lines, cur)
+}
+
+// gits refuses what belongs to a repository that is there: its directory is
+// git's alone, and a review of its bytes says nothing of what they would start.
+func (p *plan) gits(n string) string {
+	for d := n; d != "."; d = path.Dir(d) {
+		if tree.GitName(path.Base(d)) {
+			if _, err := p.root.Lstat(d); err == nil {
+				return "it belongs to a git repository that is there: git's own directory is never written"
+			}
+		}
+	}
+	return ""
 }
 
 // whole handles the hunks that replace everything.

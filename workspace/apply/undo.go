@@ -12,6 +12,7 @@ import (
 // result tells what a journal does, in the words of the hunks.
 func (p *plan) result(jn *journal) Result {
 	res := Result{ID: jn.ID, Stale: p.stale}
+	held := int64(0)
 	at := map[string]entry{}
 	for _, e := range jn.Entries {
 		at[string(e.Path)] = e
@@ -27,6 +28,9 @@ func (p *plan) result(jn *journal) Result {
 		for _, h := range g.hunks {
 			f.Hunks = append(f.Hunks, h.Digest)
 			h.State = countersign.Applied
+			if held += h.PreLen + h.PostLen; held <= maxHeld {
+				_ = p.fill(&h) // for the record; what is larger is named by its sums
+			}
 			res.Applied = append(res.Applied, h)
 		}
 		if g.merged {

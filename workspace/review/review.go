@@ -284,17 +284,23 @@ func (r *Review) commit(at []int, hs []countersign.Hunk) error {
 	if err := r.store.Flush(); err != nil {
 		return err
 	}
-	var gone []string
+	gone := map[string]bool{}
 	err := r.locked(func(st *state) (bool, error) {
+		old := map[string][]string{} // what the agent has gone beyond, by path
+		for k := range r.kept {
+			if d := st.Decisions[k]; d != nil {
+				old[from(d.hunk())] = append(old[from(d.hunk())], k)
+			}
+		}
 		for _, h := range hs {
 			st.set(h)
 			if h.State == countersign.Rejected {
 				continue
 			}
-			for d := range r.kept {
-				if k, ok := st.Decisions[d]; ok && d != h.Digest && overlap(k.hunk(), h) {
-					delete(st.Decisions, d)
-					gone = append(gone, d)
+			for _, k := range append(old[from(h)], old[h.Path]...) {
+				if d := st.Decisions[k]; d != nil && k != key(h) && overlap(d.hunk(), h) {
+					delete(st.Decisions, k)
+					gone[k] = true
 				}
 			}
 		}
@@ -306,7 +312,7 @@ func (r *Review) commit(at []int, hs []countersign.Hunk) error {
 	for n, i := range at {
 		r.hunks[i] = hs[n]
 	}
-	r.hunks = slices.DeleteFunc(r.hunks, func(h countersign.Hunk) bool { return slices.Contains(gone, h.Digest) })
+	r.hunks = slices.DeleteFunc(r.hunks, func(h countersign.Hunk) bool { return gone[key(h)] })
 	return nil
 }
 

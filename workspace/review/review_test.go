@@ -104,15 +104,24 @@ func TestRenamesAreFound(t *testing.T) {
 		want []string
 	}{
 		{"same content", []tree.Change{change("a", file(text), nil), change("b", nil, file(text))}, []string{"rename b -0,0 +0,0 undecided a"}},
-		{"same content, the same name first", []tree.Change{change("d/x", file(text), nil), change("d/y", file(text), nil), change("e/y", nil, file(text)), change("e/z", nil, file(text))},
-			[]string{"rename e/y -0,0 +0,0 undecided d/y", "rename e/z -0,0 +0,0 undecided d/x"}},
-		{"directory, one file edited", []tree.Change{change("d/a", file(text+"a\n"), nil), change("d/b", file(text+"b\n"), nil), change("e/a", nil, file(text+"a\n")), change("e/b", nil, file(text+"B\n"))},
-			[]string{"rename e/a -0,0 +0,0 undecided d/a", "rename e/b -0,0 +0,0 undecided d/b", "modify e/b -6,1 +6,1 undecided d/b"}},
+		{
+			"same content, the same name first",
+			[]tree.Change{change("d/x", file(text), nil), change("d/y", file(text), nil), change("e/y", nil, file(text)), change("e/z", nil, file(text))},
+			[]string{"rename e/y -0,0 +0,0 undecided d/y", "rename e/z -0,0 +0,0 undecided d/x"},
+		},
+		{
+			"directory, one file edited",
+			[]tree.Change{change("d/a", file(text+"a\n"), nil), change("d/b", file(text+"b\n"), nil), change("e/a", nil, file(text+"a\n")), change("e/b", nil, file(text+"B\n"))},
+			[]string{"rename e/a -0,0 +0,0 undecided d/a", "rename e/b -0,0 +0,0 undecided d/b", "modify e/b -6,1 +6,1 undecided d/b"},
+		},
 		{"with another mode", []tree.Change{change("a", file(text), nil), change("b", nil, tree.FromBytes([]byte(text), tree.ModeExec))}, []string{"rename b -0,0 +0,0 undecided a", "mode b -0,0 +0,0 undecided a"}},
 		{"not alike", []tree.Change{change("a", file(text), nil), change("b", nil, file("other\n"))}, []string{"delete a -1,5 +0,0 undecided", "create b -0,0 +1,1 undecided"}},
 		{"empty files are no rename", []tree.Change{change("a", file(""), nil), change("b", nil, file(""))}, []string{"delete a -0,0 +0,0 undecided", "create b -0,0 +0,0 undecided"}},
-		{"told by staging", []tree.Change{{Path: "b", RenamedFrom: "a", Base: file(five), Staged: file("x\n")}, change("a", file(five), nil)},
-			[]string{"rename b -0,0 +0,0 undecided a", "modify b -1,5 +1,1 undecided a"}},
+		{
+			"told by staging",
+			[]tree.Change{{Path: "b", RenamedFrom: "a", Base: file(five), Staged: file("x\n")}, change("a", file(five), nil)},
+			[]string{"rename b -0,0 +0,0 undecided a", "modify b -1,5 +1,1 undecided a"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if d := cmp.Diff(c.want, brief(update(t, open(t, t.TempDir()), c.in...))); d != "" {
@@ -184,10 +193,18 @@ func TestWhatTheAgentDoesAfterADecision(t *testing.T) {
 		want          []string
 		acceptNewOnes []string // what is left when the undecided ones are accepted
 	}{
-		{"goes on elsewhere in the file", countersign.Accepted, []tree.Change{change("f", file(five), file("0\n1\n2\nX\n4\n5\n"))},
-			[]string{"modify f -0,0 +1,1 undecided", "modify f -3,1 +4,1 accepted"}, []string{"modify f -0,0 +1,1 accepted", "modify f -3,1 +4,1 accepted"}},
-		{"writes other bytes there: the accepted ones are kept until others are", countersign.Accepted, []tree.Change{change("f", file(five), file("1\n2\nY\n4\n5\n"))},
-			[]string{"modify f -3,1 +3,1 accepted", "modify f -3,1 +3,1 undecided"}, []string{"modify f -3,1 +3,1 accepted"}},
+		{
+			"goes on elsewhere in the file", countersign.Accepted,
+			[]tree.Change{change("f", file(five), file("0\n1\n2\nX\n4\n5\n"))},
+			[]string{"modify f -0,0 +1,1 undecided", "modify f -3,1 +4,1 accepted"},
+			[]string{"modify f -0,0 +1,1 accepted", "modify f -3,1 +4,1 accepted"},
+		},
+		{
+			"writes other bytes there: the accepted ones are kept until others are", countersign.Accepted,
+			[]tree.Change{change("f", file(five), file("1\n2\nY\n4\n5\n"))},
+			[]string{"modify f -3,1 +3,1 accepted", "modify f -3,1 +3,1 undecided"},
+			[]string{"modify f -3,1 +3,1 accepted"},
+		},
 		{"takes it back", countersign.Accepted, nil, nil, nil},
 		{"deletes the file", countersign.Accepted, []tree.Change{change("f", file(five), nil)}, []string{"delete f -1,5 +0,0 undecided", "modify f -3,1 +3,1 accepted"}, []string{"delete f -1,5 +0,0 accepted"}},
 		{"the base changed: shown again", countersign.Accepted, []tree.Change{change("f", file("0\n"+five), file("0\n1\n2\nX\n4\n5\n"))}, []string{"modify f -4,1 +4,1 stale"}, []string{"modify f -4,1 +4,1 accepted"}},

@@ -36,7 +36,7 @@ func markRisk(hs []countersign.Hunk, risk func(string) (countersign.Risk, string
 
 func ownRisk(h countersign.Hunk) string {
 	for e := range strings.SplitSeq(h.Path, "/") {
-		if gitName(e) {
+		if tree.GitName(e) {
 			return "belongs to a git repository made inside: git runs its hooks and configuration"
 		}
 	}
@@ -52,7 +52,7 @@ func ownRisk(h countersign.Hunk) string {
 			return "a symlink that points out of the project"
 		}
 		for e := range strings.SplitSeq(path.Join(path.Dir(h.Path), target), "/") {
-			if gitName(e) {
+			if tree.GitName(e) {
 				return "a symlink into git's directory"
 			}
 		}
@@ -64,22 +64,6 @@ func ownRisk(h countersign.Hunk) string {
 }
 
 var headFile = regexp.MustCompile(`^(ref:\s|[0-9a-fA-F]{40})`)
-
-// gitName reports whether a file system may take a name for ".git": case,
-// trailing dots and spaces, the short name of Windows, an NTFS stream, and the
-// code points that HFS+ ignores (git's path.c and utf8.c check the same).
-func gitName(e string) bool {
-	s := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x206a && r <= 0x206f, r == 0xfeff:
-			return -1
-		}
-		return r
-	}, e)
-	s, _, _ = strings.Cut(s, ":")
-	s = strings.TrimRight(s, ". ")
-	return strings.EqualFold(s, ".git") || strings.EqualFold(s, "git~1")
-}
 
 // bareRepositories finds the directories that the changes make a repository of,
 // without one being called ".git": a HEAD beside objects or refs.

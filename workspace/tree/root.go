@@ -251,3 +251,19 @@ func Leaves(p, target string) bool {
 	}
 	return false
 }
+
+// GitName reports whether a file system may take a name for ".git": case,
+// trailing dots and spaces, the short name of Windows, an NTFS stream, and the
+// code points that HFS+ ignores (git's path.c and utf8.c check the same).
+func GitName(e string) bool {
+	s := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x206a && r <= 0x206f, r == 0xfeff:
+			return -1
+		}
+		return r
+	}, e)
+	s, _, _ = strings.Cut(s, ":")
+	s = strings.TrimRight(s, ". ")
+	return strings.EqualFold(s, ".git") || strings.EqualFold(s, "git~1")
+}

@@ -118,8 +118,13 @@ func TestStateSaysWhatIsThere(t *testing.T) {
 		size int64
 		err  error
 	}{
-		{"dir/f", ModeFile, 6, nil}, {"x", ModeExec, 4, nil}, {"near", ModeSymlink, 3, nil},
-		{"none", 0, 0, fs.ErrNotExist}, {"dir", 0, 0, ErrKind}, {"fifo", 0, 0, ErrKind}, {"away/secret", 0, 0, ErrRefused},
+		{"dir/f", ModeFile, 6, nil},
+		{"x", ModeExec, 4, nil},
+		{"near", ModeSymlink, 3, nil},
+		{"none", 0, 0, fs.ErrNotExist},
+		{"dir", 0, 0, ErrKind},
+		{"fifo", 0, 0, ErrKind},
+		{"away/secret", 0, 0, ErrRefused},
 	} {
 		st, err := r.State(c.path)
 		if !errors.Is(err, c.err) {
@@ -226,8 +231,15 @@ func TestLeaves(t *testing.T) {
 		path, target string
 		want         bool
 	}{
-		{"a", "b", false}, {"a", "../b", true}, {"d/a", "../b", false}, {"d/a", "../../b", true}, {"a", "/etc/passwd", true},
-		{"a", "d/../../b", true}, {"a", "./d/./../b", false}, {"d/e/a", "../../x/../..", true}, {"a", "", false},
+		{"a", "b", false},
+		{"a", "../b", true},
+		{"d/a", "../b", false},
+		{"d/a", "../../b", true},
+		{"a", "/etc/passwd", true},
+		{"a", "d/../../b", true},
+		{"a", "./d/./../b", false},
+		{"d/e/a", "../../x/../..", true},
+		{"a", "", false},
 	} {
 		if got := Leaves(c.path, c.target); got != c.want {
 			t.Errorf("%s -> %s: %v", c.path, c.target, got)
