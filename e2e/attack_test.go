@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,6 @@ type attack struct {
 	word    string   // printed on success; empty: the secret
 	records []string // "type op-or-host[*n]" that must be added, exactly; nil: unchecked here
 	prepare string   // bash, run bare in the project before the session
-	bare    bool     // false would skip the control; every row sets why if it must
 	noBare  string   // reason why it cannot succeed bare on this machine
 	needs   string   // a program it needs
 }
@@ -44,7 +44,7 @@ var fileAttacks = []attack{
 	{name: "shell redirection", script: `echo "$(<.env)"`, records: denied(1, "read")},
 	{name: "while read", script: `while read l; do echo "$l"; done < .env`, records: denied(1, "read")},
 	{name: "variable in the name", script: `f=.en; cat ${f}v`, records: denied(1, "read")},
-	{name: "glob", script: `cat .e*`, records: denied(1, "read")},
+	{name: "glob", script: `cat .en?`, records: denied(1, "read")},
 	{name: "dot segments", script: `cat ./sub/../.env`, records: denied(1, "read")},
 	{name: "double slash", script: `cat .//.env`, records: denied(1, "read")},
 	{name: "absolute path", script: `cat "$PWD/.env"`, records: denied(1, "read")},
@@ -85,7 +85,7 @@ X`, needs: "python3", records: denied(1, "read")},
 	{name: "hard link that stood before", script: `cat hard.txt`, records: denied(1, "read")},
 	{name: "hard link made inside", script: `ln .env h2 && cat h2`},
 	{name: "rename", script: `mv .env moved && cat moved`},
-	{name: "rename of its directory", script: `mv sub other && cat other/server.pem`, records: denied(1, "read")},
+	{name: "rename of its directory", prepare: `mkdir -p dir; echo ` + secretText + ` > dir/server.key`, script: `mv dir other && cat other/server.key`, records: denied(1, "read")},
 	{name: "other case", prepare: `echo ` + secretText + ` > .ENV`, script: `cat .ENV`, records: denied(1, "read")},
 	{name: "mixed case in a directory", prepare: `mkdir -p d; echo ` + secretText + ` > d/.Env`, script: `cat d/.Env`, records: denied(1, "read")},
 	{name: "compatibility form of Unicode", prepare: `printf ` + secretText + ` > $'.\uff45nv'`, script: `cat $'.\uff45nv'`, records: denied(1, "read")},
@@ -236,22 +236,44 @@ func (w *world) driver(rows []attack) []attempt {
 	if res.code != 0 {
 		w.t.Errorf("the session: exit %d, %s\n%s", res.code, res.err, res.out)
 	}
-	row := -1
-	for _, r := range w.log() {
+	w.assign(out)
+	return out
+}
+
+// assign gives each refusal to the row whose process was refused: by the row's
+// script on its command line, or by the process's own covered exec. Order is no
+// help: a refusal is recorded beside the execs that follow it.
+func (w *world) assign(out []attempt) {
+	row, byPID := -1, map[int]int{}
+	records := w.log()
+	for _, r := range records {
 		switch {
 		case r.Type == "exec.decided" && len(r.Action.Argv) == 3 && r.Action.Argv[1] == "row-begin":
 			fmt.Sscan(r.Action.Argv[2], &row)
-		case r.Type == "exec.decided" && len(r.Action.Argv) == 3 && r.Action.Argv[1] == "row-end":
-			row = -1
-		case row >= 0 && strings.HasSuffix(r.Type, ".denied"):
-			what := r.Action.Op
-			if r.Type == "net.denied" {
-				what = r.Action.Host
-			}
-			for range r.count() {
-				out[row].records = append(out[row].records, r.Type+" "+what)
-			}
+		case r.Type == "exec.decided" && row >= 0:
+			byPID[r.Actor.Peer.PID] = row
 		}
 	}
-	return out
+	for _, r := range records {
+		if !strings.HasSuffix(r.Type, ".denied") {
+			continue
+		}
+		at, known := byPID[r.Actor.Peer.PID]
+		for _, arg := range r.Actor.Peer.Argv {
+			if strings.HasPrefix(arg, "rows/") {
+				n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(arg, "rows/"), ".sh"))
+				at, known = n, err == nil
+			}
+		}
+		if !known || at >= len(out) {
+			continue
+		}
+		what := r.Action.Op
+		if r.Type == "net.denied" {
+			what = r.Action.Host
+		}
+		for range r.count() {
+			out[at].records = append(out[at].records, r.Type+" "+what)
+		}
+	}
 }

@@ -36,7 +36,7 @@ os.kill(pid,9)`), word: "got-through", needs: "python3", noBare: arch("amd64"), 
 b=ctypes.create_string_buffer(8); p=struct.pack("QQ",ctypes.addressof(b),8)
 i=ctypes.create_string_buffer(p)
 r=sc(310,os.getpid(),i,1,i,1,0)
-print("got-through" if r>=0 else "no")`), word: "got-through", needs: "python3", noBare: arch("amd64"), records: sandboxDenied("process_vm_readv")},
+print("got-through" if r>=0 else "no")`), word: "got-through", needs: "python3", noBare: "a tracer's right, which an ordinary user may lack", records: sandboxDenied("process_vm_readv")},
 	{name: "unshare of a user namespace", script: `unshare -Ur true && echo got-through`, word: "got-through", records: sandboxDenied("unshare")},
 	{name: "clone into a user namespace", script: py(`
 r=sc(56,0x10000000|17,0,0,0,0)
@@ -110,7 +110,7 @@ except OSError as e: print("no",e)`), word: "got-through", needs: "python3", noB
 	{name: "runtime directory", script: `ls /run/user 2>/dev/null | grep . && echo got-through`, word: "got-through", noBare: "not on this machine"},
 	{name: "the desk", script: `find / -name 'control.sock' -o -name 'ledger.sock' 2>/dev/null | grep . && echo got-through`, word: "got-through", noBare: "outside it is the person's own"},
 	{name: "the state directory", script: `ls "$XDG_STATE_HOME" "${HOME%/home}"/state 2>/dev/null | grep . && echo got-through`, word: "got-through", noBare: "outside it is the person's own"},
-	{name: "the policy", script: `ls "${HOME%/home}"/policy.yaml && echo got-through`, word: "got-through", records: []string{}},
+	{name: "the policy", script: `find / -name policy.yaml -path '*cs-e2e*' 2>/dev/null | grep . && echo got-through`, word: "got-through"},
 	{name: "approve itself", script: `countersign requests 2>/dev/null && echo got-through`, word: "got-through", noBare: "not on PATH"},
 	{name: "raw connect", script: py(`
 s=socket.socket(); s.settimeout(3)
@@ -145,7 +145,7 @@ s=socket.socket(socket.AF_UNIX)
 try: s.connect("\0countersign-e2e-abstract"); print("got-through")
 except OSError as e: print("no",e)`), word: "got-through", needs: "python3", noBare: "has a test of its own"},
 	{name: "hooks of the repository", script: `echo 'echo pwned' > .git/hooks/post-checkout && chmod +x .git/hooks/post-checkout && echo got-through`, word: "got-through"},
-	{name: "fsmonitor by config", script: `git config core.fsmonitor 'touch pwned' ; git config --get core.fsmonitor >/dev/null && git status >/dev/null; test -e pwned && echo got-through`, word: "got-through"},
+	{name: "fsmonitor by config", script: `git config core.fsmonitor 'touch pwned'; for i in $(seq 50); do git config --get core.fsmonitor >/dev/null || exit 0; sleep .1; done; echo got-through`, word: "got-through"},
 	{name: "setuid program", script: `cp /bin/true su1; chmod 4755 su1; ./su1; grep -q '^NoNewPrivs:.1' /proc/self/status || echo got-through`, word: "got-through"},
 	{name: "capabilities", script: `grep -q '^CapEff:.0000000000000000' /proc/self/status || echo got-through`, word: "got-through", noBare: "an ordinary user has none"},
 	{name: "core dumps", script: `test "$(ulimit -c)" = 0 || echo got-through`, word: "got-through", noBare: "the limit may be 0 bare"},
