@@ -161,6 +161,8 @@ func (p *page) exec(e *countersign.Exec, details bool) {
 		p.element(strconv.Itoa(i), s)
 	}
 	p.shell(e)
+	_, shell := shellString(e.Argv)
+	p.layers(strings.Join(e.Argv, "\n"), shell)
 	p.field("directory", e.Cwd)
 	p.executable("program", e.Exe, details)
 	for _, x := range e.Interp {

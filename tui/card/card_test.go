@@ -219,3 +219,24 @@ func TestShellStructureIsAnAid(t *testing.T) {
 		}
 	}
 }
+
+func TestEncodedLayersAreRead(t *testing.T) {
+	r := request()
+	r.Action.Exec.Argv = []string{"bash", "-c", "echo cm0gLXJmIC8gLS1uby1wcmVzZXJ2ZS1yb290Cg== | base64 -d | sh"}
+	got := texts(Card{Request: r}.Content(100))
+	for _, want := range []string{"    : rm -rf / --no-preserve-root\n", "WARNING: runs text that is made while it runs"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing %q in\n%s", want, got)
+		}
+	}
+	for _, argv := range [][]string{
+		{"git", "show", "3f786850e387550fdab836ed7e6dc881de23001b"},
+		{"cat", "/usr/share/doc/some/quite/long/path/to/a/file"},
+		{"bash", "-c", "go test ./... && echo fine | shasum"},
+	} {
+		r.Action.Exec.Argv = argv
+		if got := texts(Card{Request: r}.Content(100)); strings.Contains(got, "decoded") || strings.Contains(got, "made while") {
+			t.Errorf("%q:\n%s", argv, got)
+		}
+	}
+}

@@ -87,8 +87,8 @@ func run(ctx context.Context, o Options) (err error) {
 		}
 		for range agent {
 		}
-		in.Close()
-		master.Close()
+		_ = in.Close()
+		_ = master.Close()
 	}()
 	return l.serve(ctx, typed, agent)
 }

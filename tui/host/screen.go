@@ -65,7 +65,7 @@ func (s *screen) emulator() *vt.Emulator {
 func (s *screen) close() {
 	for _, e := range s.cells {
 		if e != nil {
-			e.Close()
+			_ = e.Close()
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (s *screen) cursor() (x, y int) {
 func (s *screen) write(b []byte) {
 	defer func() {
 		if recover() != nil {
-			s.front().Close()
+			_ = s.front().Close()
 			s.cells[s.side()] = s.emulator()
 		}
 	}()
@@ -385,7 +385,7 @@ func (s *screen) switchTo(alt bool, n int) {
 		x, y := s.cursor()
 		if alt {
 			if s.cells[1] != nil {
-				s.cells[1].Close()
+				_ = s.cells[1].Close()
 			}
 			s.cells[1] = s.emulator()
 		}
