@@ -17,11 +17,17 @@ type Ignored struct {
 // Ignored lists what the repository at rel ignores in the real tree. A project
 // without git ignores nothing.
 func (p *Project) Ignored(ctx context.Context, r Repo) (Ignored, error) {
+	return p.IgnoredAt(ctx, r, filepath.Join(p.Root, r.Rel))
+}
+
+// IgnoredAt lists what the repository would ignore if its working tree were at
+// work.
+func (p *Project) IgnoredAt(ctx context.Context, r Repo, work string) (Ignored, error) {
 	ig := Ignored{Dirs: map[string]bool{}, Files: map[string]bool{}}
 	if r.Dir == "" {
 		return ig, nil
 	}
-	c := p.listing(ctx, r, filepath.Join(p.Root, r.Rel))
+	c := p.listing(ctx, r, work)
 	out, err := c.run(ctx, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
 	if err != nil {
 		return ig, err

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/internal/atomicfile"
 )
 
 // Options say how a session's git directories are made.
@@ -414,7 +413,7 @@ func (s *Session) saveBase(r *sessionRepo, head string, refs []ref) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(s.basePath(r), b, 0o600)
+	return replaceFile(s.basePath(r), b)
 }
 
 // Close lets go of the store.

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/internal/atomicfile"
 )
 
 // store is a project's copy of the objects a session may have: packs of exactly
@@ -142,7 +141,7 @@ func (s *store) update(ctx context.Context, denied func(string) bool, refs []ref
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(s.dir, "state.json"), b, 0o600)
+	return replaceFile(filepath.Join(s.dir, "state.json"), b)
 }
 
 // addHistory packs what the new tips reach and the old ones do not.

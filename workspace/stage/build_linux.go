@@ -19,7 +19,7 @@ import (
 // has not changed it.
 func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
 	s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: s.tree.path, Target: s.opts.Project.Root})
-	fresh := len(s.idx.m) == 0
+	fresh := s.blank
 	if err := s.takeGone(sc); err != nil {
 		return err
 	}
@@ -522,7 +522,7 @@ func (s *Staging) dirTimes(rels []string, sc *scan) error {
 		if st, err := s.tree.lstat(it.rel); err == nil {
 			e.snap = stampOf(&st)
 		}
-		if it.st.Mode&0o700 != 0o700 {
+		if it.st.Mode&0o700 != 0o700 && it.st.Mode&0o500 == 0o500 { // one that cannot be read stays ours to read
 			s.tree.chmod(it.rel, it.st.Mode&0o777)
 		}
 	}

@@ -31,12 +31,15 @@ type diffing struct {
 	moved   map[string]string // denied path to where its placeholder went
 	hidden0 []string          // overlay: whiteouts and opaque directories
 	hidden  int
+	opened  map[string]bool // directories made readable again
 	fail    error
 }
 
 // candidate is a path whose stat differs from the base.
 type candidate struct {
 	item
+	at      *root  // where it lies: the staged tree, or an attached directory's upper layer
+	in      string // its path there
 	ignored bool
 	sum     [32]byte
 	same    bool
@@ -53,7 +56,7 @@ func (s *Staging) Changes(ctx context.Context) ([]tree.Change, error) {
 }
 
 func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
-	d := &diffing{s: s, seen: map[string]bool{}, judged: map[string]bool{}, ignored: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}}
+	d := &diffing{s: s, seen: map[string]bool{}, judged: map[string]bool{}, ignored: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}, opened: map[string]bool{}}
 	for rel, e := range s.idx.m {
 		if (e.kind == kDenied || e.kind == kVault) && e.snap.ino != 0 {
 			d.masks[e.snap.ino] = rel
@@ -101,11 +104,25 @@ func (s *Staging) DeniedMoves() []DeniedMove {
 }
 
 func (d *diffing) walk(ctx context.Context, rel string) error {
+	var shut []string
 	err := d.s.tree.walk(ctx, rel, d.visit, func(rel string, err error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if errors.Is(err, unix.EACCES) && !d.opened[rel] { // the agent hides nothing by taking permissions away
+			d.opened[rel] = true
+			shut = append(shut, rel)
+			return
+		}
 		d.fail = errors.Join(d.fail, &countersign.Error{Code: countersign.EInvalid, Op: "read the staged", Thing: rel, Err: err, Remedy: "give it read permission inside the session"})
 	})
+	for _, rel := range shut {
+		if err := d.s.tree.chmod(rel, 0o700); err != nil {
+			return err
+		}
+		if err := d.walk(ctx, rel); err != nil {
+			return err
+		}
+	}
 	return errors.Join(err, d.fail)
 }
 
@@ -140,7 +157,7 @@ func (d *diffing) visit(it item) bool {
 			return false
 		}
 	}
-	d.cand = append(d.cand, &candidate{item: it, ignored: d.underIgnored(it.rel, e)})
+	d.cand = append(d.cand, &candidate{item: it, at: d.s.tree, in: it.rel, ignored: d.underIgnored(it.rel, e)})
 	return false
 }
 
@@ -190,6 +207,7 @@ func (d *diffing) peek(dir string) {
 		at, start, prefix = up, "", dir
 	}
 	at.walk(context.Background(), start, func(it item) bool {
+		in := it.rel
 		it.rel = path.Join(prefix, it.rel)
 		_, denied := d.s.opts.Denied(it.rel)
 		notable := denied || d.s.opts.Notable(it.rel)
@@ -203,7 +221,7 @@ func (d *diffing) peek(dir string) {
 			return true
 		}
 		if notable && e == nil && d.masks[it.st.Ino] == "" && (it.format() == unix.S_IFREG || it.format() == unix.S_IFLNK) {
-			d.cand = append(d.cand, &candidate{item: it, ignored: true})
+			d.cand = append(d.cand, &candidate{item: it, at: at, in: in, ignored: true})
 		} else if e == nil {
 			d.hidden++
 		}
@@ -312,7 +330,10 @@ func (d *diffing) markIgnored(ctx context.Context) error {
 func (d *diffing) compare(ctx context.Context) error {
 	return parallel(ctx, len(d.cand), func(i int) error {
 		c := d.cand[i]
-		sum, err := d.s.tree.sumOf(c.rel, c.st.Mode)
+		sum, err := c.at.sumOf(c.in, c.st.Mode)
+		if errors.Is(err, unix.EACCES) && c.at.chmod(c.in, c.st.Mode&0o777|0o400) == nil {
+			sum, err = c.at.sumOf(c.in, c.st.Mode)
+		}
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EINVAL) {
 			c.gone = true // changed since the walk; the next look tells
 			return nil
@@ -420,8 +441,8 @@ func modeKind(mode uint32) string {
 }
 
 func (s *Staging) stagedState(c *candidate) *tree.State {
-	rel, mode := c.rel, c.st.Mode
-	return &tree.State{Mode: gitMode(mode), Size: c.st.Size, SHA256: hex.EncodeToString(c.sum[:]), Open: func() (io.ReadCloser, error) { return openAt(s.tree, rel, mode) }}
+	at, in, mode := c.at, c.in, c.st.Mode
+	return &tree.State{Mode: gitMode(mode), Size: c.st.Size, SHA256: hex.EncodeToString(c.sum[:]), Open: func() (io.ReadCloser, error) { return openAt(at, in, mode) }}
 }
 
 // baseState describes the base of rel; nil if it did not exist.

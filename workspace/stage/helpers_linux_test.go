@@ -76,12 +76,12 @@ func insideAt(t testing.TB, mounts []countersign.Mount, dir, script string) (str
 	b, err := json.Marshal(mounts)
 	must(t, err)
 	cmd := exec.Command("/proc/self/exe", dir, script)
-	cmd.Env = []string{"STAGE_TEST_MOUNTS=" + string(b), "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1"}
+	cmd.Env = []string{"STAGE_TEST_MOUNTS=" + string(b), "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@x", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@x"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
-		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN},
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER},
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -162,7 +162,7 @@ func (e *env) start(t testing.TB, change func(*Options)) *Staging {
 	p, err := gitview.Find(e.root)
 	must(t, err)
 	e.n++
-	o := Options{Project: p, StateDir: e.state, SessionDir: filepath.Join(e.state, "sessions", fmt.Sprint("s", e.n)), Denied: denyEnv}
+	o := Options{Project: p, StateDir: e.state, SessionDir: filepath.Join(e.state, "sessions", fmt.Sprint("s", e.n)), Denied: denyEnv, SmallFiles: 50}
 	if change != nil {
 		change(&o)
 	}

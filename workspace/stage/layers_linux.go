@@ -79,7 +79,12 @@ func Discard(sessionDir string) error {
 	if _, live, err := readMeta(layer); err == nil && live {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "discard the layer of", Thing: sessionDir, Err: errors.New("its session is still running"), Remedy: "countersign stop it first"}
 	}
-	return os.RemoveAll(layer)
+	r, err := openRoot(sessionDir)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.removeAll("layer") // not os.RemoveAll: an overlay leaves directories without permissions
 }
 
 // DiskUse returns the bytes on disk below a session's layer, or below any
@@ -103,4 +108,15 @@ func DiskUse(dir string) (int64, error) {
 		return true
 	}, nil)
 	return sum, err
+}
+
+// replaceFile writes a file by rename. It is not flushed: what it describes is
+// not either, and a start must not wait for a disk.
+func replaceFile(path string, data []byte) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, path)
 }

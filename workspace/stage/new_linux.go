@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/gitview"
 )
 
@@ -41,12 +40,14 @@ type Staging struct {
 	moves    []DeniedMove
 	hidden   int // ignored changed files that Changes did not list
 	dirty    bool
+	blank    bool // nothing is in the staged tree yet
 	closers  []func()
 }
 
 // meta says what a layer is; layer/meta.json.
 type meta struct {
 	V       int       `json:"v"`
+	ID      string    `json:"id"`
 	Project string    `json:"project"`
 	Backend string    `json:"backend"`
 	Made    time.Time `json:"made"`
@@ -157,9 +158,9 @@ func (s *Staging) load() (err error) {
 	if s.lock, err = lockLayer(s.layer); err != nil {
 		return err
 	}
-	s.idx = newIndex()
+	s.idx, s.blank = newIndex(), true
 	if m, _, err := readMeta(s.layer); err == nil {
-		s.meta = m
+		s.meta, s.blank = m, false
 		if s.idx, err = loadIndex(filepath.Join(s.layer, "base.idx")); err != nil {
 			return err
 		}
@@ -207,9 +208,15 @@ func (s *Staging) prepare(ctx context.Context) error {
 		return err
 	}
 	if s.meta.Backend == "" {
-		s.meta = meta{V: 1, Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
+		s.meta = meta{V: 1, ID: tempName(), Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
 	}
 	s.meta.Used, s.meta.Changes = s.opts.Now().UTC(), -1
+	for rel, err := range sc.failed {
+		s.notes = append(s.notes, Note{rel, "cannot be read: " + err.Error()})
+	}
+	if err := s.inherit(ctx); err != nil {
+		return err
+	}
 	if s.meta.Backend == Overlay {
 		err = s.prepareOverlay(ctx, sc)
 	} else {
@@ -244,7 +251,7 @@ func (s *Staging) store() error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(s.layer, "meta.json"), b, 0o600)
+	return replaceFile(filepath.Join(s.layer, "meta.json"), b)
 }
 
 // Mounts are what the sandbox has to mount, in this order.

@@ -142,19 +142,46 @@ const opaque = "user.overlay.opaque"
 // copyLayer copies an upper directory: files, links, whiteouts and opaque marks
 // (kernel documentation, filesystems/overlayfs).
 func copyLayer(src, dst *root) error {
+	return copyTree(src, dst, "", func(string) bool { return false })
+}
+
+// copyTree copies rel and what is below it from one root to the same place of
+// another, less what skip names.
+func copyTree(src, dst *root, rel string, skip func(rel string) bool) error {
 	var mu sync.Mutex
 	var list []item
-	err := src.walk(context.Background(), "", func(it item) bool {
+	if st, err := src.lstat(rel); rel != "" && err == nil {
+		list = append(list, item{rel, st})
+	}
+	err := src.walk(context.Background(), rel, func(it item) bool {
 		mu.Lock()
 		defer mu.Unlock()
+		if skip(it.rel) {
+			return false
+		}
 		list = append(list, it)
 		return true
 	}, nil)
 	sort.Slice(list, func(i, j int) bool { return list[i].rel < list[j].rel })
-	for i := range list {
-		err = errors.Join(err, copyNode(src, dst, &list[i]))
+	dirs := 0
+	for ; dirs < len(list) && err == nil; dirs++ {
+		if list[dirs].format() == unix.S_IFDIR {
+			err = copyNode(src, dst, &list[dirs])
+		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return parallel(context.Background(), len(list), func(i int) error {
+		if list[i].format() == unix.S_IFDIR {
+			return nil
+		}
+		err := copyNode(src, dst, &list[i])
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ELOOP) {
+			return nil // changed since
+		}
+		return err
+	})
 }
 
 func copyNode(src, dst *root, it *item) error {

@@ -34,10 +34,6 @@ type scan struct {
 	bytes   int64 // of those
 }
 
-// bulkFrom is the number of entries above which an ignored directory is handled
-// as one: most are build output or packages by the ten thousand.
-const bulkFrom = 2000
-
 // scan walks the real tree. Inside ignored directories it only walks those that
 // are small.
 func (s *Staging) scan(ctx context.Context) (*scan, error) {
@@ -144,7 +140,7 @@ func (s *Staging) scanIgnored(ctx context.Context, sc *scan, fail func(string, e
 		err := s.real.walk(cut, d, func(it item) bool {
 			mu.Lock()
 			defer mu.Unlock()
-			if found = append(found, it); len(found) > bulkFrom {
+			if found = append(found, it); len(found) > s.opts.SmallFiles {
 				stop()
 			}
 			_, denied := s.opts.Denied(it.rel)
@@ -154,7 +150,7 @@ func (s *Staging) scanIgnored(ctx context.Context, sc *scan, fail func(string, e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil || len(found) > bulkFrom {
+		if err != nil || len(found) > s.opts.SmallFiles {
 			sc.bulk[d] = true
 			continue
 		}

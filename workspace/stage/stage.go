@@ -54,8 +54,9 @@ type Options struct {
 	From    string // session directory whose layer is taken over
 	Now     func() time.Time
 
-	MaxFiles int   // 0: 50,000
-	MaxBytes int64 // 0: 1 GiB
+	MaxFiles   int   // 0: 50,000
+	MaxBytes   int64 // 0: 1 GiB
+	SmallFiles int   // an ignored directory of more entries is handled as one; 0: 2,000
 	// BulkFiles and BulkBytes bound an ignored directory that is copied; a larger
 	// one is attached as an overlay. 0: 50,000 files, 2 GiB.
 	BulkFiles int
@@ -126,6 +127,9 @@ func (o *Options) defaults() {
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 30
+	}
+	if o.SmallFiles == 0 {
+		o.SmallFiles = 2000
 	}
 	if o.BulkFiles == 0 {
 		o.BulkFiles = 50_000
