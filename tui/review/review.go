@@ -48,21 +48,29 @@ type Options struct {
 	Editor []string
 	// Dir is a private directory for the file that the editor opens.
 	Dir string
-	// Env is the person's environment, for the terminal's abilities.
+	// Env is the person's environment, for the terminal's abilities (optional:
+	// the process's own).
 	Env []string
 	// Plain switches colour off (NO_COLOR).
 	Plain bool
-	// Now is the clock.
+	// Now is the clock (optional: the system's).
 	Now func() time.Time
 }
 
 // Run shows the queue until the person leaves it or ctx ends.
 func Run(ctx context.Context, o Options) error {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	m := newModel(o)
 	if err := m.reload(); err != nil {
 		return err
 	}
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithEnvironment(o.Env))
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out)}
+	if o.Env != nil {
+		opts = append(opts, tea.WithEnvironment(o.Env))
+	}
+	p := tea.NewProgram(m, opts...)
 	_, err := p.Run()
 	if errors.Is(err, tea.ErrInterrupted) {
 		return nil // Ctrl-C leaves; what was decided is with the Source
