@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -46,6 +47,15 @@ func EnvAllow(env, more []string) (kept, removed []string) {
 	}
 	slices.Sort(removed)
 	return kept, slices.Compact(removed)
+}
+
+// EnvExtra is what a session's environment needs besides: root's agent has no
+// capability to give files away, which GNU tar tries for root by default.
+func EnvExtra() []string {
+	if os.Getuid() == 0 {
+		return []string{"TAR_OPTIONS=--no-same-owner"}
+	}
+	return nil
 }
 
 func allowed(name string, more []string) bool {

@@ -43,7 +43,8 @@ func mountFuse(fd int) error {
 
 // fuseTree makes the detached mount of the tripwires' file system.
 func fuseTree(fd int) (int, error) {
-	return freshFS("fuse", quiet|unix.MOUNT_ATTR_NOEXEC,
+	// Not noexec: an attempt to execute a node is to reach the server.
+	return freshFS("fuse", quiet,
 		option{"source", "tripwire"}, option{"subtype", "tripwire"}, option{"fd", strconv.Itoa(fd)},
 		option{"rootmode", "40000"}, option{"user_id", strconv.Itoa(os.Getuid())},
 		option{"group_id", strconv.Itoa(os.Getgid())}, option{"allow_other", ""})

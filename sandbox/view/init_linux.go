@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -36,6 +37,10 @@ func runInit() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("not dumpable: %w", err)
 	}
+	// A command that waits for its first exec holds a thread that the collector
+	// would wait for; so there is none before 64 MiB, which this process never needs.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(64 << 20)
 	plan, err := readPlan(fdFilters)
 	if err != nil {
 		return err

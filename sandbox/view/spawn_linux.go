@@ -24,7 +24,8 @@ type command struct {
 }
 
 // spawn starts a command on a thread of its own. The thread takes the filter
-// and only then forks: the child inherits it, this process stays free of it.
+// and only then forks: the child inherits it, this process stays free of it. The
+// thread must send nothing itself, because sendmsg is notified.
 func (i *initd) spawn(m Message, files []*os.File) {
 	c, master, err := i.newCommand(m, files)
 	if err != nil {
@@ -32,30 +33,39 @@ func (i *initd) spawn(m Message, files []*os.File) {
 		i.fail(m, err)
 		return
 	}
-	filtered := make(chan int)
-	fault := make(chan error, 1)
+	type step struct {
+		n   int // the listener, then the pid
+		err error
+	}
+	steps := make(chan step)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		listener, err := i.bind(c)
+		steps <- step{listener, err}
 		if err != nil {
-			fault <- err
 			return
 		}
-		filtered <- listener
 		<-c.gate
-		i.run(c)
+		pid, err := i.run(c)
+		steps <- step{pid, err}
 	}()
-	select {
-	case err := <-fault:
+	bound := <-steps
+	if bound.err != nil {
 		CloseAll(c.files)
-		i.fail(m, err)
+		i.fail(m, bound.err)
 		return
-	case listener := <-filtered:
-		err = i.offer(m, listener, master)
 	}
-	if err != nil {
+	if err := i.offer(m, bound.n, master); err != nil {
 		os.Exit(1)
 	}
+	ran := <-steps
+	CloseAll(c.files)
+	if ran.err != nil {
+		i.fail(m, &os.PathError{Op: "exec", Path: c.spec.Argv[0], Err: ran.err})
+	} else if err := i.ctl.Send(Message{Op: OpGo, ID: c.id, PID: ran.n}); err != nil {
+		os.Exit(1)
+	}
+	i.started(c.id, ran.n)
 }
 
 // bind puts the domain and the filter on this thread, and returns the listener,
@@ -130,24 +140,17 @@ func (i *initd) release(id uint64) {
 }
 
 // run forks and execs on the filtered thread, and returns when the exec is done
-// or refused.
-func (i *initd) run(c *command) {
+// or refused. As long as that takes, this thread counts as running Go code: see
+// runInit on the collector.
+func (i *initd) run(c *command) (int, error) {
 	i.mu.Lock()
 	i.starting++
 	i.mu.Unlock()
 	path, err := find(c.spec.Argv[0], c.spec.Env, c.spec.Dir)
-	pid := 0
-	if err == nil {
-		pid, err = syscall.ForkExec(path, c.spec.Argv, c.attr())
-	}
-	CloseAll(c.files)
-	m := Message{Op: OpGo, ID: c.id, PID: pid}
 	if err != nil {
-		i.fail(m, &os.PathError{Op: "exec", Path: c.spec.Argv[0], Err: err})
-	} else if err := i.ctl.Send(m); err != nil {
-		os.Exit(1)
+		return 0, err
 	}
-	i.started(c.id, pid)
+	return syscall.ForkExec(path, c.spec.Argv, c.attr())
 }
 
 func (c *command) attr() *syscall.ProcAttr {

@@ -13,8 +13,9 @@ import (
 
 // Conn is one end of a control socket (SOCK_SEQPACKET: a packet is a message).
 type Conn struct {
-	c  *net.UnixConn
-	mu sync.Mutex // of sending
+	c        *net.UnixConn
+	buf, oob []byte     // of receiving
+	mu       sync.Mutex // of sending
 }
 
 // Pair makes a control socket; the second end is to be inherited by a child.
@@ -44,7 +45,7 @@ func newConn(fd int) (*Conn, error) {
 		c.Close()
 		return nil, fmt.Errorf("control socket: not a unix socket")
 	}
-	return &Conn{c: u}, nil
+	return &Conn{c: u, buf: make([]byte, packetMax+1), oob: make([]byte, unix.CmsgSpace(8*4))}, nil
 }
 
 // Close ends the conversation, and with it the process at the other end.
@@ -71,14 +72,13 @@ func (c *Conn) Send(m Message, fds ...int) error {
 	return nil
 }
 
-// Receive waits for the next message. io.EOF means that the other end is gone.
+// Receive waits for the next message; only one goroutine may. io.EOF means that the other end is gone.
 func (c *Conn) Receive() (Message, []*os.File, error) {
-	buf, oob := make([]byte, packetMax+1), make([]byte, unix.CmsgSpace(8*4))
-	n, oobn, flags, _, err := c.c.ReadMsgUnix(buf, oob)
+	n, oobn, flags, _, err := c.c.ReadMsgUnix(c.buf, c.oob)
 	if err != nil {
 		return Message{}, nil, err
 	}
-	files, err := filesOf(oob[:oobn])
+	files, err := filesOf(c.oob[:oobn])
 	if err != nil {
 		return Message{}, nil, err
 	}
@@ -89,7 +89,7 @@ func (c *Conn) Receive() (Message, []*os.File, error) {
 	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		err = fmt.Errorf("control socket: a packet was cut")
 	} else {
-		err = json.Unmarshal(buf[:n], &m)
+		err = json.Unmarshal(c.buf[:n], &m)
 	}
 	if err != nil {
 		CloseAll(files)
