@@ -244,7 +244,7 @@ func TestRealEditsAgainstGit(t *testing.T) {
 			}
 		}
 	}
-	if same < n*93/100 {
+	if same*100 < n*94 {
 		t.Errorf("%d of %d real files have the hunks of git diff -U0", same, n)
 	}
 	t.Logf("%d of %d the same as git", same, n)

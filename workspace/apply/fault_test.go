@@ -420,3 +420,52 @@ func TestWriterWithTheOldFileOpen(t *testing.T) {
 	want["bin"], want["new"] = "\x00\x01person, and later", "new\n"
 	w.wantReal(want)
 }
+
+// A program that has the file open and writes only after the apply is over.
+func TestWriterThatWaits(t *testing.T) {
+	w := newWorld(t, project)
+	stage(t, w, map[string]string{"bin": "\x00agent", "new": "new\n"})
+	w.acceptAll()
+	f, err := os.OpenFile(w.real+"/bin", os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	defer f.Close()
+	res, err := w.apply()
+	if countersign.CodeOf(err) != countersign.EPartly || len(res.Stale) != 1 {
+		t.Errorf("%v %v", res.Stale, err)
+	}
+	fmt.Fprint(f, "later")
+	want := snapshot(t, w.base)
+	want["bin"], want["new"] = "\x00\x01later", "new\n"
+	w.wantReal(want)
+}
+
+// A directory that goes because it is empty comes back as it was.
+func TestRemovedDirectoriesComeBackWithTheirPermissions(t *testing.T) {
+	for _, how := range []string{"roll-back", "undo"} {
+		w := newWorld(t, project)
+		must(t, os.Chmod(w.real+"/dir/deep", 0o700))
+		stage(t, w, map[string]string{"dir/deep/c.txt": "DEL", "dir/b.txt": "DEL", "dir": "a file now\n"})
+		must(t, os.Mkdir(w.real+"/dir/empty", 0o711))
+		w.acceptAll()
+		o := w.options()
+		if how == "roll-back" {
+			o.Step = func(s apply.Step) error {
+				if s == apply.StepCommit {
+					return errors.New("injected")
+				}
+				return nil
+			}
+		}
+		_, err := apply.Apply(t.Context(), o)
+		if how == "undo" {
+			must(t, err)
+			_, err = apply.Undo(t.Context(), o)
+			must(t, err)
+		}
+		for d, want := range map[string]os.FileMode{"dir/deep": 0o700, "dir/empty": 0o711} {
+			if st, err := os.Stat(filepath.Join(w.real, d)); err != nil || st.Mode().Perm() != want {
+				t.Errorf("%s: %s: %v, %v", how, d, st, err)
+			}
+		}
+	}
+}

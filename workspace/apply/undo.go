@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sort"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
@@ -131,12 +132,17 @@ func (j *job) reverse(last *journal) (*journal, error) {
 		}
 	}
 	undo.Removed = removed
-	perms := map[Name]uint32{}
-	for _, d := range last.Removed {
-		perms[d.Path] = d.Perm
-	}
+	at := map[Name]int{}
 	for i, d := range undo.Made {
-		undo.Made[i].Perm = perms[d.Path]
+		at[d.Path] = i
 	}
+	for _, d := range last.Removed {
+		if i, ok := at[d.Path]; ok {
+			undo.Made[i].Perm = d.Perm
+		} else if info, err := j.root.Lstat(string(d.Path)); err != nil || !info.Mode.IsDir() {
+			undo.Made = append(undo.Made, d)
+		}
+	}
+	sort.Slice(undo.Made, func(i, k int) bool { return undo.Made[i].Path < undo.Made[k].Path })
 	return undo, nil
 }

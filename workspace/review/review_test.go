@@ -563,3 +563,19 @@ func TestCommitsAreWholeOrNot(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// What was read while the layer changed is not taken for what was listed.
+func TestARacedReadIsNotRemembered(t *testing.T) {
+	r := open(t, t.TempDir())
+	now := "listed\n"
+	st := file(now)
+	st.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(now)), nil }
+	now = "raced\n"
+	if h := update(t, r, change("f", nil, st))[0]; string(h.Post) != "raced\n" {
+		t.Errorf("%q", h.Post)
+	}
+	now = "listed\n"
+	if h := update(t, r, change("f", nil, st))[0]; string(h.Post) != "listed\n" {
+		t.Errorf("%q", h.Post)
+	}
+}
