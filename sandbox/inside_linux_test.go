@@ -388,6 +388,10 @@ func TestTripwires(t *testing.T) {
 	g := newGround(t)
 	write(t, g.project+"/.env", "SECRET=1")
 	write(t, g.home+"/elsewhere/f", "mine")
+	write(t, g.project+"/target", "SECRET=2")
+	if err := os.Symlink("target", g.project+"/.env.link"); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink("elsewhere", g.home+"/.ssh"); err != nil { // of an earlier session
 		t.Fatal(err)
 	}
@@ -396,6 +400,8 @@ func TestTripwires(t *testing.T) {
 		{ID: 2, Path: insideHome + "/.aws", Rule: "aws", Attr: tripwire.Attr{Mode: 0o040700, Nlink: 2, Dir: true}},
 		{ID: 3, Path: insideHome + "/.aws/credentials", Rule: "aws", Attr: tripwire.Attr{Mode: 0o100600, Nlink: 1}},
 		{ID: 4, Path: insideHome + "/.ssh", Rule: "ssh", Attr: tripwire.Attr{Mode: 0o040700, Nlink: 2, Dir: true}},
+		{ID: 6, Path: g.project + "/.env.link", Rule: "env", Attr: tripwire.Attr{Mode: 0o120777, Size: 8, Nlink: 1}},
+		{ID: 7, Path: g.project + "/tool", Rule: "env", Attr: tripwire.Attr{Mode: 0o100755, Size: 8, Nlink: 1}},
 		{ID: 5, Path: insideHome + "/.netrc", Rule: "netrc", Attr: tripwire.Attr{Mode: 0o100600, Nlink: 1}},
 	}
 	for _, n := range nodes {
@@ -420,14 +426,14 @@ func TestTripwires(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Stdout, g.Stderr = out, out
-	s := g.start(t, "bash", "-c", "cat .env; cat ~/.aws/credentials; ls ~/.aws; cat ~/.ssh/id; cat ~/.netrc; rm -f .env; mv .env x; stat -c %s .env; echo end")
+	s := g.start(t, "bash", "-c", "cat .env; cat ~/.aws/credentials; ls ~/.aws; cat ~/.ssh/id; cat ~/.netrc; rm -f .env; mv .env x; stat -c %s .env; cat .env.link; rm -f .env.link; ./tool; echo end")
 	if err := s.Go(); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = s.Wait()
 	b, _ := os.ReadFile(out.Name())
 	contains(t, string(b), "cat: .env: Permission denied", ".aws/credentials: Permission denied", "directory '/home/agent/.aws': Permission denied",
-		".ssh/id: Permission denied", ".netrc: Permission denied", "end")
+		".ssh/id: Permission denied", ".netrc: Permission denied", ".env.link: Permission denied", "./tool: Permission denied", "end")
 	if strings.Contains(string(b), "SECRET") {
 		t.Fatal("leaked")
 	}
@@ -451,6 +457,7 @@ func TestTripwires(t *testing.T) {
 	want := map[string]int{
 		g.project + "/.env read": 1, insideHome + "/.aws/credentials lookup": 1, insideHome + "/.aws list": 1,
 		insideHome + "/.ssh/id lookup": 1, insideHome + "/.netrc read": 1,
+		g.project + "/.env.link readlink": 1, g.project + "/tool exec": 1, g.project + "/tool read": 1, // bash looks why
 	}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("events %v, want %v", seen, want)

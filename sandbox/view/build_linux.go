@@ -204,7 +204,7 @@ func (b *builder) mask(paths []string) error {
 
 // maskOne covers one path; a missing one becomes a file, or a directory.
 func (b *builder) maskOne(path string, dir bool) error {
-	if fd, err := lookup(b.root, strings.TrimPrefix(b.canon(path), "/")); err == nil {
+	if fd, err := open(b.root, strings.TrimPrefix(b.canon(path), "/"), true); err == nil {
 		dir, err = isDir(fd)
 		unix.Close(fd)
 		if err != nil {

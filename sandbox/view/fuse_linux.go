@@ -135,7 +135,7 @@ func (d *nsd) covered(tree int, path string) (bool, error) {
 		return false, err
 	}
 	err := d.view.do(func() error {
-		fd, err := d.b.find(path)
+		fd, err := open(d.b.root, strings.TrimPrefix(d.b.canon(path), "/"), true)
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (d *nsd) covered(tree int, path string) (bool, error) {
 // hide masks a path of the standing view.
 func (d *nsd) hide(path string, dir bool) error {
 	err := d.view.do(func() error {
-		fd, err := d.b.find(path)
+		fd, err := open(d.b.root, strings.TrimPrefix(d.b.canon(path), "/"), true)
 		if err != nil {
 			return err
 		}

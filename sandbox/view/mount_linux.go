@@ -111,7 +111,8 @@ func openDir(path string) (int, error) {
 }
 
 // place opens path below root for mounting on it, never through a link. What is
-// missing is made: directories, and at the end a directory or an empty file.
+// missing is made: directories, and at the end a directory or an empty file. A
+// file's place may be a link itself: what is mounted there lies over the link.
 func place(root int, path string, dir bool) (int, error) {
 	parts := strings.Split(strings.Trim(filepath.Clean(path), "/"), "/")
 	at, err := unix.Dup(root)
@@ -120,7 +121,8 @@ func place(root int, path string, dir bool) (int, error) {
 	}
 	unix.CloseOnExec(at)
 	for i, name := range parts {
-		next, err := step(at, name, dir || i < len(parts)-1)
+		last := i == len(parts)-1
+		next, err := step(at, name, dir || !last, last && !dir)
 		unix.Close(at)
 		if err != nil {
 			return -1, &os.PathError{Op: "place", Path: path, Err: err}
@@ -131,11 +133,11 @@ func place(root int, path string, dir bool) (int, error) {
 }
 
 // step opens one name in a directory and makes it if it is missing.
-func step(at int, name string, dir bool) (int, error) {
+func step(at int, name string, dir, link bool) (int, error) {
 	if name == "" || name == "." {
 		return unix.Dup(at)
 	}
-	fd, err := lookup(at, name)
+	fd, err := open(at, name, link)
 	if err != unix.ENOENT {
 		return fd, err
 	}
@@ -147,12 +149,16 @@ func step(at int, name string, dir bool) (int, error) {
 	if err != nil && err != unix.EEXIST {
 		return -1, err
 	}
-	return lookup(at, name)
+	return open(at, name, link)
 }
 
 // lookup opens path as a place; a link anywhere on it, the end included, is
 // ELOOP.
-func lookup(at int, path string) (int, error) {
+func lookup(at int, path string) (int, error) { return open(at, path, false) }
+
+// open opens path as a place; only its end may be a link, and only if link is
+// set: then the link itself.
+func open(at int, path string, link bool) (int, error) {
 	for {
 		fd, err := unix.Openat2(at, path, &unix.OpenHow{
 			Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
@@ -161,15 +167,15 @@ func lookup(at int, path string) (int, error) {
 		if err == unix.EAGAIN || err == unix.EINTR { // EAGAIN: a rename meanwhile
 			continue
 		}
-		if err != nil {
-			return -1, err
+		if err != nil || link {
+			return fd, err
 		}
 		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			unix.Close(fd) // with O_PATH the end of the path may be a link
-			if err == nil {
-				err = unix.ELOOP
-			}
+		if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			err = unix.ELOOP // with O_PATH the end of the path may be a link
+		}
+		if err != nil {
+			unix.Close(fd)
 			return -1, err
 		}
 		return fd, nil
