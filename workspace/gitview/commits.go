@@ -320,3 +320,16 @@ func (s *Session) Blob(ctx context.Context, repo, id string) ([]byte, error) {
 	}
 	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read object", Thing: id, Err: fs.ErrNotExist}
 }
+
+// Tips changes whenever NewCommits would say something else.
+func (s *Session) Tips() string {
+	var b strings.Builder
+	for i := range s.repos {
+		list, err := s.moved(&s.repos[i])
+		fmt.Fprintf(&b, "%d %v\n", i, err)
+		for _, r := range list {
+			fmt.Fprintf(&b, "%s %s\n", r.id, r.name)
+		}
+	}
+	return b.String()
+}

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/workspace/tree"
 )
 
 // BaseBytes returns the content a path had in the base (a link's target): from
@@ -109,5 +108,29 @@ func (s *Staging) knowDirs(dir string) {
 	}
 }
 
-// markCommits names the newest commit made inside that holds a change's bytes.
-func (s *Staging) markCommits(ctx context.Context, list []tree.Change) {}
+// Carry puts the real files over the staged ones, as a person's edit that wins:
+// for paths where an edited hunk was applied and nothing of the agent's is left
+// undecided. The agent's version is kept among the saved ones.
+func (s *Staging) Carry(paths ...string) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	for _, rel := range paths {
+		st, err := s.real.lstat(rel)
+		if err != nil {
+			return err
+		}
+		if _, denied := s.opts.Denied(rel); denied || s.meta.Backend == Overlay {
+			continue
+		}
+		if _, err := s.tree.lstat(rel); err == nil {
+			if err := s.tree.rename(rel, s.saved, "carried-"+tempName()); err != nil {
+				return err
+			}
+		}
+		s.setEntry(rel, nil)
+		if err := s.takeFile(&item{rel, st}, false, true); err != nil {
+			return err
+		}
+	}
+	return s.store()
+}

@@ -1,10 +1,12 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/diff"
 	"github.com/countersign/countersign/workspace/gitview"
 )
 
@@ -424,12 +427,52 @@ func (s *Staging) clash(it *item, e *entry) error {
 			return nil
 		}
 	}
+	if e != nil && s.contained(it, e) {
+		return nil
+	}
 	if e != nil && e.flags&fIgnored == 0 {
 		s.mu.Lock()
 		e.flags |= fConflict
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// mergeable bounds the files whose sides are compared line by line.
+const mergeable = 4 << 20
+
+// contained tells whether all that changed on the real side is in the staged
+// file as well, as after an apply of some of its hunks: then the real file is
+// the new base and nothing is in conflict.
+func (s *Staging) contained(it *item, e *entry) bool {
+	st, err := s.tree.lstat(it.rel)
+	if err != nil || e.kind != kFile || it.format() != unix.S_IFREG || st.Mode&unix.S_IFMT != unix.S_IFREG || max(st.Size, it.st.Size, e.real.size) > mergeable {
+		return false
+	}
+	base, err := s.BaseBytes(it.rel)
+	if err != nil {
+		return false
+	}
+	theirs, err1 := readAll(s.tree, it.rel)
+	mine, err2 := readAll(s.real, it.rel)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	merged, conflicts := diff.Merge3(base, theirs, mine)
+	if len(conflicts) > 0 || !bytes.Equal(merged, theirs) {
+		return false
+	}
+	s.setEntry(it.rel, &entry{kind: kFile, flags: e.flags &^ fConflict, mode: it.st.Mode, real: stampOf(&it.st), sum: sha256.Sum256(mine)})
+	return true
+}
+
+func readAll(r *root, rel string) ([]byte, error) {
+	f, _, err := r.openRegular(rel)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // agents tells whether an error means that the agent has put something else at

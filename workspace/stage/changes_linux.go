@@ -392,8 +392,7 @@ func (d *diffing) result(ctx context.Context) ([]tree.Change, error) {
 	list = findRenames(list)
 	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
 	d.s.hidden, d.s.meta.Changes = d.hidden, len(list)
-	d.s.markCommits(ctx, list)
-	return list, nil
+	return list, d.s.markCommits(ctx, list)
 }
 
 // findRenames joins a deleted and a created file of the same bytes. Of several,

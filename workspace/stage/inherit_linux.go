@@ -23,8 +23,8 @@ func (s *Staging) holderFile() string {
 func (s *Staging) inherit(ctx context.Context) error {
 	b, _ := os.ReadFile(s.holderFile())
 	id := string(b)
-	if id == s.meta.ID {
-		return nil
+	if id == s.meta.ID || s.opts.From == s.opts.SessionDir {
+		return nil // ours already; or a layer opened for its review only
 	}
 	donor, live := s.findLayer(id)
 	if donor != "" && s.meta.Backend == Snapshot && s.opts.Project.Git && !(live && !s.blank) {

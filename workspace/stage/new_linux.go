@@ -38,6 +38,7 @@ type Staging struct {
 	notes    []Note
 	mounts   []countersign.Mount
 	moves    []DeniedMove
+	commits  commitCache
 	hidden   int // ignored changed files that Changes did not list
 	dirty    bool
 	blank    bool // nothing is in the staged tree yet
@@ -103,7 +104,9 @@ func (s *Staging) acquire() (undo func(), err error) {
 		return undo, s.load()
 	}
 	if from != "" {
-		if err := os.Rename(from, s.layer); err != nil {
+		if err := os.Rename(from, s.layer); errors.Is(err, os.ErrNotExist) && s.opts.From == "" {
+			return s.acquire() // another session was faster
+		} else if err != nil {
 			return undo, err
 		}
 		undo = func() { os.Rename(s.layer, from) }

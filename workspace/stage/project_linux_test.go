@@ -255,7 +255,7 @@ func TestAsOrdinaryUser(t *testing.T) {
 	b, err := os.ReadFile("/proc/self/exe")
 	must(t, err)
 	must(t, os.WriteFile(exe, b, 0o755))
-	cmd := exec.Command(exe, "-test.run", "Snapshot|Overlay|Nested|Bulk|Huge|Ignored|Denied|Unreadable|Carries|Odd", "-test.v")
+	cmd := exec.Command(exe, "-test.run", "SnapshotShows|OverlayShows|Nested|Huge|Unreadable|Odd", "-test.v")
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -312,10 +312,25 @@ func BenchmarkStart(b *testing.B) {
 	first := time.Now()
 	must(b, e.start(b, nil).Close())
 	b.Logf("first start and end: %v", time.Since(first))
+	var cpu time.Duration
 	for b.Loop() {
+		before := cpuTime(b)
 		s := e.start(b, nil)
+		cpu += cpuTime(b) - before
 		b.StopTimer()
 		must(b, s.Close())
 		b.StartTimer()
 	}
+	b.ReportMetric(float64(cpu.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+}
+
+// cpuTime is what this process and its children have used.
+func cpuTime(t testing.TB) time.Duration {
+	var sum time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var r syscall.Rusage
+		must(t, syscall.Getrusage(who, &r))
+		sum += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	return sum
 }
