@@ -139,7 +139,7 @@ func (s *server) wait(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			if s.clients() == 0 {
+			if s.last() {
 				return
 			}
 		case <-s.gone:
@@ -157,6 +157,15 @@ func (s *server) clients() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
+}
+
+// last reports whether nobody is left, and if so lets nobody in any more: who
+// comes now finds the door shut and starts another process.
+func (s *server) last() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = s.ended || len(s.conns) == 0
+	return s.ended
 }
 
 func (s *server) tell() {
@@ -179,8 +188,12 @@ func (s *server) hangUp() {
 func (s *server) accept(l *net.UnixListener) {
 	for {
 		nc, err := l.AcceptUnix()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			time.Sleep(time.Millisecond) // out of descriptors: some client will go
+			continue
 		}
 		c, err := raw(nc)
 		if err != nil {

@@ -429,7 +429,12 @@ func retry(t *testing.T, dir string) (*ledger.Client, *proc) {
 	t.Helper()
 	var p *proc
 	for deadline := time.Now().Add(15 * time.Second); ; {
-		c, err := ledger.Dial(t.Context(), dirs(dir), func(context.Context) error { p = start(t, dir); return nil })
+		c, err := ledger.Dial(t.Context(), dirs(dir), func(context.Context) error {
+			if p == nil || !p.running() {
+				p = start(t, dir)
+			}
+			return nil
+		})
 		if err == nil {
 			return c, p
 		}
