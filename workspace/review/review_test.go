@@ -2,7 +2,6 @@ package review
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -498,26 +496,6 @@ func TestTenThousandFilesAreFastAndLean(t *testing.T) {
 	must(t, r.Load(&h))
 	if diff.SHA256(h.Post) != h.PostSum {
 		t.Error("a hunk that was not held cannot be loaded")
-	}
-}
-
-func TestAFullDiskTakesNoDecision(t *testing.T) {
-	mnt := t.TempDir()
-	if err := syscall.Mount("tmpfs", mnt, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("no mount here: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(mnt, syscall.MNT_DETACH) })
-	r := open(t, mnt)
-	c := []tree.Change{change("a", nil, file("small\n")), change("b", nil, file(strings.Repeat("large\n", 100_000)))}
-	hs := update(t, r, c...)
-	_, err := r.Accept(hs[0].ID, hs[1].ID)
-	if !errors.Is(err, syscall.ENOSPC) || countersign.RemedyOf(err) == "" {
-		t.Errorf("got %v (%s)", err, countersign.RemedyOf(err))
-	}
-	for _, h := range update(t, open(t, mnt), c...) {
-		if h.State != countersign.Undecided {
-			t.Errorf("%s is %s", h.Path, h.State)
-		}
 	}
 }
 
