@@ -88,6 +88,9 @@ func (s *live) check() error {
 	if s.project, err = s.app.project(); err != nil {
 		return err
 	}
+	if !s.project.Git {
+		s.say("%s is no git repository: changes are staged and reviewed all the same", plain(s.project.Root))
+	}
 	if s.policy, err = s.loadPolicy(s.opt.policy, s.project.Root); err != nil {
 		return err
 	}
@@ -114,7 +117,10 @@ func (s *live) openLedger() error {
 	if s.key, err = s.digestKey(); err != nil {
 		return err
 	}
-	return s.recoverLost(s.ctx, l)
+	if err := s.recoverLost(s.ctx, l); err != nil {
+		return err
+	}
+	return s.recoverApply(s.ctx, s.project.Root, l)
 }
 
 // fail closes the gate and ends the session: what it was asked to guard cannot

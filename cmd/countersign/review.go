@@ -112,19 +112,18 @@ func (a *app) sortArgs(args []string, f *reviewFlags) (id string, err error) {
 }
 
 func (a *app) review(ctx context.Context, id string, f reviewFlags) error {
-	if f.undo {
-		k, err := a.reviewed(id)
-		if err != nil {
-			return err
-		}
-		return a.undo(ctx, k)
-	}
 	k, err := a.reviewed(id)
-	if countersign.CodeOf(err) == countersign.ENotFound && id == "" && f.list {
+	if countersign.CodeOf(err) == countersign.ENotFound && id == "" && f.list && !f.undo {
 		return a.printHunks(k, countersign.Changeset{})
 	}
 	if err != nil {
 		return err
+	}
+	if err := a.recoverApply(ctx, k.Project, nil); err != nil {
+		return err
+	}
+	if f.undo {
+		return a.undo(ctx, k)
 	}
 	r, err := a.openReview(ctx, k)
 	if err != nil {

@@ -69,16 +69,16 @@ func (a *app) runCmd() *cobra.Command {
 // startRun checks what can be checked before anything starts, runs the session,
 // and turns its end into this process's.
 func (a *app) startRun(ctx context.Context, o runOptions) error {
-	if err := a.settle(&o); err != nil {
-		return err
-	}
-	exit, by, err := a.runSession(ctx, o)
-	if a.json {
-		line, _ := json.Marshal(map[string]any{"ended_by": by, "exit": exit, "error": errText(err)})
-		defer fmt.Fprintln(a.err, string(line))
+	exit, by, err := 1, "countersign", a.settle(&o)
+	if err == nil {
+		exit, by, err = a.runSession(ctx, o)
 	}
 	if err != nil {
-		return err
+		exit = a.report(err)
+	}
+	if a.json { // after all talk: scripts read the last line
+		line, _ := json.Marshal(map[string]any{"ended_by": by, "exit": exit, "error": errText(err)})
+		fmt.Fprintln(a.err, string(line))
 	}
 	if exit != 0 {
 		return exitCode(exit)
@@ -126,7 +126,7 @@ func (a *app) settle(o *runOptions) error {
 	if o.agent == "" {
 		o.agent = agentName(o.argv)
 	}
-	o.argv = append([]string{path}, o.argv[1:]...)
+	o.argv = append([]string{native(o.agent, path)}, o.argv[1:]...)
 	return nil
 }
 
