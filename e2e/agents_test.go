@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,24 +41,30 @@ func npmAgent(t *testing.T, pkg, version string) string {
 	return bin
 }
 
+// agentEnv are the variables that the agents add for the commands they run; an
+// allow rule must name each.
+const agentEnv = `[NoDefaultCurrentDirectoryInExePath, COREPACK_ENABLE_AUTO_PIN, AI_AGENT, CLAUDE_CODE_ENTRYPOINT,
+  CLAUDE_CODE_MESSAGING_SOCKET, CLAUDE_CODE_MESSAGING_TOKEN, SHELL, GIT_EDITOR, CLAUDE_CODE_EXECPATH, CLAUDECODE,
+  CLAUDE_CODE_SESSION_ID, CLAUDE_CODE_CHILD_SESSION, CLAUDE_CODE_SESSION_ATTENDED, CLAUDE_PID, CLAUDE_CODE_CHILD_NOTES_DIR,
+  CLAUDE_EFFORT, CODEX_APPLY_PATCH_PRESERVE_LINE_ENDINGS, CODEX_SESSION_ID, CODEX_TOOL_CALL_ID, CODEX_VERSION, CODEX_MANAGED_BY_NPM, CODEX_THREAD_ID, CODEX_CI, NO_COLOR, TERM, LANG, LC_CTYPE, LC_ALL, COLORTERM, PAGER,
+  GIT_PAGER, GH_PAGER, CODEX_SANDBOX_NETWORK_DISABLED, CODEX_MANAGED_PACKAGE_ROOT, PATH, ANTHROPIC_API_KEY]`
+
 const agentPolicy = `version: 1
 commands:
-  - {id: t-all, verdict: allow, argv: ["bash", "..."], reason: a test of the agent, env: ["*"]}
-  - {id: t-sh, verdict: allow, argv: ["sh", "..."], reason: a test of the agent, env: ["*"]}
-  - {id: t-zsh, verdict: allow, argv: ["zsh", "..."], reason: a test of the agent, env: ["*"]}
+  - {id: t-bash, verdict: allow, argv: ["bash", "..."], reason: a test of the agent, env: ` + agentEnv + `}
+  - {id: t-sh, verdict: allow, argv: ["sh", "..."], reason: a test of the agent, env: ` + agentEnv + `}
 `
 
 // realAgent prepares a small Go project with a secret and a scripted provider.
 func realAgent(t *testing.T, wire, path string, uid int, steps ...step) (*world, *model) {
 	w := newWorld(t, uid)
 	m := newModel(t, steps...)
-	w.write("go.mod", "module x\n\ngo 1.21\n")
-	w.write("x_test.go", "package x\n\nimport \"testing\"\n\nfunc TestX(t *testing.T) {}\n")
+	w.write("x.test.js", "require('node:test')('adds', () => require('node:assert').equal(1 + 1, 2))\n")
 	w.write(".env", "SECRET="+secretText+"\n")
 	w.repo()
 	base := m.URL + path
 	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), "providers:\n  - {name: scripted, wire: "+wire+", base_url: "+base+", key: {env: REAL_KEY}}\n")
-	w.env = append(w.env, "REAL_KEY=sk-real-company-key-000000000000", "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local")
+	w.env = append(w.env, "REAL_KEY=sk-real-company-key-000000000000")
 	return w, m
 }
 
@@ -72,7 +79,7 @@ func (w *world) withPath(dir string) {
 // checkAgent looks at what a real agent's two-step task left.
 func checkAgent(t *testing.T, w *world, m *model, r result) {
 	t.Helper()
-	if !strings.Contains(m.seen(), "ok") || !strings.Contains(m.seen(), "\\tx\\t") && !strings.Contains(m.seen(), "x\\t0.") {
+	if !strings.Contains(m.seen(), "pass 1") {
 		t.Errorf("the tests' output never reached the provider\nout %s\nerr %s", r.out, r.err)
 	}
 	if strings.Contains(m.seen(), secretText) {
@@ -101,9 +108,14 @@ func checkAgent(t *testing.T, w *world, m *model, r result) {
 		t.Errorf("on record %v, the provider saw %d calls", calls, len(m.bodies))
 	}
 	w.must("verify")
+	if t.Failed() {
+		for _, rec := range w.log("--type", "exec.decided") {
+			t.Logf("%s %s %.120q %q", rec.Decision.Verdict, rec.Decision.Basis, rec.Action.Argv, rec.Action.Env)
+		}
+	}
 }
 
-var twoSteps = []step{{write: "hello.txt", content: "hi\n"}, {run: "cat .env; go test ./..."}}
+var twoSteps = []step{{write: "hello.txt", content: "hi\n"}, {run: "cat .env; node --test"}}
 
 func TestClaudeCodeFinishesATask(t *testing.T) {
 	bin := npmAgent(t, "@anthropic-ai/claude-code", "2.1.331")
@@ -121,7 +133,8 @@ func TestCodexFinishesATask(t *testing.T) {
 	for _, uid := range users() {
 		w, m := realAgent(t, "openai", "/v1", uid, twoSteps...)
 		w.withPath(bin)
-		r := w.cs("run", "--policy", w.policy(agentPolicy), "--approver", "none", "--", "codex", "exec", "-m", "gpt-5.5", "--skip-git-repo-check", "write hello.txt and run the tests")
+		policy := agentPolicy + fmt.Sprintf("  - {id: t-codex, verdict: allow, argv: [%q, \"...\"], reason: its own helper, env: %s}\n", filepath.Dir(bin)+"/@openai/*/vendor/*/bin/codex", agentEnv)
+		r := w.cs("run", "--policy", w.policy(policy), "--approver", "none", "--", "codex", "exec", "-m", "gpt-5.5", "--skip-git-repo-check", "write hello.txt and run the tests")
 		checkAgent(t, w, m, r)
 	}
 }

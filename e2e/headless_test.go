@@ -546,3 +546,4 @@ func TestNamesThatHurt(t *testing.T) {
 	})
 }
 
+func jsonInto(text string, out any) error { return json.Unmarshal([]byte(text), out) }

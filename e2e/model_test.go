@@ -29,7 +29,7 @@ type step struct {
 }
 
 func newModel(t *testing.T, steps ...step) *model {
-	m := &model{steps: steps}
+	m := &model{steps: append([]step(nil), steps...)}
 	m.Server = httptest.NewServer(http.HandlerFunc(m.serve))
 	t.Cleanup(m.Close)
 	return m

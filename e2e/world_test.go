@@ -223,7 +223,7 @@ type rec struct {
 	}
 	Action struct {
 		Kind, Digest, Summary, Cwd, Path, Op, Host string
-		Argv                                       []string
+		Argv, Env                                  []string
 		Port                                       int
 	}
 	Policy   struct{ Bundle, Rule string }

@@ -72,6 +72,28 @@ env_key = "COUNTERSIGN_SESSION_TOKEN"
 wire_api = "responses"
 `
 
+// native finds the program behind an npm shim that does nothing but start it.
+// The shim's child would be a command like any other, and an approval of it
+// would cover everything the agent does; started itself, it is the agent.
+func native(name, path string) string {
+	if name != "codex" {
+		return path
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil || filepath.Base(real) != "codex.js" {
+		return path
+	}
+	pkg := filepath.Dir(filepath.Dir(real)) // …/node_modules/@openai/codex
+	for _, vendor := range []string{filepath.Join(filepath.Dir(pkg), "codex-*"), filepath.Join(pkg, "node_modules", "@openai", "codex-*"), pkg} {
+		for _, place := range []string{"vendor/*/bin/codex", "vendor/*/codex/codex"} {
+			if found, _ := filepath.Glob(filepath.Join(vendor, place)); len(found) == 1 {
+				return found[0]
+			}
+		}
+	}
+	return path
+}
+
 // plant writes the seeds into the private home. A settings file that names the
 // gateway is written anew each time: its address changes with the session.
 func (s agentSettings) plant(home string) error {

@@ -48,7 +48,7 @@ func (s *live) startBox() error {
 	if err != nil {
 		return err
 	}
-	s.toolchains = sandbox.Toolchains(s.getenv("PATH"), home)
+	s.toolchains = sandbox.Toolchains(s.getenv("PATH")+":"+filepath.Dir(s.opt.argv[0]), home)
 	nodes := s.plannedNodes()
 	trips := make([]sandbox.Trip, len(nodes))
 	for i, n := range nodes {

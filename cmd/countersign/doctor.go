@@ -52,12 +52,18 @@ func probe(ctx context.Context) (countersign.Posture, error) {
 // checkPosture refuses to start when the machine gives less than policy asks.
 func checkPosture(have countersign.Posture, p *policy.Policy) error {
 	var missing, remedies []string
+	known := map[string]countersign.Mechanism{}
+	for _, m := range have.Mechanisms {
+		known[m.Name] = m
+	}
 	for _, want := range p.Posture() {
-		for _, m := range have.Mechanisms {
-			if m.Name == want && m.State == "missing" {
-				missing = append(missing, m.Name+" ("+m.Detail+")")
-				remedies = append(remedies, m.Remedy)
-			}
+		m, reported := known[want]
+		switch {
+		case !reported:
+			missing = append(missing, want+" (this version does not know it)")
+		case m.State == "missing":
+			missing = append(missing, want+" ("+m.Detail+")")
+			remedies = append(remedies, m.Remedy)
 		}
 	}
 	if len(missing) == 0 && have.Tier != "C" && have.Tier != "B" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -68,16 +67,8 @@ func (s *live) tripped(e tripwire.Event) {
 // askedName records a name that a process of the session asked the resolver for.
 func (s *live) askedName(name, typ string) {
 	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
-	r := s.policy.Host(name, 0)
-	r.Verdict = countersign.Deny
-	if r.Reason == "" {
-		r.Reason = "no network"
-	}
-	_ = typ
+	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "no-network", Reason: "names are not resolved inside: asked for " + typ, Layer: "built-in"}
 	if err := s.gate.Refused(a, r, "NXDOMAIN", 1); err != nil {
 		s.fail(err)
 	}
 }
-
-// errNoBox is what the session says when its sandbox has gone.
-var errNoBox = errors.New("the sandbox has ended")

@@ -23,7 +23,8 @@ func (a *app) keysCmd() *cobra.Command {
 		Short: "The company's model keys: set, list, remove",
 		Long:  "Keys stay outside the sandbox: an agent gets a token that is good at its own session's gateway only.",
 	}
-	cmd.AddCommand(&cobra.Command{
+	keyring := false
+	set := &cobra.Command{
 		Use: "set PROVIDER", Short: "Read a key from standard input and keep it", Args: exactly(1, "a provider's name"),
 		Example: "  countersign keys set anthropic < key.txt",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -31,9 +32,14 @@ func (a *app) keysCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if keyring {
+				return gateway.SetKeyring(args[0], key)
+			}
 			return gateway.SetKey(a.keysDir(), args[0], key)
 		},
-	}, a.jsonFlag(&cobra.Command{
+	}
+	set.Flags().BoolVar(&keyring, "keyring", false, "keep it in the operating system's keychain; the provider then says key: {keyring: NAME}")
+	cmd.AddCommand(set, a.jsonFlag(&cobra.Command{
 		Use: "list", Short: "List providers that have a key; never the keys", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			names, err := gateway.ListKeys(a.keysDir())

@@ -48,7 +48,11 @@ func (a *app) loadPolicy(file, project string) (*policy.Policy, error) {
 		}
 		docs = append(docs, doc)
 	}
-	return policy.Compile(docs...)
+	p, err := policy.Compile(docs...)
+	if err != nil {
+		return nil, err
+	}
+	return p.At(project, a.getenv("HOME")), nil
 }
 
 func (a *app) policyCmd() *cobra.Command {

@@ -1,0 +1,425 @@
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// busyScript is a tree that never rests: background processes, forks, covered
+// execs, one after the other.
+const busyScript = `
+for i in 1 2 3 4 5; do sleep 1000 & done
+(while :; do (:); done) &
+(while :; do /bin/true; done) &
+echo busy
+while :; do /bin/true; done
+`
+
+// busy starts an agent with a busy tree and returns every process of it.
+func (w *world) busy() (*job, []hostProc) {
+	w.t.Helper()
+	w.write("agent.sh", "#!/bin/bash\nbash ./inner.sh\n")
+	w.write("inner.sh", busyScript)
+	j := w.start("run", "--policy", w.policy(allowBash), "--approver", "none", "--json", "--", "bash", "agent.sh")
+	j.prints("busy")
+	return j, below(j.cmd.Process.Pid)
+}
+
+func (w *world) sessionID() string {
+	w.t.Helper()
+	rs := w.log("--type", "session.started")
+	if len(rs) == 0 {
+		w.t.Fatal("no session")
+	}
+	return rs[len(rs)-1].Session
+}
+
+// checkLost looks for what the next start must have written of a lost session.
+func (w *world) checkLost(id string, said result) {
+	w.t.Helper()
+	if !strings.Contains(said.err, id) || !strings.Contains(said.err, "without a word") {
+		w.t.Errorf("the next start does not say what it found: %s", said.err)
+	}
+	ended, finished, started := 0, map[string]string{}, map[string]bool{}
+	for _, r := range w.log("--session", id) {
+		switch r.Type {
+		case "session.ended":
+			ended++
+			if r.Detail["ended_by"] != "lost" {
+				w.t.Errorf("session.ended %+v", r)
+			}
+		case "exec.started":
+			started[r.ID], started[r.Parent] = true, true
+		case "exec.finished":
+			finished[r.Parent] = r.Outcome.Status
+		}
+	}
+	if ended != 1 {
+		w.t.Errorf("%d records of its end", ended)
+	}
+	orphans := 0
+	for _, status := range finished {
+		if status == "orphaned" {
+			orphans++
+		}
+	}
+	if orphans < 2 { // the launch and its bash
+		w.t.Errorf("%d orphaned of %d finished", orphans, len(finished))
+	}
+}
+
+// again starts the next session, which recovers.
+func (w *world) again() result {
+	w.t.Helper()
+	w.write("agent.sh", "exit 0\n")
+	r := w.cs("run", "--fresh", "--policy", w.policy(allowBash), "--approver", "none", "--", "bash", "agent.sh")
+	if r.code != 0 {
+		w.t.Errorf("the next start: %+v", r)
+	}
+	return r
+}
+
+// The session process dies: every process of the session dies with it, and the
+// next start says and records it.
+func TestKillSession(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		w.write("hello.txt", "hello\n")
+		w.repo()
+		j, tree := w.busy()
+		if len(tree) < 9 {
+			t.Fatalf("only %d processes: %v", len(tree), tree)
+		}
+		id := w.sessionID()
+		tree = below(j.cmd.Process.Pid)
+		at := time.Now()
+		syscall.Kill(j.cmd.Process.Pid, syscall.SIGKILL)
+		eventually(t, "every process of it is gone", func() bool { return anyAlive(notLedger(tree)) == "" })
+		if d := time.Since(at); d > 5*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		eventually(t, "the ledger process ends too", func() bool { return len(w.ledgers()) == 0 })
+		w.must("verify")
+		w.checkLost(id, w.again())
+		w.must("verify")
+	})
+}
+
+func notLedger(ps []hostProc) []hostProc {
+	var out []hostProc
+	for _, p := range ps {
+		if len(p.argv) < 2 || p.argv[1] != "__ledger" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// The agent is killed: the session ends as the agent did.
+func TestKillAgent(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		w.repoWith("hello.txt", "hello\n")
+		j, tree := w.busy()
+		syscall.Kill(find(t, tree, "/usr/bin/bash agent.sh").pid, syscall.SIGKILL)
+		r := j.wait()
+		if r.code != 137 {
+			t.Errorf("exit %d: %s", r.code, r.err)
+		}
+		if e := w.ending(r); e.EndedBy != "agent" {
+			t.Errorf("%+v", e)
+		}
+		eventually(t, "its tree is gone", func() bool { return anyAlive(notLedger(tree)) == "" })
+		launch, open := "", map[string]bool{}
+		for _, r := range w.log() {
+			switch r.Type {
+			case "exec.decided":
+				if r.Decision.Basis == "launch" && launch == "" {
+					launch = r.ID
+				}
+			case "exec.started":
+				open[r.Parent] = true
+			case "exec.finished":
+				delete(open, r.Parent)
+				if r.Parent == launch && r.Outcome.Status != "killed" {
+					t.Errorf("the launch ended %+v", r.Outcome)
+				}
+			}
+		}
+		if len(open) != 0 {
+			t.Errorf("%d commands have no end on record", len(open))
+		}
+		w.must("verify")
+	})
+}
+
+func (w *world) repoWith(name, content string) {
+	w.t.Helper()
+	w.write(name, content)
+	w.repo()
+}
+
+// A process that the session cannot do without is killed: the gate closes, the
+// session ends in words, nothing of it goes on, and the next start recovers.
+func TestKillWhatTheSessionNeeds(t *testing.T) {
+	for _, c := range []struct{ name, argv1, says string }{
+		{"ledger", "__ledger", "ledger"},
+		{"tripwire", "__tripwire", "tripwire"},
+		{"view", "__nsd", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, users()[len(users())-1])
+			w.repoWith("hello.txt", "hello\n")
+			j, tree := w.busy()
+			id := w.sessionID()
+			victim := hostProc{}
+			for _, p := range below(j.cmd.Process.Pid) {
+				if len(p.argv) > 1 && p.argv[1] == c.argv1 {
+					victim = p
+				}
+			}
+			if victim.pid == 0 {
+				t.Fatalf("no %s among %v", c.argv1, tree)
+			}
+			at := time.Now()
+			syscall.Kill(victim.pid, syscall.SIGKILL)
+			r := j.wait()
+			if d := time.Since(at); d > 10*time.Second {
+				t.Errorf("it took %v to end", d)
+			}
+			if r.code != 1 || !strings.Contains(r.err, "countersign: error:") || !strings.Contains(r.err, c.says) {
+				t.Errorf("exit %d: %s", r.code, r.err)
+			}
+			if e := w.ending(r); e.EndedBy != "countersign" || e.Error == "" {
+				t.Errorf("%+v", e)
+			}
+			if still := anyAlive(notLedger(tree)); still != "" {
+				t.Errorf("still runs: %s", still)
+			}
+			said := w.again()
+			if c.name == "ledger" {
+				w.checkLost(id, said)
+				if len(w.log("--type", "ledger.recovered")) == 0 {
+					t.Error("no ledger.recovered")
+				}
+			}
+			w.must("verify")
+		})
+	}
+}
+
+// Two sessions on one project have a layer each.
+func TestTwoSessionsOneProject(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		w.write("agent.sh", "echo \"by $1\" >> hello.txt; echo \"$1\" > \"only-$1.txt\"; echo written; read go; cat hello.txt; exit 0\n")
+		w.repoWith("hello.txt", "hello\n")
+		policy := w.policy("version: 1\ncommands:\n  - {id: t-cat, verdict: allow, argv: [cat, '...'], reason: a test}\n")
+		var jobs []*job
+		for _, who := range []string{"one", "two"} {
+			j := w.start("run", "--policy", policy, "--approver", "none", "--", "bash", "agent.sh", who)
+			j.prints("written")
+			jobs = append(jobs, j)
+		}
+		var live []struct{ ID, State string }
+		w.decode(&live, "sessions", "--json")
+		if len(live) != 2 || live[0].State != "running" || live[1].State != "running" {
+			t.Errorf("sessions %+v", live)
+		}
+		ids := map[string]string{}
+		for i, who := range []string{"one", "two"} {
+			fmt.Fprintln(jobs[i].stdin, "go")
+			if r := jobs[i].wait(); r.code != 0 || !strings.Contains(r.out, "hello\nby "+who+"\n") || strings.Count(r.out, "by ") != 1 {
+				t.Errorf("%s saw %+v", who, r)
+			}
+		}
+		for _, r := range w.log("--type", "session.started") {
+			ids[r.Action.Argv[len(r.Action.Argv)-1]] = r.Session
+		}
+		for _, who := range []string{"one", "two"} {
+			var hs []hunk
+			w.decode(&hs, "review", ids[who], "--list", "--json")
+			var paths []string
+			for _, h := range hs {
+				paths = append(paths, h.Path)
+			}
+			if strings.Join(paths, " ") != "hello.txt only-"+who+".txt" {
+				t.Errorf("%s has %q", who, paths)
+			}
+		}
+		w.must("review", ids["one"], "--accept-all", "--apply")
+		w.must("review", ids["two"], "--accept-file", "only-two.txt", "--apply")
+		if w.read("hello.txt") != "hello\nby one\n" || w.read("only-one.txt") != "one\n" || w.read("only-two.txt") != "two\n" {
+			t.Errorf("applied: %q %q %q", w.read("hello.txt"), w.read("only-one.txt"), w.read("only-two.txt"))
+		}
+		w.must("verify")
+	})
+}
+
+func (w *world) decode(out any, args ...string) {
+	w.t.Helper()
+	r := w.must(args...)
+	if err := jsonInto(r.out, out); err != nil {
+		w.t.Fatalf("%v in %s", err, r.out)
+	}
+}
+
+// Two users of one machine at the same time never meet.
+func TestTwoUsers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("skipped: it takes root to be two users")
+	}
+	a, b := newWorld(t, 0), newWorld(t, ordinary)
+	var jobs []*job
+	for _, w := range []*world{a, b} {
+		w.write("agent.sh", "echo up; read go; bash -c 'id -u'\n")
+		w.repoWith("hello.txt", "hello\n")
+		// The same runtime directory name for both: /run/user is per user, /tmp is not.
+		j := w.start("run", "--policy", w.policy(allowBash), "--approver", "none", "--", "bash", "agent.sh")
+		j.prints("up")
+		jobs = append(jobs, j)
+	}
+	for i, w := range []*world{a, b} {
+		fmt.Fprintln(jobs[i].stdin, "go")
+		if r := jobs[i].wait(); r.code != 0 || !strings.Contains(r.out, fmt.Sprint(w.uid)) {
+			t.Errorf("%+v", r)
+		}
+		if n := len(w.log("--type", "session.started")); n != 1 {
+			t.Errorf("uid %d has %d sessions on record", w.uid, n)
+		}
+		w.must("verify")
+	}
+	// Another user's state and sockets are closed to it.
+	for _, dir := range []string{"state/countersign", "run/countersign"} {
+		if r := b.exec("ls", filepath.Join(a.root, dir)); r.code == 0 {
+			t.Errorf("another user reads %s: %s", dir, r.out)
+		}
+	}
+}
+
+// tree reads the project, without git's own files.
+func (w *world) tree() map[string]string {
+	w.t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(w.project, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		if d.Type().IsRegular() {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			rel, _ := filepath.Rel(w.project, path)
+			out[rel] = string(b)
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+// differ names what differs between two trees, a few of it.
+func differ(a, b map[string]string) string {
+	var out []string
+	for name, text := range a {
+		if b[name] != text {
+			out = append(out, name)
+		}
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			out = append(out, "+"+name)
+		}
+	}
+	if len(out) > 8 {
+		out = append(out[:8], fmt.Sprintf("and %d more", len(out)-8))
+	}
+	return strings.Join(out, " ")
+}
+
+// kills is how often an apply is killed at a random moment.
+func kills() int {
+	if os.Getenv("COUNTERSIGN_LONG") == "1" {
+		return 200
+	}
+	return 20
+}
+
+// A reviewing process is killed in the middle of an apply: after the next start
+// the tree is entirely old or entirely new.
+func TestKillApply(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	for i := range 80 {
+		w.write(fmt.Sprintf("src/%02d/file%d.txt", i%7, i), fmt.Sprintf("old %d\n", i))
+	}
+	w.repo()
+	r := w.script(allowBash, `for f in src/*/*; do echo "new" >> $f; done
+for i in $(seq 20); do echo "made $i" > src/made$i.txt; done
+rm src/00/file0.txt src/01/file1.txt
+`)
+	if r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	w.must("review", "--accept-all")
+	old := w.tree()
+	at := time.Now()
+	w.must("review", "--apply")
+	whole := time.Since(at)
+	fresh := w.tree()
+	w.must("review", "--undo")
+	if d := differ(w.tree(), old); d != "" {
+		t.Fatalf("undo left %s", d)
+	}
+	t.Logf("an apply takes %v", whole)
+	news, halves := 0, 0
+	for i := range kills() {
+		w.must("review", "--accept-all")
+		j := w.start("review", "--apply")
+		wait := time.Duration(rand.Int64N(int64(whole)))
+		select {
+		case <-j.done:
+		case <-time.After(wait):
+			syscall.Kill(j.cmd.Process.Pid, syscall.SIGKILL)
+			<-j.done
+		}
+		if now := w.tree(); differ(now, old) != "" && differ(now, fresh) != "" {
+			halves++
+		}
+		said := w.must("review", "--list").err
+		now := w.tree()
+		switch {
+		case differ(now, old) == "":
+		case differ(now, fresh) == "":
+			news++
+			w.must("review", "--undo")
+			if d := differ(w.tree(), old); d != "" {
+				t.Fatalf("kill %d after %v: undo left %s", i, wait, d)
+			}
+		default:
+			t.Fatalf("kill %d after %v: neither old (%s) nor new (%s); it said %s", i, wait, differ(now, old), differ(now, fresh), said)
+		}
+	}
+	t.Logf("%d kills: %d met a half tree, %d ended new", kills(), halves, news)
+	if n := len(w.log("--type", "changeset.recovered")); halves > 0 && n < halves {
+		t.Errorf("%d recoveries on record after %d halves", n, halves)
+	}
+	if left, _ := exec.Command("find", w.project, "-name", ".countersign*").Output(); len(left) > 0 {
+		t.Errorf("left in the tree: %s", left)
+	}
+	w.must("review", "--accept-all", "--apply")
+	if d := differ(w.tree(), fresh); d != "" {
+		t.Errorf("the last apply: %s", d)
+	}
+	w.must("verify")
+}
