@@ -74,6 +74,24 @@ func TestExit(t *testing.T) {
 	}
 }
 
+func TestSignal(t *testing.T) {
+	g := newGround(t)
+	s := g.start(t, "bash", "-c", "trap 'echo > got; exit 9' TERM; echo > ready; while :; do sleep 0.01; done")
+	if err := s.Go(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "ready", func() bool { _, err := os.Stat(g.project + "/ready"); return err == nil })
+	if err := s.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := s.Wait(); exit != 9 || err != nil {
+		t.Fatal(exit, err)
+	}
+	if err := s.Signal(unix.SIGTERM); err != nil { // to nobody
+		t.Fatal(err)
+	}
+}
+
 func TestNotFound(t *testing.T) {
 	g := newGround(t)
 	for name, want := range map[string]error{"no-such-command": unix.ENOENT, "/etc/passwd": unix.EACCES} {

@@ -111,6 +111,11 @@ func (p *Process) end(exit int, err error) {
 	})
 }
 
+// Signal sends a signal to the process group that the command was started in.
+func (p *Process) Signal(sig unix.Signal) error {
+	return p.link.conn.Send(view.Message{Op: view.OpSignal, ID: p.id, Sig: int(sig)})
+}
+
 // Done is closed when the command has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 

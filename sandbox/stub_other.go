@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/countersign/countersign"
 )
@@ -57,6 +58,9 @@ func (*Process) Go() error { return none("start") }
 
 // Wait fails.
 func (*Process) Wait() (int, error) { return 0, none("wait") }
+
+// Signal fails.
+func (*Process) Signal(syscall.Signal) error { return none("signal") }
 
 // Done returns nil.
 func (*Process) Done() <-chan struct{} { return nil }

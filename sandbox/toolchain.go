@@ -75,7 +75,7 @@ func (f *finder) tree(dir string) string {
 	if name := filepath.Base(dir); name != "bin" && name != "sbin" && name != "shims" || f.shared(parent) {
 		return dir
 	}
-	for _, sub := range []string{"lib", "lib64", "libexec", "share", "pkg/tool", "versions"} {
+	for _, sub := range []string{"lib", "lib64", "libexec", "share", "pkg/tool", "versions", "installs", "tools", "packages"} {
 		if st, err := os.Stat(filepath.Join(parent, sub)); err == nil && st.IsDir() {
 			return parent
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -60,17 +61,65 @@ func (d *nsd) lay(trips []Trip) error {
 	return nil
 }
 
-// layFirst lays the plan's tripwires, before anything of the agent runs: a link
-// that an earlier session left in the private home in the way of one is removed.
+// layFirst lays the plan's tripwires, before anything of the agent runs, all in
+// one go on each thread. A link that an earlier session left in the private home
+// in the way of one is removed.
 func (d *nsd) layFirst() error {
-	for _, t := range d.plan.Tripwires {
-		if d.plan.Home != "" && strings.HasPrefix(t.Path, d.plan.Home+"/") {
-			if err := d.view.do(func() error { return d.b.unlink(d.plan.Home, t.Path) }); err != nil {
-				return err
-			}
+	trips := d.uncovered(d.plan.Tripwires)
+	if d.src.fuse == "" {
+		return d.lay(trips)
+	}
+	trees := make([]int, len(trips))
+	for i, t := range trips {
+		var err error
+		if trees[i], err = d.src.node(t.ID); err != nil {
+			return fmt.Errorf("tripwire over %s: %w", t.Path, err)
 		}
 	}
-	return d.lay(d.plan.Tripwires)
+	return d.view.do(func() error {
+		for i, t := range trips {
+			if err := d.b.clear(t.Path); err != nil {
+				return err
+			}
+			if err := d.b.attach(trees[i], t.Path, t.Dir); err != nil {
+				return fmt.Errorf("lay a tripwire: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// uncovered leaves out what lies below a directory that is a tripwire itself:
+// nothing is left to cover there, and to look would trip it.
+func (d *nsd) uncovered(trips []Trip) (out []Trip) {
+	for _, t := range trips {
+		if t.Dir {
+			d.dirs[t.Path] = true
+		}
+	}
+	for _, t := range trips {
+		if !d.below(t.Path) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (d *nsd) below(path string) bool {
+	for dir := filepath.Dir(path); len(dir) > 1; dir = filepath.Dir(dir) {
+		if d.dirs[dir] {
+			return true
+		}
+	}
+	return false
+}
+
+// clear removes a link in the private home that is in a tripwire's way.
+func (b *builder) clear(path string) error {
+	if b.plan.Home == "" || !strings.HasPrefix(path, b.plan.Home+"/") {
+		return nil
+	}
+	return b.unlink(b.plan.Home, path)
 }
 
 // unlink removes the first link on the way from dir to path.
@@ -94,13 +143,10 @@ func (b *builder) unlink(dir, path string) error {
 	return nil
 }
 
-// layOne covers one path. Below a directory that is itself a tripwire nothing is
-// left to cover, and to look would trip it.
+// layOne covers one path.
 func (d *nsd) layOne(t Trip) error {
-	for dir := range d.dirs {
-		if strings.HasPrefix(t.Path, dir+"/") {
-			return nil
-		}
+	if d.below(t.Path) {
+		return nil
 	}
 	if err := d.coverWith(t); err != nil {
 		return err

@@ -121,6 +121,20 @@ func (i *initd) serve() error {
 			go i.spawn(m, files)
 		case OpGo:
 			i.release(m.ID)
+		case OpSignal:
+			i.signal(m.ID, unix.Signal(m.Sig))
+		}
+	}
+}
+
+// signal reaches the process group that a command was started in. The lock
+// keeps its pid from being another's: it is not reaped meanwhile.
+func (i *initd) signal(id uint64, sig unix.Signal) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for pid, of := range i.children {
+		if of == id {
+			_ = unix.Kill(-pid, sig)
 		}
 	}
 }
@@ -131,18 +145,35 @@ func (i *initd) reap(signals <-chan os.Signal) {
 		if s != unix.SIGCHLD {
 			continue
 		}
-		for {
-			var ws unix.WaitStatus
-			pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil || pid <= 0 {
-				break
-			}
-			i.exited(pid, exitCode(ws))
+		for i.reapOne() {
 		}
 	}
+}
+
+// reapOne collects one child and reports whether there was one. It holds the
+// lock throughout, so that a listed pid is never another's.
+func (i *initd) reapOne() bool {
+	var ws unix.WaitStatus
+	i.mu.Lock()
+	pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
+	if err == unix.EINTR {
+		i.mu.Unlock()
+		return true
+	}
+	if err != nil || pid <= 0 {
+		i.mu.Unlock()
+		return false
+	}
+	id, ok := i.children[pid]
+	delete(i.children, pid)
+	if !ok && i.starting > 0 {
+		i.early[pid] = exitCode(ws)
+	}
+	i.mu.Unlock()
+	if ok {
+		i.sendExit(id, exitCode(ws))
+	}
+	return true
 }
 
 func exitCode(ws unix.WaitStatus) int {
@@ -150,19 +181,6 @@ func exitCode(ws unix.WaitStatus) int {
 		return 128 + int(ws.Signal())
 	}
 	return ws.ExitStatus()
-}
-
-func (i *initd) exited(pid, code int) {
-	i.mu.Lock()
-	id, ok := i.children[pid]
-	delete(i.children, pid)
-	if !ok && i.starting > 0 {
-		i.early[pid] = code
-	}
-	i.mu.Unlock()
-	if ok {
-		i.sendExit(id, code)
-	}
 }
 
 func (i *initd) sendExit(id uint64, code int) {

@@ -99,6 +99,7 @@ const (
 	OpNet     = "net"     // event: gateway listener, DNS datagram socket, DNS listener
 	OpSpawn   = "spawn"   // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
 	OpGo      = "go"      // request, same ID as its spawn: run it; answers PID
+	OpSignal  = "signal"  // request without answer: Sig to the process group of the spawn ID
 	OpExit    = "exit"    // event: Exit of the spawn ID
 	OpPrepare = "prepare" // event: /proc is mounted, the old root may go
 )
@@ -118,6 +119,7 @@ type Message struct {
 	Ino   uint64             `json:"ino,omitempty"`
 	PID   int                `json:"pid,omitempty"`
 	Exit  int                `json:"exit,omitempty"` // exit status, or 128 + signal
+	Sig   int                `json:"sig,omitempty"`
 	Notes []string           `json:"notes,omitempty"`
 }
 
