@@ -200,3 +200,50 @@ func TestSuspendAtTheCard(t *testing.T) {
 	r.until("the end", func() bool { return strings.Contains(r.text(), "countersign: pid") })
 	r.sane()
 }
+
+// Ctrl-Z does what it does bare, for an agent that leaves it to the terminal,
+// for one that reads the key, and for a shell inside that has jobs of its own.
+func TestCtrlZ(t *testing.T) {
+	for name, script := range map[string]string{
+		"left to the terminal": `printf AGENT; read x; echo got $x; cat`,
+		"read by the agent":    `stty raw -echo; printf AGENT; head -c 1 >/dev/null; kill -STOP $$; stty sane; printf BACK; read x; echo got $x; cat`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newShell(t)
+			r.type_("$SELF '" + script + "'\r")
+			r.until("the agent", func() bool {
+				return strings.Contains(r.text(), "AGENT\n") || strings.HasSuffix(strings.TrimSpace(r.text()), "AGENT")
+			})
+			r.type_("\x1a")
+			r.until("the shell's word", func() bool { return strings.Contains(r.text(), "Stopped") })
+			r.sane()
+			r.type_("clear; fg\r")
+			last := "AGENT"
+			if strings.Contains(script, "BACK") {
+				last = "BACK"
+			}
+			r.until("the agent again", func() bool { return strings.HasSuffix(strings.TrimSpace(r.text()), last) })
+			r.type_("word\r")
+			r.until("its answer", func() bool { return strings.Contains(r.text(), "got word") })
+			r.type_("\x04")
+			r.until("the end", func() bool { return strings.Contains(r.text(), "countersign: pid") })
+			r.sane()
+		})
+	}
+	t.Run("a shell inside", func(t *testing.T) {
+		t.Parallel()
+		r := newShell(t)
+		r.type_("$SELF 'PS1=INNER- exec bash --norc --noediting -i'\r")
+		r.until("the inner shell", func() bool { return strings.HasSuffix(strings.TrimSpace(r.text()), "INNER-") })
+		r.type_("\x1a") // which it ignores at its prompt
+		r.type_("sh -c 'echo RUN''S; cat'\r")
+		r.until("its job", func() bool { return strings.Contains(r.text(), "RUNS") })
+		r.type_("\x1a")
+		r.until("the inner shell's word", func() bool {
+			return strings.Contains(r.text(), "Stopped") && strings.HasSuffix(strings.TrimSpace(r.text()), "INNER-")
+		})
+		r.type_("exit\rexit\r")
+		r.until("the end", func() bool { return strings.Contains(r.text(), "countersign: pid") })
+	})
+}

@@ -52,6 +52,8 @@ type loop struct {
 	err      error // of writing to it
 	cooked   *term.State
 	sig      chan os.Signal
+	// stopBy is until when an agent that was typed a Ctrl-Z may stop itself.
+	stopBy time.Time
 	// resumed is set between the end of a suspension and its SIGCONT's arrival.
 	resumed bool
 }
@@ -170,6 +172,7 @@ func (l *loop) serve(ctx context.Context, typed, agent <-chan []byte) error {
 			l.unsent = l.unsent[1:]
 		case <-l.Changed:
 		case <-tick.C:
+			l.checkStopped()
 			l.press(l.keys.lone())
 			l.draw()
 		case <-l.Stopped:
@@ -211,6 +214,9 @@ func (l *loop) arm(t *time.Timer) {
 		if len(l.keys.buf) > 0 {
 			d = min(d, escTime)
 		}
+	}
+	if !l.stopBy.IsZero() {
+		d = min(d, escTime)
 	}
 	t.Reset(d)
 }
@@ -289,7 +295,7 @@ func (l *loop) send(b []byte) {
 // input takes what the person typed.
 func (l *loop) input(p []byte) {
 	if l.over == nil {
-		l.send(p)
+		l.send(l.ctrlZ(p))
 		return
 	}
 	l.press(l.keys.feed(p))
