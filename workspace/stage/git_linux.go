@@ -1,0 +1,75 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitview"
+)
+
+// prepareGit makes the session's git and what it needs in the tree.
+func (s *Staging) prepareGit(ctx context.Context, sc *scan) (err error) {
+	hooks := filepath.Join(s.layer, "hooks")
+	if err := os.MkdirAll(hooks, 0o755); err != nil {
+		return err
+	}
+	s.nested = sc.nested
+	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
+		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "git"),
+		Hooks: hooks, Nested: sc.nested, Denied: s.opts.Denied,
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range s.git.Places {
+		s.places[p.Rel] = true
+		if err := s.place(p); err != nil {
+			return err
+		}
+		if p.File != nil {
+			at := filepath.Join(s.tree.path, p.Rel)
+			s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: at, Target: filepath.Join(s.opts.Project.Root, p.Rel), RO: true})
+		}
+	}
+	s.mounts = append(s.mounts, s.git.Mounts...)
+	return nil
+}
+
+// place puts a mount point or a .git file.
+func (s *Staging) place(p gitview.Place) error {
+	st, err := s.tree.lstat(p.Rel)
+	want := uint32(unix.S_IFDIR)
+	if p.File != nil {
+		want = unix.S_IFREG
+	}
+	if err == nil && st.Mode&unix.S_IFMT == want && p.File == nil {
+		return nil
+	}
+	if err == nil {
+		if err := s.tree.removeAll(p.Rel); err != nil {
+			return err
+		}
+	}
+	if s.meta.Backend == Overlay {
+		err = s.upperDir(parent(p.Rel))
+	} else {
+		err = s.tree.mkdirAll(parent(p.Rel), 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	if p.File == nil {
+		return s.tree.mkdir(p.Rel, 0o755)
+	}
+	f, err := s.tree.open(p.Rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(p.File)
+	return errors.Join(err, f.Close())
+}
