@@ -119,9 +119,11 @@ func (j *journal) lay(r *tree.Root) error {
 func (j *journal) emptied(r *tree.Root, written map[string]bool) {
 	seen := map[string]bool{}
 	add := func(d string) {
-		info, err := r.Lstat(d)
-		if !seen[d] && err == nil && info.Mode.IsDir() {
-			seen[d] = true
+		if seen[d] {
+			return
+		}
+		seen[d] = true
+		if info, err := r.Lstat(d); err == nil && info.Mode.IsDir() {
 			j.Removed = append(j.Removed, dir{Path: Name(d), Perm: uint32(info.Mode.Perm())})
 		}
 	}
@@ -165,9 +167,13 @@ func nearest(r *tree.Root, p string) (near string, missing []string, info tree.I
 // record is the decision record of an apply. A leaf is small: many files are
 // named by the digest of the plan and its count.
 func (j *journal) record(stale int) countersign.Record {
-	const most = 40
-	files := make([]any, 0, min(len(j.Entries), most))
+	const most, mostBytes = 40, 4096
+	var files []any
+	room := mostBytes
 	for _, e := range j.Entries[:min(len(j.Entries), most)] {
+		if room -= len(e.Path); room < 0 {
+			break
+		}
 		files = append(files, map[string]any{"path": strings.ToValidUTF8(string(e.Path), "\uFFFD"), "pre": e.Pre.sum(), "post": e.Post.sum()})
 	}
 	return countersign.Record{

@@ -20,6 +20,7 @@ import (
 // Bounds on what is held in memory. What is larger is read when it is shown.
 const (
 	maxText   = 8 << 20  // a larger file is one hunk, as a binary is
+	maxLines  = 400_000  // and so is one of more lines
 	maxInline = 64 << 10 // of one image of a hunk
 	maxTotal  = 32 << 20 // of all images
 	sniff     = 8000     // a NUL within makes a file binary, as in git
@@ -143,6 +144,9 @@ func read(s *tree.State) (content, error) {
 		c.lines = bytes.Count(data, []byte{'\n'})
 		if n := len(data); n > 0 && data[n-1] != '\n' {
 			c.lines++
+		}
+		if c.lines > maxLines {
+			c.data, c.text, c.lines = nil, false, 0
 		}
 	}
 	return c, nil

@@ -2,6 +2,7 @@ package review
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"sort"
 
@@ -64,26 +65,33 @@ func (p *pairing) pair(cs []tree.Change, m, g int) {
 	p.dirs[[2]string{path.Dir(cs[g].Path), path.Dir(cs[m].Path)}]++
 }
 
-// exact pairs equal content, preferring the same base name.
+// exact pairs equal content: first where the base name is the same too, then
+// where not; among equals in the order of their paths, which keeps a renamed
+// directory together.
 func (p *pairing) exact(cs []tree.Change) {
-	bySum := map[string][]int{}
-	for _, g := range p.gone {
-		if cs[g].Base.Size > 0 {
-			bySum[cs[g].Base.SHA256] = append(bySum[cs[g].Base.SHA256], g)
-		}
+	key := func(s *tree.State, name string) string {
+		return fmt.Sprint(tree.IsSymlink(s.Mode), s.SHA256, name)
 	}
 	for _, sameName := range []bool{true, false} {
+		name := func(i int) string {
+			if sameName {
+				return path.Base(cs[i].Path)
+			}
+			return ""
+		}
+		queue := map[string][]int{}
+		for _, g := range p.gone {
+			if k := key(cs[g].Base, name(g)); cs[g].Base.Size > 0 && !p.taken[g] {
+				queue[k] = append(queue[k], g)
+			}
+		}
 		for _, m := range p.made {
-			if _, done := p.to[m]; done {
+			k := key(cs[m].Staged, name(m))
+			if _, done := p.to[m]; done || len(queue[k]) == 0 {
 				continue
 			}
-			for _, g := range bySum[cs[m].Staged.SHA256] {
-				if !p.taken[g] && tree.IsSymlink(cs[g].Base.Mode) == tree.IsSymlink(cs[m].Staged.Mode) &&
-					(!sameName || path.Base(cs[g].Path) == path.Base(cs[m].Path)) {
-					p.pair(cs, m, g)
-					break
-				}
-			}
+			p.pair(cs, m, queue[k][0])
+			queue[k] = queue[k][1:]
 		}
 	}
 }
