@@ -84,7 +84,7 @@ func whyVerdict(r countersign.Ruling, otherwise string) string {
 func (p *Policy) ExplainPath(path string) Explanation {
 	var buf [32]string
 	t := p.cut(path, buf[:])
-	won, denied := p.deny.find(t)
+	won, denied := p.denied(t)
 	r := countersign.Ruling{Verdict: countersign.Allow, Rule: "default", Reason: "no rule denies it", Layer: string(LayerBuiltIn)}
 	if denied {
 		f := p.deny.rules[p.deny.entries[won].rule]

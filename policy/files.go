@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/backupname"
 )
 
 // fileSet is a list of file rules, indexed by the last segment of their
@@ -127,11 +128,23 @@ func (f *fileSet) excepted(i int32, t target, j int) *exception {
 // case, Unicode form and invisible characters make no difference.
 func (p *Policy) Path(path string) (FileRule, bool) {
 	var buf [32]string
-	i, ok := p.deny.find(p.cut(path, buf[:]))
+	i, ok := p.denied(p.cut(path, buf[:]))
 	if !ok {
 		return FileRule{}, false
 	}
 	return p.deny.rules[p.deny.entries[i].rule], true
+}
+
+// denied finds the rule that denies t, or what t is a backup of.
+func (p *Policy) denied(t target) (int32, bool) {
+	i, ok := p.deny.find(t)
+	if n := len(t.names); !ok && n > 0 && !t.dir {
+		if original, is := backupname.Of(t.names[n-1]); is {
+			t.names = append(append([]string(nil), t.names[:n-1]...), original)
+			return p.deny.find(t)
+		}
+	}
+	return i, ok
 }
 
 // Risk says whether a change to a path of the project is one that is never
@@ -143,7 +156,7 @@ func (p *Policy) Risk(path string) (countersign.Risk, string) {
 	if t.at != inProject {
 		return countersign.RiskHigh, "outside the project"
 	}
-	if i, ok := p.deny.find(t); ok {
+	if i, ok := p.denied(t); ok {
 		r := p.deny.rules[p.deny.entries[i].rule]
 		return countersign.RiskHigh, "denied name (" + r.ID + "): " + r.Reason
 	}

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/countersign/countersign/internal/glob"
-
 	"github.com/countersign/countersign/internal/fold"
+	"github.com/countersign/countersign/internal/glob"
 )
 
 // place is where a path, or what an anchored pattern speaks of, lies.

@@ -7,7 +7,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/countersign/countersign/internal/fold"
-
 	"github.com/countersign/countersign/internal/strictyaml"
 )
 
