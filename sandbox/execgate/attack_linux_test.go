@@ -345,16 +345,24 @@ func TestSupervisorsEndClosesEveryCall(t *testing.T) {
 	g := newGated(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	g.before = func(s *Supervisor) { s.ctx = ctx }
+	g.ctx = ctx
 	g.judge.decide = func(_ context.Context, a countersign.Action) Answer {
-		cancel()
+		cancel() // this one was decided; nothing after it is
 		return Answer{}
 	}
-	g.run("/bin/sh", "-c", "/usr/bin/true; test $? != 0 && exit 7")
-	// The harness gives Run its own context; what counts is that no exec after
-	// the end is answered with anything but an error.
-	if n := len(g.judge.argvs()); n > 2 {
-		t.Errorf("%d execs were asked", n)
+	if code := g.run("/bin/sh", "-c", "/usr/bin/true || exit 7"); code != 7 {
+		t.Errorf("exit %d, want 7", code)
+	}
+	if got := g.judge.argvs(); len(got) != 1 {
+		t.Errorf("asked: %q", got)
+	}
+}
+
+func TestDeadSupervisorClosesEveryCall(t *testing.T) {
+	g := newGated(t)
+	g.deaf = true
+	if code := g.run("/usr/bin/true"); code != 126 || !strings.Contains(g.out.String(), unix.ENOSYS.Error()) {
+		t.Errorf("exit %d, want 126 by ENOSYS: %s", code, g.out.String())
 	}
 }
 
@@ -420,7 +428,7 @@ func TestAsOrdinaryUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(bin, "-test.v", "-test.run", "Refused|Free|Foreign|Own|Connects|Shapes|Lineage|Adoption|Races/(argv|rename)|TestEvery")
+	cmd := exec.Command(bin, "-test.v", "-test.run", "Refused|Free|Foreign|Own|Connects|Shapes|Lineage|Adoption|Races/(argv|rename)|TestEvery|Dead")
 	cmd.Dir = dir
 	cmd.Env = []string{"TMPDIR=" + dir, "PATH=/usr/bin:/bin", "EXECGATE_NESTED=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(65534)}

@@ -11,7 +11,10 @@ import (
 
 // TestCoveredExecCost prints what a covered, verified exec costs against bare.
 func TestCoveredExecCost(t *testing.T) {
-	const n, rounds = 1000, 5
+	if testing.Short() {
+		t.Skip("a measurement")
+	}
+	const n, rounds = 300, 5
 	var bare, gatedTime []time.Duration
 	for range rounds {
 		for _, off := range []bool{true, false} {

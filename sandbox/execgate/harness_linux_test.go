@@ -177,6 +177,8 @@ type gated struct {
 	env    []string
 	before func(*Supervisor)
 	cred   *syscall.Credential
+	ctx    context.Context // of the supervisor
+	deaf   bool            // the listener is closed at once, as if the supervisor had died
 	out    bytes.Buffer
 	sup    *Supervisor
 	cmd    *exec.Cmd
@@ -218,7 +220,10 @@ func (g *gated) start(argv ...string) (wait func() int) {
 		g.t.Fatal(err)
 	}
 	theirs.Close()
-	ctx, cancel := context.WithCancel(context.Background())
+	if g.ctx == nil {
+		g.ctx = context.Background()
+	}
+	ctx, cancel := context.WithCancel(g.ctx)
 	ended := make(chan error, 1)
 	if !g.off {
 		g.supervise(ctx, pair[0], ended)
@@ -231,7 +236,7 @@ func (g *gated) start(argv ...string) (wait func() int) {
 		if !g.off {
 			select {
 			case err := <-ended:
-				if err != nil {
+				if err != nil && g.ctx.Err() == nil {
 					g.t.Errorf("supervisor: %v", err)
 				}
 			case <-time.After(5 * time.Second): // something outlived its parent
@@ -267,6 +272,14 @@ func (g *gated) supervise(ctx context.Context, sock int, ended chan error) {
 	fds, err := unix.ParseUnixRights(&msgs[0])
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	if g.deaf {
+		unix.Close(fds[0])
+		ended <- nil
+		if _, err := unix.Write(sock, b[:]); err != nil {
+			g.t.Fatal(err)
+		}
+		return
 	}
 	cfg := g.cfg
 	cfg.Listener, cfg.Judge, cfg.Session = os.NewFile(uintptr(fds[0]), "listener"), g.judge, "s"

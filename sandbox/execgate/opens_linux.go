@@ -19,7 +19,13 @@ type opens struct {
 	pid     int
 	threads map[int]*opening
 	left    bool // it went on to another image
+	after   int  // stops since its program was first opened
 }
+
+// graceStops is how many stops (two a system call) an interpreter that may open
+// its program again is followed after the first time. Nothing that the agent
+// can reach makes that way longer.
+const graceStops = 2000
 
 // opening is one thread between the entry and the exit of a call.
 type opening struct {
@@ -76,6 +82,11 @@ func (o *opens) stop(tid int, st unix.WaitStatus) (done bool, why string) {
 		if done, why = o.call(tid, t); done || why != "" {
 			return done, why
 		}
+		if o.p.held {
+			if o.after++; o.after > graceStops {
+				return true, ""
+			}
+		}
 		sig = 0
 	case event == unix.PTRACE_EVENT_STOP && sig != unix.SIGTRAP:
 		ptrace(unix.PTRACE_LISTEN, tid, 0, 0) // a group stop: it stays stopped
@@ -97,8 +108,10 @@ func (o *opens) call(tid int, t *opening) (done bool, why string) {
 	case unix.PTRACE_SYSCALL_INFO_ENTRY:
 		t.call, t.dirfd, t.name = info.NR, unix.AT_FDCWD, 0
 		switch info.NR {
+		case unix.SYS_EXIT_GROUP:
+			return o.p.held, ""
 		case unix.SYS_EXECVE, unix.SYS_EXECVEAT:
-			o.left = true
+			o.left = !o.p.held
 			return true, "" // it goes on in another image: the pins go with it
 		case unix.SYS_OPENAT, unix.SYS_OPENAT2:
 			t.dirfd, t.name = int(int32(info.Args[0])), info.Args[1]
@@ -134,7 +147,11 @@ func (o *opens) opened(tid int, t *opening, fd int) (done bool, why string) {
 		}
 		name = dir + "/" + name
 	}
-	return o.p.judge(path.Clean(name), uint64(st.Dev), st.Ino, o.w.s.cfg.Writable)
+	done, why = o.p.judge(path.Clean(name), uint64(st.Dev), st.Ino, o.w.s.cfg.Writable)
+	if done && o.p.more {
+		o.p.held, done = true, false
+	}
+	return done, why
 }
 
 // letGo detaches every thread; tid is the one that stands still.

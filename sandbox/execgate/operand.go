@@ -12,6 +12,7 @@ type program struct {
 	inline  bool     // its program stands in argv, or is a module that it finds itself
 	stdin   bool     // it reads its program from standard input
 	node    bool     // a module loader: it resolves names by itself before it opens them
+	shell   bool     // it opens its program once
 	scripts []string // files that it reads as program, the main one last
 }
 
@@ -24,11 +25,12 @@ type dialect struct {
 	stdin   []string // takes the program from standard input
 	cluster bool     // letters may stand together: -ec
 	modules bool     // a module loader
+	shell   bool
 }
 
 var shellDialect = dialect{
 	inline: []string{"-c"}, file: []string{"--rcfile", "--init-file"}, value: []string{"-o", "+o", "-O", "+O"},
-	stdin: []string{"-s"}, cluster: true,
+	stdin: []string{"-s"}, cluster: true, shell: true,
 }
 
 // dialects by base name, version digits cut off. What is not listed is not
@@ -95,7 +97,7 @@ func parseProgram(exe string, argv []string) program {
 	if !ok {
 		return program{}
 	}
-	p := program{known: true, node: d.modules}
+	p := program{known: true, node: d.modules, shell: d.shell}
 	d.scan(&p, args)
 	return p
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	countersign "github.com/countersign/countersign"
 )
 
 // pins are the scripts of one command that its interpreter has yet to open,
@@ -15,16 +17,21 @@ type pins struct {
 	once sync.Once
 	list []pinned
 	node bool // the interpreter resolves names by itself before it opens them
+	more bool // it may open its program again: python looks first whether it is an archive
+	held bool // the program has been opened
 }
 
 // pinned is one script. Without Dev and Ino nothing may be opened by its name.
 type pinned struct {
 	Pin
-	paths []string // absolute names that stand for it
+	paths []string // absolute names that stand for it; none: another process opens it
 	main  bool     // once it is open, the interpreter has its program
 }
 
-func (p *pins) any() bool { return p != nil && len(p.list) > 0 }
+// any reports whether there is something to watch for.
+func (p *pins) any() bool {
+	return p != nil && slices.ContainsFunc(p.list, func(one pinned) bool { return one.paths != nil })
+}
 
 func (p *pins) release() {
 	if p == nil {
@@ -45,14 +52,17 @@ func (w *worker) pin(p *plan, covered bool) (*pins, string) {
 	if covered {
 		in := w.inherited()
 		if in != nil {
-			in.node = in.node || p.node
+			in.node, in.more = in.node || p.node, !p.once
 		}
 		return in, ""
 	}
-	out := &pins{node: p.node}
+	out := &pins{node: p.node, more: !p.once}
 	for _, o := range p.operands {
 		s := p.exec.Scripts[o.script]
-		one := pinned{paths: []string{path.Clean(w.abs(p, o.name)), s.Path}, main: o.script == len(p.exec.Scripts)-1}
+		one := pinned{main: o.main}
+		if o.watch {
+			one.paths = []string{path.Clean(w.abs(p, o.name)), s.Path}
+		}
 		if s.SHA256 == "" {
 			out.list = append(out.list, one)
 			continue
@@ -61,7 +71,7 @@ func (w *worker) pin(p *plan, covered bool) (*pins, string) {
 			continue
 		}
 		why := ""
-		if one.Pin, why = w.seal(s.Path, s.Content); why != "" {
+		if one.Pin, why = w.s.seals.take(s); why != "" {
 			out.release()
 			return nil, why
 		}
@@ -73,15 +83,49 @@ func (w *worker) pin(p *plan, covered bool) (*pins, string) {
 	return out, ""
 }
 
-func (w *worker) seal(name string, content []byte) (Pin, string) {
-	if w.s.cfg.Pinner == nil || content == nil {
+// seals shares one sealed copy among the commands that run the same script at
+// the same time: taking a lower one away would take the ones above it along.
+type seals struct {
+	pinner Pinner
+	mu     sync.Mutex
+	held   map[string]*sealed // by path and content
+}
+
+type sealed struct {
+	Pin
+	users int
+}
+
+func (s *seals) take(script countersign.Script) (Pin, string) {
+	if s.pinner == nil || script.Content == nil {
 		return Pin{}, "its script lies where the session can write, and cannot be sealed"
 	}
-	p, err := w.s.cfg.Pinner.Pin(name, content)
-	if err != nil {
-		return Pin{}, "its script could not be sealed: " + err.Error()
+	key := script.Path + "\x00" + script.SHA256
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.held[key]
+	if one == nil {
+		p, err := s.pinner.Pin(script.Path, script.Content)
+		if err != nil {
+			return Pin{}, "its script could not be sealed: " + err.Error()
+		}
+		one = &sealed{Pin: p}
+		s.held[key] = one
 	}
-	return p, ""
+	one.users++
+	return Pin{Dev: one.Dev, Ino: one.Ino, Release: func() { s.drop(key, one) }}, ""
+}
+
+func (s *seals) drop(key string, one *sealed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one.users--; one.users > 0 {
+		return
+	}
+	delete(s.held, key)
+	if one.Release != nil {
+		one.Release()
+	}
 }
 
 // inherited are the pins of this process's own earlier exec whose scripts were
@@ -94,31 +138,40 @@ func (w *worker) inherited() *pins {
 }
 
 // judge says what an opened file means: the program itself (done), nothing, or
-// another file in the program's place.
+// another file in the program's place. Once the program is held, only what is
+// opened by its very name counts: the rest is the program's own business.
 func (p *pins) judge(name string, dev, ino uint64, writable func(string) bool) (done bool, why string) {
-	for _, one := range p.list {
-		if one.Ino != 0 && one.Dev == dev && one.Ino == ino {
-			return one.main, ""
+	for i, one := range p.list {
+		if one.Ino == 0 || one.Dev != dev || one.Ino != ino {
+			continue
 		}
+		if one.main && !slices.Contains(one.paths, name) {
+			p.list[i].paths = append(one.paths, name)
+		}
+		return one.main, ""
 	}
 	for _, one := range p.list {
 		if slices.Contains(one.paths, name) {
 			return false, "another file stood in the place of its script " + name
 		}
-		if path.Base(one.paths[0]) == path.Base(name) && writable(name) {
+		if !p.held && len(one.paths) > 0 && path.Base(one.paths[0]) == path.Base(name) && writable(name) {
 			return false, "its script was opened elsewhere: " + name
 		}
 	}
-	if p.node && isModule(name) && writable(name) {
-		return false, "another script was opened in its place: " + name
+	if !p.held && p.node && writable(name) && !aside(name) {
+		return false, "another file was opened in place of its script: " + name
 	}
 	return false, ""
 }
 
-func isModule(name string) bool {
-	switch path.Ext(name) {
-	case ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx":
-		return !strings.Contains(name, "/node_modules/")
+// aside reports whether a module loader may read a file before its program, for
+// another reason than to run it as such. The loader resolves links by itself, so
+// that the name of its program may be any.
+func aside(name string) bool {
+	for _, dir := range []string{"/proc/", "/sys/", "/dev/", "/etc/"} {
+		if strings.HasPrefix(name, dir) {
+			return true
+		}
 	}
-	return false
+	return path.Base(name) == "package.json" || strings.Contains(name, "/node_modules/")
 }

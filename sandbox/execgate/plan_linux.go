@@ -23,6 +23,7 @@ type plan struct {
 	image    *content // the file that the kernel loads: the outermost interpreter, or the executable
 	operands []operand
 	node     bool // the interpreter resolves module names by itself
+	once     bool // it opens its program once
 	whole    bool // content of large scripts too: somebody may be asked
 }
 
@@ -31,6 +32,8 @@ type operand struct {
 	script   int    // in exec.Scripts
 	name     string // as the interpreter will name it
 	writable bool   // the session can change what stands there
+	watch    bool   // the process itself opens it
+	main     bool   // the last that it opens: its program
 }
 
 // no is why an exec cannot even be asked about. The kernel would have said the
@@ -178,7 +181,7 @@ func (w *worker) identify(p *plan, pl *place, filename string) *no {
 	writable := w.writable(pl.hops)
 	if c.form == formScript {
 		p.exec.Scripts = append(p.exec.Scripts, countersign.Script{Path: exe.Path, SHA256: c.hash, Content: c.bytes})
-		p.operands = append(p.operands, operand{0, filename, writable})
+		p.operands = append(p.operands, operand{name: filename, writable: writable, watch: true})
 	}
 	for depth := 0; c.form == formScript; depth++ {
 		if depth >= maxShebang {
@@ -271,25 +274,33 @@ func (w *worker) program(p *plan) {
 	}
 	prog := parseProgram(exe, p.loaded)
 	e.Stdin = w.t.stdin()
-	if !prog.known {
-		return
-	}
-	p.node = prog.node
+	p.node, p.once = prog.node, prog.shell
 	for _, name := range prog.scripts {
 		if len(p.operands) > 0 && name == p.operands[0].name {
 			continue // the shebang's own script
 		}
-		w.bind(p, name)
+		w.bind(p, name, true)
+	}
+	if n := len(p.operands); n > 0 {
+		p.operands[n-1].main = true
+	}
+	if len(e.Interp) > 0 && len(e.Argv) > 0 {
+		// A shim that is called as an interpreter starts the real one later.
+		shim := parseProgram(e.Invoked, e.Argv)
+		prog.stdin = prog.stdin || shim.stdin
+		for _, name := range shim.scripts {
+			w.bind(p, name, false)
+		}
 	}
 	e.ProgramFromAgent = prog.stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
 }
 
 // bind adds a script by the name that the interpreter was given. One that is
 // not there is bound as such: whatever appears under its name is not approved.
-func (w *worker) bind(p *plan, name string) {
+func (w *worker) bind(p *plan, name string, watch bool) {
 	full := w.abs(p, name)
 	s := countersign.Script{Path: path.Clean(full)}
-	o := operand{script: len(p.exec.Scripts), name: name, writable: true}
+	o := operand{script: len(p.exec.Scripts), name: name, writable: true, watch: watch}
 	for _, try := range w.candidates(p, name) {
 		pl, errno := w.s.resolve(&w.t, try, true)
 		if errno != 0 {

@@ -35,6 +35,7 @@ type Supervisor struct {
 	tree     *tree
 	launch   *launch
 	flood    *flood
+	seals    *seals
 	root     atomic.Int64 // descriptor of the tree's root directory, -1 before the first call
 	rootOnce sync.Mutex
 
@@ -61,6 +62,7 @@ func New(cfg Config) (*Supervisor, error) {
 		baseline: map[string]string{}, files: newFiles(cfg.Now), tree: newTree(), done: make(chan error, 1),
 	}
 	s.root.Store(-1)
+	s.seals = &seals{pinner: cfg.Pinner, held: map[string]*sealed{}}
 	s.launch = newLaunch(cfg.Launch)
 	s.flood = newFlood(cfg.Judge, cfg.Now)
 	for _, r := range seccomp.Table() {

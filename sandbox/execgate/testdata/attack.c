@@ -69,6 +69,7 @@ static void reap(pid_t pid) { int st; while (waitpid(pid, &st, 0) < 0 && errno =
 
 static int race(const char *mode, int n, char *prog) {
 	pthread_t t;
+	char *interp = getenv("INTERP");
 	if (!strcmp(mode, "argv") || !strcmp(mode, "env") || !strcmp(mode, "path")) {
 		char *word = shared + 64;
 		if (!strcmp(mode, "path")) { strcpy(shared + 64, "good"); }
@@ -83,6 +84,13 @@ static int race(const char *mode, int n, char *prog) {
 		if (pid == 0) {
 			char *av[] = {prog, "check-argv", shared + 64, 0}, *ev[] = {shared + 59, getenv("MARKSLINE"), 0};
 			char *target[] = {"target", "check-none", 0}, *dir[] = {"d/target", "check-none", 0};
+			if (interp) { // a script, by its interpreter or by its first line
+				char *file = !strcmp(mode, "dir") ? "d/target" : "target";
+				char *a[] = {interp, file, 0}, *b[] = {file, 0};
+				if (*interp) execve(interp, a, environ);
+				else execve(!strcmp(mode, "dir") ? "d/target" : "./target", b, environ);
+				_exit(1);
+			}
 			if (!strcmp(mode, "argv")) execve(prog, av, environ);
 			if (!strcmp(mode, "env")) { char *a[] = {prog, "check-env", 0}; execve(prog, a, ev); }
 			if (!strcmp(mode, "path")) execve(shared + 64, target, environ);
