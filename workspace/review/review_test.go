@@ -585,3 +585,20 @@ func TestALargeDirectoryRename(t *testing.T) {
 	}
 	t.Logf("%v", took)
 }
+
+// After an edited hunk is applied the layer still holds what the person turned
+// down: it is not proposed again as if it were new.
+func TestAnEditIsNotProposedBack(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir)
+	h := update(t, r, change("f", file(five), file("1\n2\nagent\n4\n5\n")))[0]
+	e, err := r.Edit(h.ID, []byte("person\n"))
+	must(t, err)
+	must(t, r.Applied(e.Digest))
+	after := change("f", file("1\n2\nperson\n4\n5\n"), file("1\n2\nagent\n4\n5\n"))
+	for range 2 {
+		if d := cmp.Diff([]string{"modify f -3,1 +3,1 rejected"}, brief(update(t, open(t, dir), after))); d != "" {
+			t.Error(d)
+		}
+	}
+}

@@ -120,10 +120,11 @@ func (r *Review) save(st *state) error {
 // stays. What the agent took back is gone.
 func (st *state) carry(fresh []countersign.Hunk, listed []tree.Change) (out []countersign.Hunk, kept map[string]bool, changed bool) {
 	at := make(map[string]int, len(fresh))
-	like := map[string][]int{}
+	like, back := map[string][]int{}, map[string][]int{}
 	for i, h := range fresh {
 		at[h.Digest] = i
 		like[likeness(h, h.PostSum)] = append(like[likeness(h, h.PostSum)], i)
+		back[h.Path+h.PreSum+h.PostSum] = append(back[h.Path+h.PreSum+h.PostSum], i)
 	}
 	bases := basesOf(listed)
 	kept = map[string]bool{}
@@ -144,17 +145,22 @@ func (st *state) carry(fresh []countersign.Hunk, listed []tree.Change) (out []co
 		}
 		changed = true
 		delete(st.Decisions, k)
-		if !there || base == h.Base || d.State == countersign.Applied {
+		again, to := like[likeness(h, d.WasPost)], countersign.Stale
+		switch {
+		case !there || base == h.Base || d.State == countersign.Applied && d.Proposed == "":
 			continue
+		case d.State == countersign.Rejected:
+			to = countersign.Rejected
+		case d.State == countersign.Applied:
+			// The person's own bytes are in, and the layer still has the agent's:
+			// that is what was turned down.
+			again, to = back[h.Path+h.PostSum+d.WasPost], countersign.Rejected
 		}
-		for _, i := range like[likeness(h, d.WasPost)] {
+		for _, i := range again {
 			if _, ok := st.Decisions[out[i].Digest]; ok || moved[out[i].Digest] != nil {
 				continue
 			}
-			out[i].State = countersign.Stale
-			if d.State == countersign.Rejected {
-				out[i].State = countersign.Rejected
-			}
+			out[i].State = to
 			var s state
 			s.Decisions = moved
 			s.set(out[i])
