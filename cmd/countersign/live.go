@@ -230,6 +230,8 @@ func (s *live) work() (exit int, by string, err error) {
 		s.say("session %s was stopped by %s", s.id, stopped)
 	case s.ctx.Err() != nil:
 		by, exit, err = "countersign", 130, context.Canceled
+	case err != nil: // the sandbox or the terminal failed, not the agent
+		by = "countersign"
 	}
 	s.box.Kill()
 	s.gate.Orphan("the session ended")

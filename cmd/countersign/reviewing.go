@@ -31,6 +31,7 @@ type reviewing struct {
 	staging layer
 	review  *review.Review
 	ledger  *ledger.Client // opened with the first decision
+	quiet   bool           // a screen is up: nothing is printed
 }
 
 // projectKey names a project's own state by its path.
@@ -196,7 +197,9 @@ func (r *reviewing) decided(hs []countersign.Hunk, err error) error {
 		if _, err := l.Append(r.ctx, rec, true); err != nil {
 			return err
 		}
-		fmt.Fprintf(r.err, "countersign: %s %s %s %s\n", by, h.ID, h.Digest, plain(h.Path))
+		if !r.quiet { // the screen shows it by itself
+			fmt.Fprintf(r.err, "countersign: %s %s %s %s\n", by, h.ID, h.Digest, plain(h.Path))
+		}
 	}
 	return nil
 }
@@ -267,6 +270,14 @@ func (r *reviewing) settleApplied(ctx context.Context, before countersign.Change
 	if err := r.review.Stale(digests(res.Stale)...); err != nil {
 		return err
 	}
+	if err := r.staging.MarkApplied(touched(res)...); err != nil {
+		return err
+	}
+	return r.takeOver(ctx, before, res)
+}
+
+// touched are the paths that an apply or an undo wrote.
+func touched(res apply.Result) []string {
 	var paths []string
 	for _, f := range res.Files {
 		paths = append(paths, f.Path)
@@ -274,10 +285,7 @@ func (r *reviewing) settleApplied(ctx context.Context, before countersign.Change
 			paths = append(paths, f.OldPath)
 		}
 	}
-	if err := r.staging.MarkApplied(paths...); err != nil {
-		return err
-	}
-	return r.takeOver(ctx, before, res)
+	return paths
 }
 
 func digests(hs []countersign.Hunk) []string {
@@ -339,8 +347,16 @@ func (a *app) undo(ctx context.Context, k session.Kept) error {
 	if err := r.record(ctx, l, "changeset.undone", res); err != nil {
 		return err
 	}
+	// The layer's base goes back with the tree: what was taken back is a change
+	// of the agent's again, not an edit of the person's that the layer follows.
+	if err := r.staging.MarkApplied(touched(res)...); err != nil {
+		return err
+	}
 	if err := r.review.Undone(digests(res.Applied)...); err != nil {
 		return err
+	}
+	if _, gone := r.staging.(noLayer); gone {
+		a.say("session %s has no layer any more: what was taken back is not listed for review again", k.ID)
 	}
 	fmt.Fprintf(a.out, "took %d files back\n", len(res.Files))
 	return nil

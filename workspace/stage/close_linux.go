@@ -9,7 +9,8 @@ import (
 
 // Close ends the use of the layer. What has undecided changes, or commits of its
 // own, stays with its session; a clean snapshot becomes the project's kept one,
-// which the next start only has to bring up to date.
+// which the next start only has to bring up to date. A layer opened for its
+// review stays where it is: an undo needs it.
 func (s *Staging) Close() error {
 	s.op.Lock()
 	changes, err := s.changes(context.Background())
@@ -29,7 +30,7 @@ func (s *Staging) Close() error {
 	err = errors.Join(err, s.store())
 	s.op.Unlock()
 	s.release()
-	if clean && err == nil {
+	if clean && err == nil && s.opts.From != s.opts.SessionDir {
 		err = s.keep()
 	}
 	return err

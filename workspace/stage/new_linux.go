@@ -145,6 +145,18 @@ func (s *Staging) source() (string, error) {
 	if m, live, err := readMeta(kept); err == nil && !live && s.fits(m.Backend) && m.Project == s.opts.Project.Root {
 		return kept, nil
 	}
+	return s.reviewed()
+}
+
+// reviewed names an ended session's layer of which nothing is left to review: as
+// good as a kept one.
+func (s *Staging) reviewed() (string, error) {
+	for _, l := range Layers(s.opts.StateDir, s.opts.Project.Root) {
+		if !l.Live && l.Changes == 0 && l.Backend == Snapshot && s.fits(l.Backend) {
+			layer := filepath.Join(l.SessionDir, "layer")
+			return layer, os.RemoveAll(filepath.Join(layer, "git"))
+		}
+	}
 	return "", nil
 }
 
