@@ -29,7 +29,7 @@ func (w *worker) exec(call string) {
 		c := r.CoverRoot
 		p.exec.Root = &c
 	} else {
-		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec)
+		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec, p.movable)
 	}
 	a := w.action(countersign.KindExec)
 	a.Exec = &p.exec

@@ -332,3 +332,12 @@ func atoi(s string) int {
 	}
 	return n
 }
+
+// unsealed is a Pinner that lays nothing over the file: the file itself counts.
+type unsealed struct{}
+
+func (unsealed) Pin(path string, _ []byte) (Pin, error) {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	return Pin{Dev: uint64(st.Dev), Ino: st.Ino}, err
+}

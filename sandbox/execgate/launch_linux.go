@@ -29,7 +29,7 @@ type launch struct {
 func newLaunch(spec Launch) *launch { return &launch{spec: spec} }
 
 // expects reports whether this exec is a step of the launch.
-func (l *launch) expects(t *target, e *countersign.Exec) bool {
+func (l *launch) expects(t *target, e *countersign.Exec, movable bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := !l.first
@@ -42,7 +42,7 @@ func (l *launch) expects(t *target, e *countersign.Exec) bool {
 	case t.tgid != l.pid || t.start != l.start:
 		return false
 	case l.next != nil:
-		return slices.Equal(e.Argv, l.next) && !e.Writable
+		return slices.Equal(e.Argv, l.next) && !movable
 	case l.shim:
 		rest := l.spec.Argv[1:]
 		return !e.Writable && len(e.Argv) >= len(rest) && slices.Equal(e.Argv[len(e.Argv)-len(rest):], rest)

@@ -49,7 +49,7 @@ var dialects = map[string]dialect{
 		modules: true,
 	},
 	"ruby": {inline: []string{"-e"}, value: []string{"-C", "-E", "-I", "-r", "-X"}, cluster: true},
-	"perl": {inline: []string{"-e", "-E"}, cluster: true},
+	"perl": {inline: []string{"-e", "-E"}, value: []string{"-I"}, cluster: true},
 	"php":  {inline: []string{"-r", "-B", "-R", "-E"}, file: []string{"-f", "-F"}, value: []string{"-c", "-d", "-z", "-S", "-t"}},
 	"lua":  {inline: []string{"-e"}, value: []string{"-l"}},
 	"luajit": {
@@ -75,6 +75,12 @@ func interpreter(names ...string) (dialect, bool) {
 		}
 	}
 	return dialect{}, false
+}
+
+// takesCommands reports whether a program builds commands out of its input.
+func takesCommands(exe string) bool {
+	base := path.Base(exe)
+	return base == "xargs" || base == "parallel"
 }
 
 // parseProgram finds what an interpreter runs. exe and argv[0] name it; an

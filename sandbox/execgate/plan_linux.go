@@ -22,6 +22,7 @@ type plan struct {
 	loaded   []string // args, split
 	image    *content // the file that the kernel loads: the outermost interpreter, or the executable
 	operands []operand
+	movable  bool // the session can change what the kernel loads
 	node     bool // the interpreter resolves module names by itself
 	once     bool // it opens its program once
 	whole    bool // content of large scripts too: somebody may be asked
@@ -202,6 +203,7 @@ func (w *worker) identify(p *plan, pl *place, filename string) *no {
 		p.exec.Interp = append(p.exec.Interp, exe)
 	}
 	p.image, p.exec.Writable = c, writable
+	p.movable = writable
 	p.loaded = p.exec.Argv
 	if len(p.exec.Interp) > 0 {
 		p.loaded = split(p.args)
@@ -291,6 +293,9 @@ func (w *worker) program(p *plan) {
 		for _, name := range shim.scripts {
 			w.bind(p, name, false)
 		}
+	}
+	if p.whole && takesCommands(exe) {
+		prog.stdin = true // what it starts is named by its input, which is the agent's
 	}
 	e.ProgramFromAgent = prog.stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
 }

@@ -118,22 +118,22 @@ func foreignName(d *seccomp.Data) string {
 	return fmt.Sprintf("foreign call %d (architecture %#x)", d.NR, d.Arch)
 }
 
-// dial lets local destinations go on. The address lies in memory and may change
-// after it was read: what that lets through ends in an empty network namespace,
-// which is the floor; this is for the record.
-func (w *worker) dial(call string) {
-	w.m.tid = w.t.tid
+// dialIsLocal reports whether a call that names a destination names a local one,
+// or none; else w.to is where it leads. The address lies in memory and may
+// change after it was read: what that lets through ends in an empty network
+// namespace, which is the floor; this is for the record.
+func (w *worker) dialIsLocal(call string) bool {
+	w.m.tid = int(w.n.PID)
 	args := w.n.Data.Args
 	switch call {
 	case "connect":
-		w.dialTo(call, args[1], uint32(args[2]))
+		return w.isLocal(args[1], uint32(args[2]))
 	case "sendto":
-		w.dialTo(call, args[4], uint32(args[5]))
+		return w.isLocal(args[4], uint32(args[5]))
 	case "sendmsg":
-		w.dialMsg(call, args[1], 1)
-	case "sendmmsg":
-		w.dialMsg(call, args[1], min(int(uint32(args[2])), 64))
+		return w.messagesAreLocal(args[1], 1)
 	}
+	return w.messagesAreLocal(args[1], min(int(uint32(args[2])), 64))
 }
 
 const (
@@ -141,32 +141,28 @@ const (
 	mmsghdrSize = 64
 )
 
-// dialMsg looks at the first message that names a destination that is refused.
-func (w *worker) dialMsg(call string, addr uint64, n int) {
+// messagesAreLocal stops at the first message that leads out.
+func (w *worker) messagesAreLocal(addr uint64, n int) bool {
 	for i := range n {
 		var hdr [msghdrSize]byte
 		if w.m.read(hdr[:], addr+uint64(i)*mmsghdrSize) != 0 {
-			break // the kernel will say so itself
+			return true // the kernel will say so itself
 		}
-		name, size := binary.LittleEndian.Uint64(hdr[:]), binary.LittleEndian.Uint32(hdr[8:])
-		if d, out := w.destination(name, size); out {
-			w.refuseDial(call, d)
-			return
+		if !w.isLocal(binary.LittleEndian.Uint64(hdr[:]), binary.LittleEndian.Uint32(hdr[8:])) {
+			return false
 		}
 	}
-	w.goOn()
+	return true
 }
 
-func (w *worker) dialTo(call string, addr uint64, size uint32) {
-	if d, out := w.destination(addr, size); out {
-		w.refuseDial(call, d)
-		return
-	}
-	w.goOn()
+func (w *worker) isLocal(addr uint64, size uint32) bool {
+	to, out := w.destination(addr, size)
+	w.to = to
+	return !out
 }
 
-func (w *worker) refuseDial(call string, d countersign.Net) {
-	a := w.action(countersign.KindNet)
+func (w *worker) refuseDial(call string) {
+	a, d := w.action(countersign.KindNet), w.to
 	d.Proto = w.proto(d.Proto)
 	a.Net = &d
 	a.Summary = fmt.Sprintf("%s %s port %d", d.Proto, d.Host, d.Port)

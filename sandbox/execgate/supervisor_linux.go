@@ -5,6 +5,7 @@ package execgate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,7 @@ func New(cfg Config) (*Supervisor, error) {
 		baseline: map[string]string{}, files: newFiles(cfg.Now), tree: newTree(), done: make(chan error, 1),
 	}
 	s.root.Store(-1)
+	s.cfg.Restarts = s.cfg.Restarts || !killable()
 	s.seals = &seals{pinner: cfg.Pinner, held: map[string]*sealed{}}
 	s.launch = newLaunch(cfg.Launch)
 	s.flood = newFlood(cfg.Judge, cfg.Now)
@@ -150,6 +152,17 @@ func blockSignals() {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, unsafe.Sizeof(all), 0, 0)
 }
 
+// killable reports whether the kernel has WAIT_KILLABLE_RECV (Linux 5.19).
+func killable() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	_, _ = fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return major > 5 || major == 5 && minor >= 19
+}
+
 // worker holds what one notifier thread needs; its buffers live as long as it.
 type worker struct {
 	s   *Supervisor
@@ -158,6 +171,7 @@ type worker struct {
 	t   target
 	m   memory
 	buf []byte
+	to  countersign.Net // where a refused connect leads
 }
 
 // handle answers one notification. Whatever is not understood is refused.
@@ -166,6 +180,12 @@ func (w *worker) handle() {
 	if s.ctx.Err() != nil {
 		w.fail(unix.ENOSYS)
 		return
+	}
+	if !seccomp.Foreign(&w.n.Data) {
+		if row, ok := s.row(&w.n.Data); ok && row.Do == seccomp.Dial && w.dialIsLocal(row.Call) {
+			w.goOn()
+			return
+		}
 	}
 	if err := w.t.open(int(w.n.PID)); err != nil {
 		w.fail(unix.EPERM)
@@ -184,7 +204,7 @@ func (w *worker) handle() {
 	case seccomp.Gate:
 		w.exec(row.Call)
 	case seccomp.Dial:
-		w.dial(row.Call)
+		w.refuseDial(row.Call)
 	case seccomp.Reaper:
 		s.tree.reaper(w.t.tgid, w.t.start, w.n.Data.Args[1] != 0)
 		w.goOn()
