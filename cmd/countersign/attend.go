@@ -34,7 +34,14 @@ func (s *live) attend() (int, error) {
 		stopHost()
 	}()
 	out, _ := s.out.(*os.File)
-	err := host.Run(hostCtx, host.Options{
+	row, col, early, err := host.Cursor(s.in, out)
+	if err != nil {
+		return 1, err
+	}
+	guard := s.startGuard(out)
+	defer guard.Close()
+	err = host.Run(hostCtx, host.Options{
+		Row: row, Col: col, Early: early, Guard: guard,
 		Master: s.box.PTY, In: s.in, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
 		Changed: s.desk.Changed(), Answer: s.desk.Answer, Now: s.now, User: who(), Agent: s.opt.agent,
 		Typed: func(r countersign.Request) bool { return s.policy.Demands(r.Ruling.Rule).Typed },
@@ -129,8 +136,16 @@ func (s *live) farewell() {
 		}
 	}
 	if open > 0 {
-		s.say("session %s ended: %d hunks in %d files wait: countersign review %s", s.id, open, len(files), s.id)
+		s.say("session %s ended: %s in %s to review: countersign review %s", s.id, counted(open, "hunk"), counted(len(files), "file"), s.id)
 	} else {
 		s.say("session %s ended: nothing to review", s.id)
 	}
+}
+
+// counted is a number and its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

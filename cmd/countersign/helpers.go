@@ -23,5 +23,8 @@ func helperProcess(args []string) (code int, handled bool) {
 		}
 		return 0, true
 	}
+	if args[0] == "__guard" {
+		return runGuard(), true
+	}
 	return 0, sandbox.Main(args) || tripwire.Main(args)
 }

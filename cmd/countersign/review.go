@@ -283,6 +283,7 @@ func (r *reviewing) screen(ctx context.Context) error {
 	if !ok {
 		return usage(errors.New("standard output is no terminal"))
 	}
+	r.quiet = true
 	if err := tuireview.Run(ctx, tuireview.Options{Source: r, In: r.in, Out: out, Editor: editor, Dir: dir, Plain: r.getenv("NO_COLOR") != ""}); err != nil {
 		return err
 	}

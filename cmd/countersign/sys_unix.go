@@ -15,6 +15,10 @@ import (
 // no interrupt reaches it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
+// ownGroup gives the process a group of its own: the terminal's signals do not
+// reach it.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
 // lockHome takes an agent's private home for this session; if another session
 // holds it, this one gets a home of its own beside it.
 func lockHome(home *string, id string) (*os.File, error) {

@@ -51,6 +51,11 @@ type Options struct {
 	// Continue is called after the person has taken the host to the foreground
 	// again (optional): it lets the agent go on.
 	Continue func()
+	// Row and Col are where the terminal's cursor stands at the start, counted
+	// from 1 (see Cursor); 0: at the top left. Early was typed before Run and is
+	// the agent's (all optional).
+	Row, Col int
+	Early    []byte
 	// Guard gets "ok" when the terminal has been given back in order
 	// (optional): the other end of Guard's pipe.
 	Guard io.Writer

@@ -5,6 +5,7 @@ package host
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/countersign/countersign"
 )
@@ -15,3 +16,6 @@ func run(context.Context, Options) error {
 		Remedy: "run with --approver none", Err: errors.New("not done on this system yet"),
 	}
 }
+
+// Cursor is not known here.
+func Cursor(_, _ *os.File) (row, col int, early []byte, err error) { return 0, 0, nil, nil }

@@ -67,6 +67,12 @@ func run(ctx context.Context, o Options) (err error) {
 	l := &loop{Options: o, tty: o.Out, screen: newScreen(w, h), cooked: cooked, told: map[string]bool{}, feed: make(chan []byte)}
 	defer l.screen.close()
 	defer l.giveBack()
+	if o.Row > 0 && o.Col > 0 {
+		l.screen.write(fmt.Appendf(nil, "\x1b[%d;%dH", o.Row, o.Col))
+	}
+	if len(o.Early) > 0 {
+		l.unsent = append(l.unsent, o.Early)
+	}
 	if err := l.setSize(w, h); err != nil {
 		return err
 	}
