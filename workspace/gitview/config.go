@@ -42,7 +42,7 @@ func parseConfig(ctx context.Context, text []byte) ([]setting, error) {
 // and no credential. Everything else is left out: a list of what is harmless
 // stays right when git learns a new key.
 var inert = map[string]string{
-	"core":       "repositoryformatversion filemode bare logallrefupdates ignorecase precomposeunicode symlinks autocrlf eol safecrlf quotepath whitespace abbrev checkstat trustctime protecthfs protectntfs sparsecheckout sparsecheckoutcone bigfilethreshold compression loosecompression checkroundtripencoding preferfileformat worktree commentchar preloadindex",
+	"core":       "repositoryformatversion filemode bare logallrefupdates ignorecase precomposeunicode symlinks autocrlf eol safecrlf quotepath whitespace abbrev checkstat trustctime untrackedcache protecthfs protectntfs sparsecheckout sparsecheckoutcone bigfilethreshold compression loosecompression checkroundtripencoding preferfileformat worktree commentchar preloadindex",
 	"extensions": "objectformat partialclone compatobjectformat",
 	"branch":     "remote merge rebase description pushremote autosetupmerge autosetuprebase sort",
 	"remote":     "url fetch tagopt prune prunetags pushurl push promisor partialclonefilter skipdefaultupdate skipfetchall mirror",
@@ -128,6 +128,9 @@ func sessionConfig(all []setting, r sessionRepo, u userConfig, filtered bool) []
 	}
 	out = append(out, setting{"core.checkStat", "minimal"}, setting{"core.trustctime", "false"},
 		setting{"url." + PushURL + " .pushInsteadOf", ""})
+	if r.untracked {
+		out = append(out, setting{"core.untrackedCache", "true"})
+	}
 	for _, s := range out[:len(out):len(out)] {
 		if section, sub, name := s.parts(); section == "remote" && name == "url" {
 			out = append(out, setting{"remote." + sub + ".pushurl", PushURL})

@@ -229,8 +229,8 @@ func TestOutsideMovesAreCarriedIn(t *testing.T) {
 func TestConfigKeysThatStartProgramsAreTakenOut(t *testing.T) {
 	ctx := context.Background()
 	root := repository(t)
-	sh(t, root, `git config core.fsmonitor /tmp/evil; git config alias.x '!evil'; git config filter.f.clean evil; git config remote.origin.url https://user:token@host/x.git
-		git config remote.evil.url 'ext::sh -c evil'; git config http.extraheader 'Authorization: x'; git config include.path /tmp/evil; git config branch.main.description 'two
+	sh(t, root, `git config core.fsmonitor /nonexistent/evil; git config alias.x '!evil'; git config filter.f.clean evil; git config remote.origin.url https://user:token@host/x.git
+		git config remote.evil.url 'ext::sh -c evil'; git config http.extraheader 'Authorization: x'; git config include.path /nonexistent/evil; git config branch.main.description 'two
 lines "q" \\'`)
 	v := newView(t, root, Options{})
 	conf := sh(t, v.dir, "git config --local --list")
@@ -242,7 +242,7 @@ lines "q" \\'`)
 	if !strings.Contains(conf, "remote.origin.url=https://host/x.git") || !strings.Contains(conf, "branch.main.description=two\nlines \"q\" \\") {
 		t.Errorf("inert keys are missing:\n%s", conf)
 	}
-	sh(t, v.dir, `git config core.hooksPath /tmp/evil; git config core.fsmonitor true; git config diff.x.textconv evil; git config branch.y.remote origin`)
+	sh(t, v.dir, `git config core.hooksPath /nonexistent/evil; git config core.fsmonitor true; git config diff.x.textconv evil; git config branch.y.remote origin`)
 	refused, err := v.GuardConfig(ctx)
 	must(t, err)
 	if len(refused) != 3 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -243,6 +244,9 @@ func (s *Session) syncIndex(ctx context.Context, r *sessionRepo, a agentDir) err
 	}
 	if err := s.copyIndex(ctx, r, dir); err != nil {
 		return err
+	}
+	if real, err := s.entries(ctx, r, s.baseIndex(r)+".new"); err != nil || maps.Equal(real, base) && string(own) != "" {
+		return err // only its stat data moved: leave git inside in peace
 	}
 	var over strings.Builder
 	denied := s.denyIn(r.real) // those entries are masked, not staged inside

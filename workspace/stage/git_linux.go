@@ -21,7 +21,7 @@ func (s *Staging) prepareGit(ctx context.Context, sc *scan) (err error) {
 	s.nested = sc.nested
 	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
 		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "git"),
-		Hooks: hooks, Nested: sc.nested, Denied: s.opts.Denied,
+		Hooks: hooks, Nested: sc.nested, Denied: s.opts.Denied, UntrackedCache: s.meta.Backend == Overlay,
 	})
 	if err != nil {
 		return err

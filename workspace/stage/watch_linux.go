@@ -2,6 +2,8 @@ package stage
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"sort"
@@ -105,7 +107,9 @@ func (c *carrier) loop(ctx context.Context, events <-chan []seen) error {
 		case <-late:
 		}
 		quiet, late = nil, nil
-		c.flush(ctx)
+		if c.flush(ctx); c.pending() {
+			quiet = time.After(patience)
+		}
 	}
 }
 
@@ -223,6 +227,10 @@ func (c *carrier) flush(ctx context.Context) {
 
 func (c *carrier) syncGit(ctx context.Context) {
 	moved, told, err := c.s.git.Sync(ctx)
+	if errors.Is(err, fs.ErrExist) { // a lock file: git inside is at work
+		c.git = true
+		return
+	}
 	if err != nil && ctx.Err() == nil {
 		c.on(Event{Kind: Failed, Error: err, Text: "the session's git could not follow the real one"})
 		return

@@ -178,7 +178,7 @@ func TestConfigGuardRuns(t *testing.T) {
 	e := newEnv(t, project(t))
 	s := e.start(t, nil)
 	w := watch(t, s)
-	mustInside(t, s, "git config core.fsmonitor /tmp/evil; git config branch.x.remote o")
+	mustInside(t, s, "git config core.fsmonitor /nonexistent/evil; git config branch.x.remote o")
 	eventually(t, "the key is taken out", func() bool {
 		return w.saw(GitRefused, "") && !strings.Contains(read(t, filepath.Join(s.layer, "git/0/config")), "evil")
 	})
