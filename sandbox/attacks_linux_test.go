@@ -49,7 +49,7 @@ var attacks = map[string]func(args []string) error{
 		_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_SESSION_KEYRING, true)
 		return err
 	},
-	"tiocsti":    func([]string) error { return unix.IoctlSetPointerInt(0, unix.TIOCSTI, 0) },
+	"tiocsti":    func([]string) error { return typeInto(0) },
 	"fd":         func(a []string) error { _, err := unix.FcntlInt(uintptr(atoi(a[0])), unix.F_GETFD, 0); return err },
 	"handle":     byHandle,
 	"corelimit":  coreLimit,
@@ -271,4 +271,13 @@ func swap(a []string) error {
 			return err
 		}
 	}
+}
+
+// typeInto puts a key press into a terminal's input.
+func typeInto(fd uintptr) error {
+	key := byte('x')
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, fd, unix.TIOCSTI, uintptr(unsafe.Pointer(&key))); e != 0 {
+		return e
+	}
+	return nil
 }

@@ -189,6 +189,10 @@ func (w *terminal) say(s string) { _, _ = io.WriteString(w.pty, s) }
 func TestTerminal(t *testing.T) {
 	g := newGround(t)
 	g.TTY, g.Rows, g.Cols = true, 33, 99
+	bare := exec.Command("script", "-qec", g.exe+" __attack tiocsti", "/dev/null") // on a terminal of its own
+	if out, err := bare.CombinedOutput(); err != nil {
+		t.Logf("TIOCSTI does not work bare here: %s", out)
+	}
 	s := g.start(t, "bash", "--norc", "-i")
 	w := newTerminal(s.PTY)
 	if err := s.Go(); err != nil {
@@ -199,6 +203,9 @@ func TestTerminal(t *testing.T) {
 	w.expect(t, "33 99")
 	w.say("/usr/bin/python3 -c 'import os; print(os.ttyname(0), os.open(\"/dev/tty\", os.O_RDWR) > 2, \"tty-ok\")'\n")
 	w.expect(t, "/dev/pts/0 True tty-ok")
+	w.say(g.exe + " __attack tiocsti; echo typed=$?\n")
+	w.expect(t, "operation not permitted")
+	w.expect(t, "typed=1")
 	w.say("sleep 100\n")
 	eventually(t, "sleep is in the foreground", func() bool { return foreground(s) == "sleep" })
 	w.say("\x1a") // Ctrl-Z

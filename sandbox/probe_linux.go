@@ -74,7 +74,11 @@ func posture(p view.Probed, clone error) countersign.Posture {
 		out.Mechanisms = append(out.Mechanisms, countersign.Mechanism{Name: name, State: state, Detail: detail, Remedy: remedy})
 	}
 	add("namespaces", okUnless(space), orElse(space, "user, mount, pid, net, ipc and uts namespaces without privilege"), spaceRemedy)
-	add("exec-gate", okUnless(gate), orElse(gate, "seccomp user notification, compared again at the exec stop"), gateRemedy)
+	if gate == "" && !p.Killable {
+		add("exec-gate", "partial", "a signal restarts a call that waits, so that it may be asked twice", "use Linux 5.19 or newer")
+	} else {
+		add("exec-gate", okUnless(gate), orElse(gate, "seccomp user notification, compared again at the exec stop"), gateRemedy)
+	}
 	switch {
 	case space != "":
 		add("file-deny", "missing", "needs the namespaces", spaceRemedy)

@@ -65,5 +65,5 @@ func inContainer() bool {
 			return true
 		}
 	}
-	return os.Getenv("container") != ""
+	return false
 }

@@ -14,11 +14,12 @@ import (
 // builder puts the view together, on the thread that lives in it.
 type builder struct {
 	source
-	plan  Plan
-	root  int    // the view's root, as a place
-	stage string // where files of our own making lie, outside the view
-	files int
-	notes []string
+	plan    Plan
+	root    int    // the view's root, as a place
+	outside int    // the same through a mount that stays writable
+	stage   string // where files of our own making lie, outside the view
+	files   int
+	notes   []string
 }
 
 // systemDirs are the host's own, shown read-only. /sys comes from init.
@@ -55,8 +56,8 @@ func (b *builder) links() error {
 
 func (b *builder) system() error {
 	for _, dir := range systemDirs {
-		if b.isLink(dir[1:]) {
-			continue
+		if _, err := lookup(b.root, dir[1:]); err == unix.ELOOP {
+			continue // of b.links
 		}
 		if err := b.bind(dir, sealed); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
@@ -147,7 +148,14 @@ func (b *builder) bind(path string, attrs uint64) error {
 
 // attach puts a tree at a path of the view, making the place if it is missing.
 func (b *builder) attach(tree int, path string, dir bool) error {
-	at, err := place(b.root, b.canon(path), dir)
+	path = canon(b.root, path)
+	at, err := place(b.root, path, dir)
+	if errors.Is(err, unix.EROFS) { // the view's own root: it can be written to from backstage only
+		if at, err = place(b.outside, path, dir); err == nil {
+			unix.Close(at)
+			at, err = place(b.root, path, dir)
+		}
+	}
 	if err != nil {
 		unix.Close(tree)
 		return err
@@ -169,7 +177,7 @@ func (b *builder) tmpfs(path string, attrs int, mode string) error {
 
 func (b *builder) mkdirs(paths ...string) error {
 	for _, p := range paths {
-		fd, err := place(b.root, b.canon(p), true)
+		fd, err := place(b.root, canon(b.root, p), true)
 		if err != nil {
 			return err
 		}
@@ -194,42 +202,20 @@ func (b *builder) file(path, content string) error {
 
 // mask covers paths with something empty that nobody may open.
 func (b *builder) mask(paths []string) error {
-	for _, p := range paths {
-		if err := b.maskOne(p, false); err != nil {
-			return err
+	for _, t := range tripsOf(paths) {
+		trees, err := maskTrees(b.stage)
+		if err == nil {
+			err = b.cover(t, trees)
+		}
+		if err != nil {
+			return fmt.Errorf("mask %s: %w", t.Path, err)
 		}
 	}
 	return nil
 }
 
-// maskOne covers one path; a missing one becomes a file, or a directory.
-func (b *builder) maskOne(path string, dir bool) error {
-	if fd, err := open(b.root, strings.TrimPrefix(b.canon(path), "/"), true); err == nil {
-		dir, err = isDir(fd)
-		unix.Close(fd)
-		if err != nil {
-			return err
-		}
-	}
-	tree, err := maskTree(b.stage, dir)
-	if err != nil {
-		return err
-	}
-	return b.attach(tree, path, dir)
-}
-
-func maskTree(stage string, dir bool) (int, error) {
-	name := stage + "/nofile"
-	if dir {
-		name = stage + "/nodir"
-	}
-	return treeOf(unix.AT_FDCWD, name, sealed|unix.MOUNT_ATTR_NOEXEC)
-}
-
 // canon replaces a link of the view's root at the head of a path: those are
 // ours or the host's, never the agent's.
-func (b *builder) canon(path string) string { return canon(b.root, path) }
-
 func canon(root int, path string) string {
 	buf := make([]byte, unix.PathMax)
 	for range 4 {
@@ -241,12 +227,6 @@ func canon(root int, path string) string {
 		path = filepath.Join("/", string(buf[:n]), rest)
 	}
 	return path
-}
-
-func (b *builder) isLink(name string) bool {
-	var st unix.Stat_t
-	err := unix.Fstatat(b.root, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
 // readDir lists an opened place.

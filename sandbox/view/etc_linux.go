@@ -44,7 +44,7 @@ func (b *builder) secretsOf(dir string) error {
 		case st.Mode&unix.S_IFMT == unix.S_IFLNK, st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Mode&0o004 != 0:
 			continue
 		default:
-			err = b.maskOne(path, false)
+			err = b.mask([]string{path})
 		}
 		if err != nil {
 			return err
@@ -61,7 +61,7 @@ func (b *builder) resolver() error {
 	path := "/etc/resolv.conf"
 	buf := make([]byte, unix.PathMax)
 	for range 8 {
-		fd, err := lookup(b.root, strings.TrimPrefix(b.canon(path), "/"))
+		fd, err := lookup(b.root, strings.TrimPrefix(canon(b.root, path), "/"))
 		switch {
 		case err == nil:
 			unix.Close(fd)

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,38 +50,34 @@ func fuseTree(fd int) (int, error) {
 		option{"group_id", strconv.Itoa(os.Getgid())}, option{"allow_other", ""})
 }
 
-// lay puts nodes over their paths; where there is no FUSE, masks.
-func (d *nsd) lay(trips []Trip) error {
-	for _, t := range trips {
-		if err := d.layOne(t); err != nil {
-			return fmt.Errorf("lay a tripwire over %s: %w", t.Path, err)
-		}
-	}
-	return nil
-}
-
-// layFirst lays the plan's tripwires, before anything of the agent runs, all in
-// one go on each thread. A link that an earlier session left in the private home
-// in the way of one is removed.
-func (d *nsd) layFirst() error {
-	trips := d.uncovered(d.plan.Tripwires)
-	if d.src.fuse == "" {
-		return d.lay(trips)
-	}
-	trees := make([]int, len(trips))
+// lay covers paths: with their nodes, or, if masks is set or there is no FUSE,
+// with masks. The trees are made here, and attached on the view's thread in one
+// go. Before anything of the agent runs (first), a link that an earlier session
+// left in the private home in the way is removed.
+func (d *nsd) lay(trips []Trip, masks, first bool) error {
+	trips = d.uncovered(trips)
+	trees := make([][]int, len(trips))
 	for i, t := range trips {
 		var err error
-		if trees[i], err = d.src.node(t.ID); err != nil {
-			return fmt.Errorf("tripwire over %s: %w", t.Path, err)
+		if masks || d.src.fuse == "" {
+			trees[i], err = maskTrees(stageDir)
+		} else {
+			trees[i] = make([]int, 1)
+			trees[i][0], err = d.src.node(t.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("cover %s: %w", t.Path, err)
 		}
 	}
 	return d.view.do(func() error {
 		for i, t := range trips {
-			if err := d.b.clear(t.Path); err != nil {
-				return err
+			if first {
+				if err := d.b.clear(t.Path); err != nil {
+					return err
+				}
 			}
-			if err := d.b.attach(trees[i], t.Path, t.Dir); err != nil {
-				return fmt.Errorf("lay a tripwire: %w", err)
+			if err := d.b.cover(t, trees[i]); err != nil {
+				return fmt.Errorf("cover %s: %w", t.Path, err)
 			}
 		}
 		return nil
@@ -114,22 +109,58 @@ func (d *nsd) below(path string) bool {
 	return false
 }
 
-// clear removes a link in the private home that is in a tripwire's way.
-func (b *builder) clear(path string) error {
-	if b.plan.Home == "" || !strings.HasPrefix(path, b.plan.Home+"/") {
-		return nil
+// cover lays the node, or the mask of the right kind (a file's, a directory's),
+// unless it still lies there: a change of the file outside, by rename, takes
+// mounts off it. What is missing is made, as t.Dir says.
+func (b *builder) cover(t Trip, trees []int) error {
+	defer closeAll(trees)
+	tree, dir := trees[0], t.Dir
+	var want, have unix.Stat_t
+	fd, err := open(b.root, strings.TrimPrefix(canon(b.root, t.Path), "/"), true)
+	if err == nil {
+		err = unix.Fstat(fd, &have)
+		unix.Close(fd)
+		if len(trees) > 1 {
+			dir = have.Mode&unix.S_IFMT == unix.S_IFDIR
+		}
 	}
-	return b.unlink(b.plan.Home, path)
+	if err != nil && err != unix.ENOENT {
+		return err
+	}
+	if len(trees) > 1 && dir {
+		tree = trees[1]
+	}
+	if err := unix.Fstat(tree, &want); err != nil || want.Dev == have.Dev && want.Ino == have.Ino {
+		return err
+	}
+	if tree, err = unix.FcntlInt(uintptr(tree), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		return err
+	}
+	return b.attach(tree, t.Path, dir)
 }
 
-// unlink removes the first link on the way from dir to path.
-func (b *builder) unlink(dir, path string) error {
-	at, err := b.find(dir)
+// maskTrees makes something empty that nobody may open: a file and a directory.
+func maskTrees(stage string) ([]int, error) {
+	file, err := treeOf(unix.AT_FDCWD, stage+"/nofile", sealed|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := treeOf(unix.AT_FDCWD, stage+"/nodir", sealed|unix.MOUNT_ATTR_NOEXEC)
+	return []int{file, dir}, err
+}
+
+// clear removes the first link on the way to a path of the private home.
+func (b *builder) clear(path string) error {
+	below, ok := strings.CutPrefix(path, b.plan.Home+"/")
+	if b.plan.Home == "" || !ok {
+		return nil
+	}
+	at, err := b.find(b.plan.Home)
 	if err != nil {
 		return err
 	}
 	defer func() { unix.Close(at) }()
-	for name := range strings.SplitSeq(path[len(dir)+1:], "/") {
+	for name := range strings.SplitSeq(below, "/") {
 		next, err := lookup(at, name)
 		if err == unix.ELOOP {
 			return os.NewSyscallError("remove a link in a tripwire's way", unix.Unlinkat(at, name, 0))
@@ -141,99 +172,4 @@ func (b *builder) unlink(dir, path string) error {
 		at = next
 	}
 	return nil
-}
-
-// layOne covers one path.
-func (d *nsd) layOne(t Trip) error {
-	if d.below(t.Path) {
-		return nil
-	}
-	if err := d.coverWith(t); err != nil {
-		return err
-	}
-	if t.Dir {
-		d.dirs[t.Path] = true
-	}
-	return nil
-}
-
-func (d *nsd) coverWith(t Trip) error {
-	if d.src.fuse == "" {
-		return d.hide(t.Path, t.Dir)
-	}
-	tree, err := d.src.node(t.ID)
-	if err != nil {
-		return err
-	}
-	same, err := d.covered(tree, t.Path)
-	if same || err != nil {
-		unix.Close(tree)
-		return err
-	}
-	return d.put(tree, t.Path, t.Dir)
-}
-
-// covered reports whether the node still lies at path. A change of the file
-// outside, by rename, takes mounts off it.
-func (d *nsd) covered(tree int, path string) (bool, error) {
-	var want, have unix.Stat_t
-	if err := unix.Fstat(tree, &want); err != nil {
-		return false, err
-	}
-	err := d.view.do(func() error {
-		fd, err := open(d.b.root, strings.TrimPrefix(d.b.canon(path), "/"), true)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		return unix.Fstat(fd, &have)
-	})
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return false, err
-	}
-	return err == nil && want.Dev == have.Dev && want.Ino == have.Ino, nil
-}
-
-// hide masks a path of the standing view.
-func (d *nsd) hide(path string, dir bool) error {
-	err := d.view.do(func() error {
-		fd, err := open(d.b.root, strings.TrimPrefix(d.b.canon(path), "/"), true)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		dir, err = isDir(fd)
-		return err
-	})
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
-	}
-	tree, err := maskTree(stageDir, dir)
-	if err != nil {
-		return err
-	}
-	return d.put(tree, path, dir)
-}
-
-// put attaches a tree in the standing view.
-func (d *nsd) put(tree int, path string, dir bool) error {
-	at := -1
-	find := func() (err error) {
-		at, err = place(d.b.root, d.b.canon(path), dir)
-		return err
-	}
-	err := d.view.do(find)
-	if errors.Is(err, unix.EROFS) { // the view's own root: it can be written to from backstage only
-		var fd int
-		if fd, err = place(d.stage, canon(d.stage, path), dir); err == nil {
-			unix.Close(fd)
-			err = d.view.do(find)
-		}
-	}
-	if err != nil {
-		unix.Close(tree)
-		return err
-	}
-	defer unix.Close(at)
-	return d.view.do(func() error { return attach(tree, at) })
 }

@@ -13,16 +13,11 @@ import (
 func (d *nsd) handle(m Message, files []*os.File, answer *Message) error {
 	switch m.Op {
 	case OpLay:
-		return d.layFirst()
+		return d.lay(d.plan.Tripwires, false, true)
 	case OpTrip:
-		return d.lay(m.Trips)
+		return d.lay(m.Trips, false, false)
 	case OpMask:
-		for _, p := range m.Paths {
-			if err := d.hide(p, false); err != nil {
-				return err
-			}
-		}
-		return nil
+		return d.lay(tripsOf(m.Paths), true, false)
 	case OpMount:
 		if m.Mount == nil {
 			return errors.New("no mount")
@@ -31,7 +26,7 @@ func (d *nsd) handle(m Message, files []*os.File, answer *Message) error {
 		if err != nil {
 			return err
 		}
-		return d.put(tree, m.Mount.Target, dir)
+		return d.view.do(func() error { return d.b.attach(tree, m.Mount.Target, dir) })
 	case OpReadOnly:
 		for _, p := range m.Paths {
 			if err := d.freeze(p); err != nil {
@@ -50,9 +45,16 @@ func (d *nsd) handle(m Message, files []*os.File, answer *Message) error {
 	return fmt.Errorf("unknown request %q", m.Op)
 }
 
+func tripsOf(paths []string) (trips []Trip) {
+	for _, p := range paths {
+		trips = append(trips, Trip{Path: p})
+	}
+	return trips
+}
+
 // find opens a path of the view without following a link.
 func (b *builder) find(path string) (int, error) {
-	fd, err := lookup(b.root, strings.TrimPrefix(b.canon(path), "/"))
+	fd, err := lookup(b.root, strings.TrimPrefix(canon(b.root, path), "/"))
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: path, Err: err}
 	}

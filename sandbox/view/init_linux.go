@@ -81,7 +81,7 @@ func (i *initd) prepare() error {
 	if err != nil {
 		return err
 	}
-	defer closeFDs(fds)
+	defer closeAll(fds)
 	// 1, not 0: a core pattern that pipes ignores 0 and heeds 1 (core(5)).
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
 		return fmt.Errorf("no core dumps: %w", err)

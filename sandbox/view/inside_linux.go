@@ -99,9 +99,13 @@ func cover(path string) error {
 	if err := unix.Stat(path, &st); err != nil {
 		return nil //nolint:nilerr // absent here
 	}
-	tree, err := maskTree("/.old"+stageDir, st.Mode&unix.S_IFMT == unix.S_IFDIR)
+	trees, err := maskTrees("/.old" + stageDir)
 	if err != nil {
 		return err
 	}
-	return attachAt(tree, path)
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		trees[0], trees[1] = trees[1], trees[0]
+	}
+	unix.Close(trees[1])
+	return attachAt(trees[0], path)
 }

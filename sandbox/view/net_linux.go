@@ -19,7 +19,7 @@ func openNet(port int) ([]int, error) {
 	}{{unix.SOCK_STREAM, port}, {unix.SOCK_DGRAM, 53}, {unix.SOCK_STREAM, 53}} {
 		fd, err := listen(s.kind, s.port)
 		if err != nil {
-			closeFDs(fds)
+			closeAll(fds)
 			return nil, err
 		}
 		fds = append(fds, fd)
@@ -58,10 +58,4 @@ func loopback() error {
 		return fmt.Errorf("bring lo up: %w", err)
 	}
 	return nil
-}
-
-func closeFDs(fds []int) {
-	for _, fd := range fds {
-		unix.Close(fd)
-	}
 }

@@ -149,7 +149,7 @@ func (d *nsd) enter(fuse bool) error {
 	if err != nil {
 		return err
 	}
-	d.b = &builder{source: src, plan: d.plan, root: root, stage: stageDir}
+	d.b = &builder{source: src, plan: d.plan, root: root, outside: d.stage, stage: stageDir}
 	if err := d.b.build(); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func runProbe() error {
 	var p Probed
 	p.Mount = text(probeMount())
 	if p.Mount == "" {
-		p.Proc = text(probeMounts(func() (int, error) { return freshFS("proc", quiet|unix.MOUNT_ATTR_NOEXEC) }))
+		p.Proc = text(dropped(freshFS("proc", quiet|unix.MOUNT_ATTR_NOEXEC)))
 		p.Fuse = text(probeFuse())
 		p.Overlay = text(probeOverlay())
 	}
@@ -59,13 +59,12 @@ func probeMount() error {
 	return os.Chdir(at)
 }
 
-// probeMounts makes a mount and drops it.
-func probeMounts(make func() (int, error)) error {
-	fd, err := make()
-	if err != nil {
-		return err
+// dropped drops a mount that was only tried.
+func dropped(fd int, err error) error {
+	if err == nil {
+		err = unix.Close(fd)
 	}
-	return unix.Close(fd)
+	return err
 }
 
 func probeFuse() error {
@@ -74,7 +73,7 @@ func probeFuse() error {
 		return &os.PathError{Op: "open", Path: "/dev/fuse", Err: err}
 	}
 	defer unix.Close(fd)
-	return probeMounts(func() (int, error) { return fuseTree(fd) })
+	return dropped(fuseTree(fd))
 }
 
 func probeOverlay() error {
@@ -90,7 +89,7 @@ func probeOverlay() error {
 		}
 		defer unix.Close(fds[i])
 	}
-	return probeMounts(func() (int, error) { return overlay("/proc", fds[:1], fds[1], fds[2]) })
+	return dropped(overlay("/proc", fds[:1], fds[1], fds[2]))
 }
 
 // probeNotify installs the filter on this thread, as its last act.

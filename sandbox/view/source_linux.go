@@ -84,11 +84,7 @@ func (s source) mount(m countersign.Mount) (tree int, dir bool, err error) {
 
 func (s source) overlay(lower []string, upper, work string) (int, error) {
 	var fds []int
-	defer func() {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-	}()
+	defer func() { closeAll(fds) }()
 	for _, p := range append(append([]string{}, lower...), upper, work) {
 		fd, err := s.open(p)
 		if err != nil {
@@ -122,4 +118,10 @@ func isDir(fd int) (bool, error) {
 		return false, err
 	}
 	return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }

@@ -96,12 +96,11 @@ const (
 
 // Those of init:
 const (
-	OpNet     = "net"     // event: gateway listener, DNS datagram socket, DNS listener
-	OpSpawn   = "spawn"   // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
-	OpGo      = "go"      // request, same ID as its spawn: run it; answers PID
-	OpSignal  = "signal"  // request without answer: Sig to the process group of the spawn ID
-	OpExit    = "exit"    // event: Exit of the spawn ID
-	OpPrepare = "prepare" // event: /proc is mounted, the old root may go
+	OpNet    = "net"    // event: gateway listener, DNS datagram socket, DNS listener
+	OpSpawn  = "spawn"  // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
+	OpGo     = "go"     // request, same ID as its spawn: run it; answers PID
+	OpSignal = "signal" // request without answer: Sig to the process group of the spawn ID
+	OpExit   = "exit"   // event: Exit of the spawn ID
 )
 
 // Message is one packet in either direction; descriptors ride beside it.
