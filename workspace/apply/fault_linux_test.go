@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -83,9 +85,8 @@ func child(p string) int {
 	return 0
 }
 
-// runChild runs an apply that kills itself at a step, and says at which, or ""
-// if it came to its end.
-func (w *world) runChild(do string, plain bool, die int) string {
+// child prepares a process that applies and kills itself at a step.
+func (w *world) child(do string, plain bool, die int) *exec.Cmd {
 	w.t.Helper()
 	o := w.options()
 	o.Record, o.Now, o.Store = nil, nil, nil
@@ -107,6 +108,14 @@ func (w *world) runChild(do string, plain bool, die int) string {
 	must(w.t, os.WriteFile(p, b, 0o600))
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "APPLY_CHILD="+p)
+	return cmd
+}
+
+// runChild runs an apply that kills itself at a step, and says at which, or ""
+// if it came to its end.
+func (w *world) runChild(do string, plain bool, die int) string {
+	w.t.Helper()
+	cmd := w.child(do, plain, die)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -468,4 +477,41 @@ func TestRemovedDirectoriesComeBackWithTheirPermissions(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Killed at any moment at all, not only between two steps.
+func TestKilledAtAnyMoment(t *testing.T) {
+	n := 60
+	if os.Getenv("COUNTERSIGN_LONG") != "" {
+		n = 2_000
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	old, new := 0, 0
+	for range n {
+		w := newWorld(t, project)
+		stage(t, w, everything)
+		w.acceptAll()
+		before, after := snapshot(t, w.real), snapshot(t, w.staged)
+		cmd := w.child("apply", false, 1<<30)
+		must(t, cmd.Start())
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); { // once the lock is there, the apply begins
+			if _, err := os.Stat(filepath.Join(w.state, "apply", "lock")); err == nil {
+				break
+			}
+		}
+		<-time.After(time.Duration(r.IntN(2_500)) * time.Microsecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_, err := apply.Recover(w.state, w.real)
+		must(t, err)
+		switch now := snapshot(t, w.real); {
+		case cmp.Equal(now, before):
+			old++
+		case cmp.Equal(now, after):
+			new++
+		default:
+			t.Fatalf("neither old nor new:\n%s", cmp.Diff(before, now))
+		}
+	}
+	t.Logf("%d times the old tree, %d times the new", old, new)
 }
