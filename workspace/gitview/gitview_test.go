@@ -296,7 +296,15 @@ func TestHostGitRunsNothingOfTheRepository(t *testing.T) {
 	must(t, err)
 	_, err = p.SessionGit(ctx, Options{Dir: t.TempDir(), Store: t.TempDir(), Hooks: t.TempDir(), View: v.dir, Denied: denyEnv})
 	must(t, err)
+	sh(t, v.dir, "echo in >> b.txt; git commit -qm in b.txt")
+	commits, err := v.NewCommits(ctx)
+	must(t, err)
+	must(t, v.TakeOver(ctx, "", commits[0].ID))
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("git on the host ran a program that the repository names")
+	}
+	sh(t, root, "git status > /dev/null")
+	if _, err := os.Stat(mark); err != nil {
+		t.Error("the repository's programs would not have run anyway")
 	}
 }

@@ -42,8 +42,12 @@ func (s *Staging) keep() error {
 		return err
 	}
 	kept := s.keptDir()
-	if _, live, err := readMeta(kept); err == nil && live {
+	m, live, err := readMeta(kept)
+	if err == nil && live {
 		return nil // another session is about to take it
+	}
+	if holder, _ := os.ReadFile(s.holderFile()); err == nil && m.ID == string(holder) && m.ID != s.meta.ID {
+		return Discard(s.opts.SessionDir) // ours has but a copy of the ignored files
 	}
 	old := filepath.Join(s.layer, "..", "old-"+tempName())
 	if err := os.Rename(kept, old); err == nil {

@@ -32,6 +32,7 @@ type place struct {
 // the directory, so that no link can lead them elsewhere.
 type watcher struct {
 	f    *os.File
+	fd   int // f's: asking f for it would make its reads block
 	mu   sync.Mutex
 	by   map[int32]place
 	have map[place]int32
@@ -43,7 +44,7 @@ func newWatcher() (*watcher, error) {
 	if err != nil {
 		return nil, &countersign.Error{Code: countersign.EInvalid, Op: "watch the tree", Err: err, Remedy: "raise fs.inotify.max_user_instances"}
 	}
-	return &watcher{f: os.NewFile(uintptr(fd), "inotify"), by: map[int32]place{}, have: map[place]int32{}}, nil
+	return &watcher{fd: fd, f: os.NewFile(uintptr(fd), "inotify"), by: map[int32]place{}, have: map[place]int32{}}, nil
 }
 
 const watchMask = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
@@ -61,7 +62,7 @@ func (w *watcher) add(r *root, p place) error {
 func (w *watcher) addPath(at string, p place) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wd, err := unix.InotifyAddWatch(int(w.f.Fd()), at, watchMask)
+	wd, err := unix.InotifyAddWatch(w.fd, at, watchMask)
 	if errors.Is(err, unix.ENOSPC) {
 		w.full = true
 	}

@@ -118,9 +118,12 @@ func TestIgnoredDirectoriesLiveOn(t *testing.T) {
 	mustInside(t, s, "test $(cat node_modules/x) = new")
 	t2 := e.start(t, func(o *Options) { o.Fresh = true })
 	mustInside(t, t2, "test $(cat node_modules/x) = new")
+	mustInside(t, s, "echo holder > node_modules/x")
+	mustInside(t, t2, "echo copy > node_modules/x")
 	must(t, s.Close())
 	must(t, t2.Close())
 	s = e.start(t, nil)
+	mustInside(t, s, "test $(cat node_modules/x) = holder")
 	if got := changes(t, s); got != "M src/a.go\n" {
 		t.Errorf("the undecided layer: %s", got)
 	}
