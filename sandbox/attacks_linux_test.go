@@ -23,6 +23,7 @@ var attacks = map[string]func(args []string) error{
 	"list":     func(a []string) error { _, err := os.ReadDir(a[0]); return err },
 	"write":    func(a []string) error { return os.WriteFile(a[0]+"/planted", []byte("x"), 0o600) },
 	"rewrite":  rewrite,
+	"chmod":    func(a []string) error { return os.Chmod(a[0], 0o666) }, // as it is
 	"kill":     func(a []string) error { return unix.Kill(atoi(a[0]), 0) },
 	"environ":  func(a []string) error { return readSome("/proc/" + a[0] + "/environ") },
 	"root":     func(a []string) error { _, err := os.ReadDir("/proc/" + a[0] + "/root/"); return err },

@@ -350,7 +350,7 @@ func TestPin(t *testing.T) {
 func TestMounts(t *testing.T) {
 	g := newGround(t)
 	lower, upper, work := g.base+"/lower", g.base+"/layer/u:p,\\per", g.base+"/layer/work"
-	for _, d := range []string{upper, work, g.base + "/late"} {
+	for _, d := range []string{upper, work, g.base + "/late", g.base + "/free"} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func TestMounts(t *testing.T) {
 	})
 	g.Caches = []Cache{{Lower: g.base + "/cache/go", Target: insideHome + "/.cache/go-build", Upper: g.base + "/layer/c/upper", Work: g.base + "/layer/c/work"}}
 	s := g.start(t, "bash", "-c", `echo changed > a; rm b; echo new > c; cat ~/.cache/go-build/entry; echo more > ~/.cache/go-build/entry
-		while [ ! -e go ]; do sleep 0.01; done; cat late/x; echo no > late/x; echo no > c; cat c; echo no > ~/keep/f; cat hidden`)
+		while [ ! -e go ]; do sleep 0.01; done; cat late/x; echo no > late/x; echo yes > free/y; cat free/y; echo no > c; cat c; echo no > ~/keep/f; cat hidden`)
 	out, err := os.CreateTemp(g.base, "out")
 	if err != nil {
 		t.Fatal(err)
@@ -382,6 +382,8 @@ func TestMounts(t *testing.T) {
 	write(t, upper+"/hidden", "hidden")
 	if err := errors.Join(
 		s.AddMount(countersign.Mount{Type: "bind", Source: g.base + "/late", Target: g.project + "/late", RO: true}),
+		s.AddMount(countersign.Mount{Type: "bind", Source: g.base + "/free", Target: g.project + "/free"}),
+		s.AddMount(countersign.Mount{Type: "bind", Source: g.base + "/free", Target: "/made/free"}),
 		s.ReadOnly(g.project+"/c", insideHome+"/keep"),
 		s.Mask(g.project+"/hidden"),
 	); err != nil {
@@ -400,7 +402,7 @@ func TestMounts(t *testing.T) {
 	}
 	b, _ := os.ReadFile(out.Name())
 	contains(t, string(b), "cached", "late/x: Read-only", "c: Read-only", "keep/f: Read-only", "hidden: Permission denied", "\nnew\n")
-	for path, want := range map[string]string{lower + "/a": "lower", lower + "/b": "lower", upper + "/a": "changed\n", g.base + "/cache/go/entry": "cached", g.base + "/late/x": "late"} {
+	for path, want := range map[string]string{lower + "/a": "lower", lower + "/b": "lower", upper + "/a": "changed\n", g.base + "/cache/go/entry": "cached", g.base + "/late/x": "late", g.base + "/free/y": "yes\n"} {
 		if b, _ := os.ReadFile(path); string(b) != want {
 			t.Errorf("%s: %q", path, b)
 		}

@@ -97,9 +97,9 @@ func posture(p view.Probed, clone error) countersign.Posture {
 	}
 	add("network", okUnless(space), orElse(space, "an empty network namespace"), spaceRemedy)
 	if p.Landlock >= view.LandlockMin {
-		add("landlock", "ok", fmt.Sprintf("ABI %d: no process writes into another's memory by /proc", p.Landlock), "")
+		add("landlock", "ok", fmt.Sprintf("ABI %d: commands started apart cannot trace each other", p.Landlock), "")
 	} else {
-		add("landlock", "partial", "processes inside can write into each other's memory by /proc", "use Linux 5.19 or newer, with landlock in the lsm= list of the kernel command line")
+		add("landlock", "partial", "the agent can trace a shell that is started beside it", "use Linux 5.19 or newer, with landlock in the lsm= list of the kernel command line")
 	}
 	out.Tier = tier(p, space, gate)
 	return out

@@ -8,11 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What of /proc and /sys belongs to the whole machine: read-only, or not at all
-// (the root of the machine, as whom the agent may run, needs no capability to
-// write to most of it).
+// What of /proc and /sys tells about the whole machine is not shown at all.
 var (
-	procFrozen = []string{"sys", "sysrq-trigger", "irq", "bus", "fs", "driver", "tty", "mtrr"}
 	procHidden = []string{
 		"kcore", "keys", "key-users", "kmsg", "kallsyms", "kpagecount", "kpageflags", "kpagecgroup", "timer_list",
 		"sched_debug", "latency_stats", "acpi", "scsi", "asound", "config.gz", "vmallocinfo", "slabinfo", "iomem", "ioports",
@@ -20,10 +17,13 @@ var (
 	sysHidden = []string{"firmware", "kernel/debug", "kernel/tracing", "kernel/security", "fs/bpf", "fs/pstore", "devices/virtual/powercap"}
 )
 
-// mountProc mounts the /proc of this pid namespace. hidepid keeps the agent from
-// seeing pid 1, which it could not trace anyway.
+// mountProc mounts the /proc of this pid namespace, read-only: the root of the
+// machine, as whom the agent may run, needs no capability to write to /proc/sys,
+// and any process may write into the memory of another of its own
+// (/proc/PID/mem asks neither seccomp nor Yama) and so borrow what that one was
+// approved for. hidepid keeps the agent from seeing pid 1.
 func mountProc() error {
-	attrs := quiet | unix.MOUNT_ATTR_NOEXEC
+	attrs := sealed | unix.MOUNT_ATTR_NOEXEC
 	tree, err := freshFS("proc", attrs, option{"hidepid", "invisible"})
 	if errors.Is(err, unix.EINVAL) { // before Linux 5.8
 		tree, err = freshFS("proc", attrs)
@@ -34,7 +34,7 @@ func mountProc() error {
 	if err := attachAt(tree, "/proc"); err != nil {
 		return err
 	}
-	return closeParts("/proc", procFrozen, procHidden)
+	return hideParts("/proc", procHidden)
 }
 
 // mountSys mounts a /sys that knows of this network namespace only, or, where
@@ -59,7 +59,7 @@ func mountSys() error {
 			}
 		}
 	}
-	return closeParts("/sys", nil, sysHidden)
+	return hideParts("/sys", sysHidden)
 }
 
 func attachAt(tree int, path string) error {
@@ -72,21 +72,9 @@ func attachAt(tree int, path string) error {
 	return attach(tree, at)
 }
 
-// closeParts freezes and hides what exists of the named parts.
-func closeParts(dir string, frozen, hidden []string) error {
-	for _, name := range frozen {
-		tree, err := treeOf(unix.AT_FDCWD, dir+"/"+name, sealed|unix.MOUNT_ATTR_NOEXEC)
-		if errors.Is(err, unix.ENOENT) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := attachAt(tree, dir+"/"+name); err != nil {
-			return err
-		}
-	}
-	for _, name := range hidden {
+// hideParts covers what exists of the named parts.
+func hideParts(dir string, names []string) error {
+	for _, name := range names {
 		if err := cover(dir + "/" + name); err != nil {
 			return err
 		}

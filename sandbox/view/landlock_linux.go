@@ -11,10 +11,9 @@ import (
 // LandlockMin is the least Landlock ABI that is of use here.
 //
 // A Landlock domain goes over each command that the session starts. What it
-// adds to the view: no file of /proc opens for writing, so that no process of
-// the agent writes into another's memory (/proc/PID/mem asks neither seccomp
-// nor Yama) and borrows what that one was approved for; and commands started
-// apart, the agent and the person's shell, cannot trace or read each other.
+// adds to the view: commands started apart, the agent and the person's shell,
+// cannot trace, read or see each other; and where the view is written to is said
+// once more.
 //
 // Only writing is handled: opens for reading cost nothing. A kernel whose
 // Landlock cannot say REFER (before 5.19) would refuse every rename between
