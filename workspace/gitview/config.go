@@ -54,7 +54,7 @@ var inert = map[string]string{
 	"status": "*", "color": "*", "column": "*", "i18n": "*", "advice": "*", "stash": "showpatch showstat showincludeuntracked",
 	"submodule": "url active branch ignore fetchrecursesubmodules", "tag": "sort", "log": "date decorate follow abbrevcommit",
 	"commit": "cleanup status verbose", "apply": "whitespace ignorewhitespace", "index": "version", "feature": "manyfiles",
-	"url": "pushinsteadof", "rerere": "enabled autoupdate", "gc": "*", "pack": "*", "versionsort": "suffix", "blame": "*", "grep": "linenumber patterntype extendedregexp fullname",
+	"url": "pushinsteadof", "rerere": "enabled autoupdate", "gc": "auto autodetach autopacklimit packrefs pruneexpire reflogexpire reflogexpireunreachable worktreepruneexpire", "maintenance": "auto", "pack": "*", "versionsort": "suffix", "blame": "*", "grep": "linenumber patterntype extendedregexp fullname",
 }
 
 // Inert tells whether a setting can start no program and carries no secret.
@@ -83,7 +83,7 @@ func clean(all []setting) (kept []setting, refused []string) {
 			continue
 		}
 		section, _, name := s.parts()
-		if (section == "remote" || section == "branch") && strings.Contains(s.value, "::") || section == "url" && strings.Contains(s.key, "::") {
+		if (section == "remote" || section == "branch" || section == "submodule") && strings.Contains(s.value, "::") || section == "url" && strings.Contains(s.key, "::") {
 			refused = append(refused, s.key) // a remote helper: a program
 			continue
 		}
@@ -120,6 +120,8 @@ func sessionConfig(all []setting, r sessionRepo, u userConfig, filtered bool) []
 		switch {
 		case section == "core" && (name == "worktree" || name == "checkstat" || name == "trustctime" || name == "repositoryformatversion"):
 			continue
+		case section == "gc" && name == "auto", section == "maintenance":
+			continue
 		case section == "extensions" && name == "partialclone", section == "remote" && (name == "promisor" || name == "partialclonefilter" || name == "pushurl"):
 			continue
 		}
@@ -127,6 +129,7 @@ func sessionConfig(all []setting, r sessionRepo, u userConfig, filtered bool) []
 		out = append(out, s)
 	}
 	out = append(out, setting{"core.checkStat", "minimal"}, setting{"core.trustctime", "false"},
+		setting{"maintenance.auto", "false"}, setting{"gc.auto", "0"}, // no further command after each commit
 		setting{"url." + PushURL + " .pushInsteadOf", ""})
 	if r.untracked {
 		out = append(out, setting{"core.untrackedCache", "true"})

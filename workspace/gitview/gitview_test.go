@@ -242,10 +242,10 @@ lines "q" \\'`)
 	if !strings.Contains(conf, "remote.origin.url=https://host/x.git") || !strings.Contains(conf, "branch.main.description=two\nlines \"q\" \\") {
 		t.Errorf("inert keys are missing:\n%s", conf)
 	}
-	sh(t, v.dir, `git config core.hooksPath /nonexistent/evil; git config core.fsmonitor true; git config diff.x.textconv evil; git config branch.y.remote origin`)
+	sh(t, v.dir, `git config core.hooksPath /nonexistent/evil; git config core.fsmonitor true; git config diff.x.textconv evil; git config gc.recentObjectsHook evil; git config submodule.s.url ext::evil; git config branch.y.remote origin`)
 	refused, err := v.GuardConfig(ctx)
 	must(t, err)
-	if len(refused) != 3 {
+	if len(refused) != 5 {
 		t.Errorf("refused %v", refused)
 	}
 	conf = sh(t, v.dir, "git config --local --list")
