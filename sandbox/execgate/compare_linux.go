@@ -63,15 +63,15 @@ func (w *worker) compareStrings(pid int, p *plan) string {
 		w.buf = make([]byte, total+total/2)
 	}
 	vec, text := w.buf[:words*8], w.buf[words*8:total]
-	w.m.tid = pid
-	if errno := w.m.read(vec, info.SP); errno != 0 {
+	w.m.TID = pid
+	if errno := w.m.Read(vec, info.SP); errno != 0 {
 		return "its arguments cannot be read"
 	}
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(vec[8*i:]) }
 	if word(0) != uint64(argc) || word(argc+1) != 0 || word(words-1) != 0 {
 		return "it has another number of arguments or variables"
 	}
-	if errno := w.m.read(text, word(1)); errno != 0 {
+	if errno := w.m.Read(text, word(1)); errno != 0 {
 		return "its arguments cannot be read"
 	}
 	if !bytes.Equal(text[:len(p.args)], p.args) {

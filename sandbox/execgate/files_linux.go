@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign/internal/asseen"
 )
 
 const (
@@ -107,7 +109,7 @@ func (f *files) keep(c *content) {
 func (f *files) load(path int, st *unix.Stat_t, text bool) (*content, unix.Errno) {
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(path), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, errnoOf(err)
+		return nil, asseen.ErrnoOf(err)
 	}
 	file := os.NewFile(uintptr(fd), "")
 	defer file.Close()

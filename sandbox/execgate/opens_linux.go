@@ -134,8 +134,8 @@ func (o *opens) opened(tid int, t *opening, fd int) (done bool, why string) {
 	if unix.Stat(link, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return false, ""
 	}
-	o.w.m.tid = tid
-	raw, errno := o.w.m.str(nil, t.name, unix.PathMax)
+	o.w.m.TID = tid
+	raw, errno := o.w.m.String(nil, t.name, unix.PathMax)
 	if errno != 0 {
 		return false, "the name of a file that it opened cannot be read"
 	}

@@ -7,60 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/countersign/countersign/sandbox/seccomp"
 )
-
-func TestParseProgram(t *testing.T) {
-	type want struct {
-		Scripts []string
-		Inline  bool
-		Stdin   bool
-	}
-	for line, w := range map[string]want{
-		"/bin/bash x.sh a b":                      {Scripts: []string{"x.sh"}},
-		"/bin/bash -c ls":                         {Inline: true},
-		"/bin/bash -ec ls":                        {Inline: true},
-		"/bin/bash -lc ls":                        {Inline: true},
-		"/bin/bash -o pipefail x.sh":              {Scripts: []string{"x.sh"}},
-		"/bin/bash -eo pipefail x.sh":             {Scripts: []string{"x.sh"}},
-		"/bin/bash +O extglob x.sh":               {Scripts: []string{"x.sh"}},
-		"/bin/bash --rcfile rc -i":                {Scripts: []string{"rc"}, Stdin: true},
-		"/bin/bash":                               {Stdin: true},
-		"/bin/bash -s a":                          {Stdin: true},
-		"/bin/sh -es a":                           {Stdin: true},
-		"/bin/sh -":                               {Stdin: true},
-		"/bin/dash -- x.sh":                       {Scripts: []string{"x.sh"}},
-		"/usr/bin/python3.12 x.py -c y":           {Scripts: []string{"x.py"}},
-		"/usr/bin/python3 -c pass":                {Inline: true},
-		"/usr/bin/python3 -m http.server":         {Inline: true},
-		"/usr/bin/python3 -W ignore x.py":         {Scripts: []string{"x.py"}},
-		"/usr/bin/python3 -Wignore -u x.py":       {Scripts: []string{"x.py"}},
-		"/usr/bin/python3 -":                      {Stdin: true},
-		"/usr/bin/node x.js":                      {Scripts: []string{"x.js"}},
-		"/usr/bin/node -e 1":                      {Inline: true},
-		"/usr/bin/node --eval=1":                  {Inline: true},
-		"/usr/bin/node -r ./hook.js x.js":         {Scripts: []string{"./hook.js", "x.js"}},
-		"/usr/bin/node --require=./hook.js x.js":  {Scripts: []string{"./hook.js", "x.js"}},
-		"/usr/bin/node --import tsx x.ts":         {Scripts: []string{"x.ts"}},
-		"/usr/bin/node --max-old-space-size=9 x.": {Scripts: []string{"x."}},
-		"/usr/bin/perl -I lib x.pl":               {Scripts: []string{"x.pl"}},
-		"/usr/bin/perl -ne print f":               {Inline: true},
-		"/usr/bin/ruby -I lib x.rb":               {Scripts: []string{"x.rb"}},
-		"/bin/busybox sh x.sh":                    {Scripts: []string{"x.sh"}},
-		"/bin/ls x":                               {},
-	} {
-		t.Run(line, func(t *testing.T) {
-			argv := strings.Fields(line)
-			p := parseProgram(argv[0], argv)
-			if d := cmp.Diff(w, want{p.scripts, p.inline, p.stdin}); d != "" {
-				t.Error(d)
-			}
-		})
-	}
-	if p := parseProgram("/bin/busybox", []string{"sh"}); !p.stdin {
-		t.Error("busybox called as sh reads its input")
-	}
-}
 
 func TestParseHead(t *testing.T) {
 	long := "#!/" + strings.Repeat("x", 300)
@@ -107,17 +55,9 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte("a\x00b\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = append(b, 0)
-		if got := strings.Join(split(b), "\x00") + "\x00"; !bytes.Equal([]byte(got), b) {
+		if got := strings.Join(seccomp.Split(b), "\x00") + "\x00"; !bytes.Equal([]byte(got), b) {
 			t.Errorf("%q: %q", b, got)
 		}
-	})
-}
-
-func FuzzParseProgram(f *testing.F) {
-	f.Add("/bin/bash", "-c\nls")
-	f.Add("/usr/bin/node", "-r\n./x\ny")
-	f.Fuzz(func(_ *testing.T, exe, args string) {
-		parseProgram(exe, append([]string{exe}, strings.Split(args, "\n")...))
 	})
 }
 

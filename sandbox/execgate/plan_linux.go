@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/asseen"
+	"github.com/countersign/countersign/internal/interp"
+	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
 // plan is an exec that waits, and what the exec stop must show.
@@ -53,7 +56,7 @@ const (
 // read makes the plan of the notified call.
 func (w *worker) read(call string, whole bool) (*plan, *no) {
 	p := &plan{whole: whole}
-	w.m.tid = w.t.tid
+	w.m.TID = w.t.tid
 	args := w.n.Data.Args
 	req := request{dirfd: unix.AT_FDCWD, name: args[0], argv: args[1], envp: args[2]}
 	if call == "execveat" {
@@ -71,7 +74,7 @@ func (w *worker) read(call string, whole bool) (*plan, *no) {
 	if n != nil {
 		return nil, n
 	}
-	defer pl.close()
+	defer pl.Close()
 	if n := w.identify(p, &pl, filename); n != nil {
 		return nil, n
 	}
@@ -88,14 +91,14 @@ type request struct {
 }
 
 func (w *worker) readArgs(p *plan, r request) *no {
-	b, errno := w.m.vector(w.buf[:0], r.argv)
+	b, errno := w.m.Vector(w.buf[:0], r.argv)
 	if errno == 0 {
-		argc := len(w.m.ptrs)
+		argc := w.m.Len()
 		if argc == 0 {
 			b = append(b, 0) // the kernel makes it one empty argument (Linux 5.18)
 		}
 		cut := len(b)
-		if b, errno = w.m.vector(b, r.envp); errno == 0 {
+		if b, errno = w.m.Vector(b, r.envp); errno == 0 {
 			p.args, p.env = bytes.Clone(b[:cut]), bytes.Clone(b[cut:])
 		}
 	}
@@ -103,7 +106,7 @@ func (w *worker) readArgs(p *plan, r request) *no {
 	if errno != 0 {
 		return readFault(errno)
 	}
-	p.exec.Argv, p.exec.Env = split(p.args), split(p.env)
+	p.exec.Argv, p.exec.Env = seccomp.Split(p.args), seccomp.Split(p.env)
 	return nil
 }
 
@@ -119,9 +122,9 @@ func readFault(errno unix.Errno) *no {
 
 // find resolves the path argument. filename is the name that the kernel hands
 // to a script's interpreter.
-func (w *worker) find(p *plan, r request) (pl place, filename string, n *no) {
-	pl.fd = -1
-	raw, errno := w.m.str(nil, r.name, unix.PathMax)
+func (w *worker) find(p *plan, r request) (pl asseen.Place, filename string, n *no) {
+	pl.FD = -1
+	raw, errno := w.m.String(nil, r.name, unix.PathMax)
 	if errno == unix.E2BIG || len(raw) >= unix.PathMax {
 		return pl, "", &no{errno: unix.ENAMETOOLONG}
 	}
@@ -162,24 +165,24 @@ func (w *worker) find(p *plan, r request) (pl place, filename string, n *no) {
 }
 
 // findFD is the file behind a descriptor of the caller.
-func (w *worker) findFD(p *plan, name string, dirfd int) (place, string, *no) {
+func (w *worker) findFD(p *plan, name string, dirfd int) (asseen.Place, string, *no) {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(w.t.tid)+"/"+name, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return place{fd: -1}, "", &no{errno: unix.EBADF}
+		return asseen.Place{FD: -1}, "", &no{errno: unix.EBADF}
 	}
-	real := nameOf(fd)
+	real := asseen.NameOf(fd)
 	p.exec.Invoked = real
-	return place{fd: fd, real: real, hops: []string{real}}, "/dev/fd/" + strconv.Itoa(dirfd), nil
+	return asseen.Place{FD: fd, Real: real, Hops: []string{real}}, "/dev/fd/" + strconv.Itoa(dirfd), nil
 }
 
 // identify hashes the executable and its chain of interpreters.
-func (w *worker) identify(p *plan, pl *place, filename string) *no {
+func (w *worker) identify(p *plan, pl *asseen.Place, filename string) *no {
 	c, exe, n := w.file(p, pl)
 	if n != nil {
 		return n
 	}
-	p.exec.Exe, p.exec.Hops = exe, pl.hops
-	writable := w.writable(pl.hops)
+	p.exec.Exe, p.exec.Hops = exe, pl.Hops
+	writable := w.writable(pl.Hops)
 	if c.form == formScript {
 		p.exec.Scripts = append(p.exec.Scripts, countersign.Script{Path: exe.Path, SHA256: c.hash, Content: c.bytes})
 		p.operands = append(p.operands, operand{name: filename, writable: writable, watch: true})
@@ -195,18 +198,18 @@ func (w *worker) identify(p *plan, pl *place, filename string) *no {
 			return &no{errno: errno}
 		}
 		c, exe, n = w.file(p, &next)
-		next.close()
+		next.Close()
 		if n != nil {
 			return n
 		}
-		writable = writable || w.writable(next.hops)
+		writable = writable || w.writable(next.Hops)
 		p.exec.Interp = append(p.exec.Interp, exe)
 	}
 	p.image, p.exec.Writable = c, writable
 	p.movable = writable
 	p.loaded = p.exec.Argv
 	if len(p.exec.Interp) > 0 {
-		p.loaded = split(p.args)
+		p.loaded = seccomp.Split(p.args)
 	}
 	return nil
 }
@@ -242,11 +245,11 @@ func (w *worker) writable(hops []string) bool {
 func (p *plan) shows(st *unix.Stat_t) bool { return p.whole || st.Size <= keepContent }
 
 // file is what the kernel would run of a place.
-func (w *worker) file(p *plan, pl *place) (*content, countersign.Executable, *no) {
+func (w *worker) file(p *plan, pl *asseen.Place) (*content, countersign.Executable, *no) {
 	var st unix.Stat_t
 	var none countersign.Executable
-	if err := unix.Fstat(pl.fd, &st); err != nil {
-		return nil, none, &no{errno: errnoOf(err)}
+	if err := unix.Fstat(pl.FD, &st); err != nil {
+		return nil, none, &no{errno: asseen.ErrnoOf(err)}
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil, none, &no{errno: unix.ELOOP}
@@ -254,9 +257,9 @@ func (w *worker) file(p *plan, pl *place) (*content, countersign.Executable, *no
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {
 		return nil, none, &no{errno: unix.EACCES}
 	}
-	c, errno := w.s.files.of(pl.fd, &st, false)
+	c, errno := w.s.files.of(pl.FD, &st, false)
 	if errno == 0 && c.form == formScript && p.shows(&st) {
-		c, errno = w.s.files.of(pl.fd, &st, true)
+		c, errno = w.s.files.of(pl.FD, &st, true)
 	}
 	if errno != 0 {
 		return nil, none, &no{unix.EACCES, "its content cannot be read: " + errno.Error()}
@@ -264,7 +267,7 @@ func (w *worker) file(p *plan, pl *place) (*content, countersign.Executable, *no
 	if c.form == formOther {
 		return nil, none, &no{errno: unix.ENOEXEC}
 	}
-	return c, countersign.Executable{Path: pl.real, Dev: uint64(st.Dev), Ino: st.Ino, SHA256: c.hash}, nil
+	return c, countersign.Executable{Path: pl.Real, Dev: uint64(st.Dev), Ino: st.Ino, SHA256: c.hash}, nil
 }
 
 // program finds what an interpreter will read, and binds it.
@@ -274,10 +277,10 @@ func (w *worker) program(p *plan) {
 	if n := len(e.Interp); n > 0 {
 		exe = e.Interp[n-1].Path
 	}
-	prog := parseProgram(exe, p.loaded)
+	prog := interp.Parse(exe, p.loaded)
 	e.Stdin = w.t.stdin()
-	p.node, p.once = prog.node, prog.shell
-	for _, name := range prog.scripts {
+	p.node, p.once = prog.Modules, prog.Once
+	for _, name := range prog.Scripts {
 		if len(p.operands) > 0 && name == p.operands[0].name {
 			continue // the shebang's own script
 		}
@@ -288,16 +291,16 @@ func (w *worker) program(p *plan) {
 	}
 	if len(e.Interp) > 0 && len(e.Argv) > 0 {
 		// A shim that is called as an interpreter starts the real one later.
-		shim := parseProgram(e.Invoked, e.Argv)
-		prog.stdin = prog.stdin || shim.stdin
-		for _, name := range shim.scripts {
+		shim := interp.Parse(e.Invoked, e.Argv)
+		prog.Stdin = prog.Stdin || shim.Stdin
+		for _, name := range shim.Scripts {
 			w.bind(p, name, false)
 		}
 	}
-	if p.whole && takesCommands(exe) {
-		prog.stdin = true // what it starts is named by its input, which is the agent's
+	if p.whole && interp.TakesCommands(exe) {
+		prog.Stdin = true // what it starts is named by its input, which is the agent's
 	}
-	e.ProgramFromAgent = prog.stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
+	e.ProgramFromAgent = prog.Stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
 }
 
 // bind adds a script by the name that the interpreter was given. One that is
@@ -312,12 +315,12 @@ func (w *worker) bind(p *plan, name string, watch bool) {
 			continue
 		}
 		c := w.regular(p, &pl)
-		pl.close()
+		pl.Close()
 		if c == nil {
 			continue
 		}
-		s = countersign.Script{Path: pl.real, SHA256: c.hash, Content: c.bytes}
-		o.writable = w.writable(pl.hops)
+		s = countersign.Script{Path: pl.Real, SHA256: c.hash, Content: c.bytes}
+		o.writable = w.writable(pl.Hops)
 		break
 	}
 	p.operands = append(p.operands, o)
@@ -325,12 +328,12 @@ func (w *worker) bind(p *plan, name string, watch bool) {
 }
 
 // regular is the content of a place if that is a file.
-func (w *worker) regular(p *plan, pl *place) *content {
+func (w *worker) regular(p *plan, pl *asseen.Place) *content {
 	var st unix.Stat_t
-	if unix.Fstat(pl.fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if unix.Fstat(pl.FD, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil
 	}
-	c, errno := w.s.files.of(pl.fd, &st, p.shows(&st))
+	c, errno := w.s.files.of(pl.FD, &st, p.shows(&st))
 	if errno != 0 {
 		return nil
 	}
@@ -371,7 +374,7 @@ func (w *worker) packageMain(dir string) string {
 	if errno != 0 {
 		return ""
 	}
-	defer pl.close()
+	defer pl.Close()
 	var pkg struct{ Main string }
 	if c := w.regular(&plan{whole: true}, &pl); c == nil || json.Unmarshal(c.bytes, &pkg) != nil {
 		return ""

@@ -123,7 +123,7 @@ func foreignName(d *seccomp.Data) string {
 // change after it was read: what that lets through ends in an empty network
 // namespace, which is the floor; this is for the record.
 func (w *worker) dialIsLocal(call string) bool {
-	w.m.tid = int(w.n.PID)
+	w.m.TID = int(w.n.PID)
 	args := w.n.Data.Args
 	switch call {
 	case "connect":
@@ -145,7 +145,7 @@ const (
 func (w *worker) messagesAreLocal(addr uint64, n int) bool {
 	for i := range n {
 		var hdr [msghdrSize]byte
-		if w.m.read(hdr[:], addr+uint64(i)*mmsghdrSize) != 0 {
+		if w.m.Read(hdr[:], addr+uint64(i)*mmsghdrSize) != 0 {
 			return true // the kernel will say so itself
 		}
 		if !w.isLocal(binary.LittleEndian.Uint64(hdr[:]), binary.LittleEndian.Uint32(hdr[8:])) {
@@ -190,7 +190,7 @@ func (w *worker) destination(addr uint64, size uint32) (countersign.Net, bool) {
 	}
 	var sa [28]byte
 	b := sa[:min(int(size), len(sa))]
-	if w.m.read(b, addr) != 0 {
+	if w.m.Read(b, addr) != 0 {
 		return countersign.Net{}, false // EFAULT is the kernel's to say
 	}
 	family := binary.LittleEndian.Uint16(b)

@@ -169,7 +169,7 @@ type worker struct {
 	n   seccomp.Notif
 	tid int
 	t   target
-	m   memory
+	m   seccomp.Memory
 	buf []byte
 	to  countersign.Net // where a refused connect leads
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/asseen"
 )
 
 // target is the thread that called, and its process.
@@ -28,7 +29,7 @@ func (t *target) open(tid int) error {
 	t.tid, t.tgid = tid, tid
 	// Signal 0 to a thread as the leader of itself: succeeds for leaders only.
 	if unix.Tgkill(tid, tid, 0) != nil {
-		tgid, err := statusField(tid, "Tgid:")
+		tgid, err := asseen.StatusField(tid, "Tgid:")
 		if err != nil {
 			return err
 		}
@@ -96,24 +97,6 @@ func number(b []byte) (n uint64) {
 	return n
 }
 
-// statusField returns the last number of a line of /proc/PID/status.
-func statusField(pid int, name string) (int, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0, errGone
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, name); ok {
-			f := strings.Fields(rest)
-			if len(f) == 0 {
-				return 0, errGone
-			}
-			return strconv.Atoi(f[len(f)-1])
-		}
-	}
-	return 0, errGone
-}
-
 // readLink reads a magic link of the target, which names a path as the target's
 // root sees it.
 func (t *target) readLink(name string) (string, error) {
@@ -178,4 +161,31 @@ func (t *target) peer(tr *tree) countersign.Peer {
 func cutEnv(kv string) (name, value string) {
 	name, value, _ = strings.Cut(kv, "=")
 	return name, value
+}
+
+// rootFD is the directory that every process of the tree has as its root: the
+// filter refuses whatever could change it (chroot, pivot_root, setns, unshare).
+func (s *Supervisor) rootFD(tid int) (int, error) {
+	if fd := s.root.Load(); fd >= 0 {
+		return int(fd), nil
+	}
+	s.rootOnce.Lock()
+	defer s.rootOnce.Unlock()
+	if fd := s.root.Load(); fd >= 0 {
+		return int(fd), nil
+	}
+	fd, err := unix.Open("/proc/"+strconv.Itoa(tid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	s.root.Store(int64(fd))
+	return fd, nil
+}
+
+func (s *Supervisor) resolve(t *target, name string, follow bool) (asseen.Place, unix.Errno) {
+	root, err := s.rootFD(t.tid)
+	if err != nil {
+		return asseen.Place{FD: -1}, unix.EACCES
+	}
+	return asseen.Resolve(root, t.tgid, t.tid, name, follow)
 }

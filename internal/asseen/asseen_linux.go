@@ -1,8 +1,9 @@
-//go:build amd64 || arm64
-
-package execgate
+// Package asseen resolves paths as another process sees them: in its root, with
+// its /proc, keeping every hop. It opens with O_PATH only.
+package asseen
 
 import (
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -12,59 +13,38 @@ import (
 
 const maxLinks = 40 // MAXSYMLINKS of include/linux/namei.h
 
-// rootFD is the directory that every process of the tree has as its root: the
-// filter refuses whatever could change it (chroot, pivot_root, setns, unshare).
-func (s *Supervisor) rootFD(tid int) (int, error) {
-	if fd := s.root.Load(); fd >= 0 {
-		return int(fd), nil
-	}
-	s.rootOnce.Lock()
-	defer s.rootOnce.Unlock()
-	if fd := s.root.Load(); fd >= 0 {
-		return int(fd), nil
-	}
-	fd, err := unix.Open("/proc/"+strconv.Itoa(tid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	s.root.Store(int64(fd))
-	return fd, nil
+// Place is a file found for a process: an O_PATH descriptor, and how its name led there.
+type Place struct {
+	FD   int
+	Real string   // path without symlinks, as seen inside
+	Hops []string // from the name that was given to real, both included
 }
 
-// place is a file found for a target: an O_PATH descriptor, and how its name led there.
-type place struct {
-	fd   int
-	real string   // path without symlinks, as seen inside
-	hops []string // from the name that was given to real, both included
-}
-
-func (p *place) close() {
-	if p.fd >= 0 {
-		unix.Close(p.fd)
-		p.fd = -1
+// Close closes the descriptor.
+func (p *Place) Close() {
+	if p.FD >= 0 {
+		unix.Close(p.FD)
+		p.FD = -1
 	}
 }
 
-// resolve finds an absolute path as the target would. The caller closes it.
-func (s *Supervisor) resolve(t *target, name string, follow bool) (place, unix.Errno) {
-	root, err := s.rootFD(t.tid)
-	if err != nil {
-		return place{fd: -1}, unix.EACCES
-	}
+// Resolve finds an absolute path in the root directory, as the thread tid of the
+// process tgid would. The caller closes it.
+func Resolve(root, tgid, tid int, name string, follow bool) (Place, unix.Errno) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(root, name, &how)
 	if err == nil {
-		p := place{fd: fd, real: path.Clean(name)}
+		p := Place{FD: fd, Real: path.Clean(name)}
 		if isLink(fd) {
-			p.close()
+			p.Close()
 		} else {
-			p.hops = []string{p.real}
+			p.Hops = []string{p.Real}
 			return p, 0
 		}
-	} else if errno := errnoOf(err); errno != unix.ELOOP && errno != unix.EAGAIN {
-		return place{fd: -1}, errno
+	} else if errno := ErrnoOf(err); errno != unix.ELOOP && errno != unix.EAGAIN {
+		return Place{FD: -1}, errno
 	}
-	w := walk{t: t, root: root, fd: -1, follow: follow}
+	w := walk{tgid: tgid, tid: tid, root: root, fd: -1, follow: follow}
 	defer w.drop()
 	return w.run(name)
 }
@@ -74,7 +54,8 @@ func isLink(fd int) bool {
 	return unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
-func errnoOf(err error) unix.Errno {
+// ErrnoOf is the errno of an error; EACCES where there is none.
+func ErrnoOf(err error) unix.Errno {
 	if e, ok := err.(unix.Errno); ok {
 		return e
 	}
@@ -84,7 +65,8 @@ func errnoOf(err error) unix.Errno {
 // walk follows a path name by name, as the kernel does for the target, and
 // keeps every hop. Magic links of /proc are followed by the kernel.
 type walk struct {
-	t      *target
+	tgid   int
+	tid    int
 	root   int
 	fd     int      // the directory reached; -1: root
 	at     []string // its path
@@ -112,23 +94,23 @@ func (w *walk) here(rest ...string) string {
 	return "/" + path.Join(path.Join(w.at...), path.Join(rest...))
 }
 
-func (w *walk) run(name string) (place, unix.Errno) {
+func (w *walk) run(name string) (Place, unix.Errno) {
 	w.todo = strings.Split(name, "/")
 	w.hops = append(w.hops, path.Clean(name))
 	for len(w.todo) > 0 {
 		c := w.todo[0]
 		w.todo = w.todo[1:]
 		if errno := w.step(c); errno != 0 {
-			return place{fd: -1}, errno
+			return Place{FD: -1}, errno
 		}
 	}
-	p := place{fd: w.fd, real: w.here(), hops: w.hops}
+	p := Place{FD: w.fd, Real: w.here(), Hops: w.hops}
 	w.fd = -1
-	if p.fd < 0 {
+	if p.FD < 0 {
 		return p, unix.EACCES // the root directory is no program
 	}
-	if w.hops[len(w.hops)-1] != p.real {
-		p.hops = append(p.hops, p.real)
+	if w.hops[len(w.hops)-1] != p.Real {
+		p.Hops = append(p.Hops, p.Real)
 	}
 	return p, 0
 }
@@ -144,7 +126,7 @@ func (w *walk) step(c string) unix.Errno {
 	}
 	fd, err := unix.Openat(w.dir(), c, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return errnoOf(err)
+		return ErrnoOf(err)
 	}
 	if c != ".." && isLink(fd) && (w.follow || len(w.todo) > 0) {
 		return w.link(fd, c)
@@ -185,7 +167,7 @@ func (w *walk) link(fd int, c string) unix.Errno {
 func (w *walk) text(fd int, c string) (string, unix.Errno) {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return "", errnoOf(err)
+		return "", ErrnoOf(err)
 	}
 	if fs.Type == unix.PROC_SUPER_MAGIC {
 		if c == "self" || c == "thread-self" {
@@ -201,7 +183,7 @@ func (w *walk) text(fd int, c string) (string, unix.Errno) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlinkat(fd, "", buf[:])
 	if err != nil {
-		return "", errnoOf(err)
+		return "", ErrnoOf(err)
 	}
 	if n == 0 {
 		return "", unix.ENOENT
@@ -211,14 +193,14 @@ func (w *walk) text(fd int, c string) (string, unix.Errno) {
 
 // self is /proc/self as the target reads it, in its own pid namespace.
 func (w *walk) self(c string) (string, unix.Errno) {
-	pid, err := statusField(w.t.tgid, "NSpid:")
+	pid, err := StatusField(w.tgid, "NSpid:")
 	if err != nil {
 		return "", unix.EACCES
 	}
 	if c == "self" {
 		return strconv.Itoa(pid), 0
 	}
-	tid, err := statusField(w.t.tid, "NSpid:")
+	tid, err := StatusField(w.tid, "NSpid:")
 	if err != nil {
 		return "", unix.EACCES
 	}
@@ -229,21 +211,39 @@ func (w *walk) self(c string) (string, unix.Errno) {
 func (w *walk) magic(c string) unix.Errno {
 	fd, err := unix.Openat(w.dir(), c, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return errnoOf(err)
+		return ErrnoOf(err)
 	}
 	w.drop()
 	w.fd = fd
-	w.at = strings.Split(strings.TrimPrefix(nameOf(fd), "/"), "/")
+	w.at = strings.Split(strings.TrimPrefix(NameOf(fd), "/"), "/")
 	w.hops = append(w.hops, w.here(w.todo...))
 	return 0
 }
 
-// nameOf is the name that the kernel has for an open file.
-func nameOf(fd int) string {
+// NameOf is the name that the kernel has for an open file.
+func NameOf(fd int) string {
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), buf[:])
 	if err != nil {
 		return ""
 	}
 	return string(buf[:n])
+}
+
+// StatusField returns the last number of a line of /proc/PID/status.
+func StatusField(pid int, name string) (int, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, unix.ESRCH
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			f := strings.Fields(rest)
+			if len(f) == 0 {
+				return 0, unix.ESRCH
+			}
+			return strconv.Atoi(f[len(f)-1])
+		}
+	}
+	return 0, unix.ESRCH
 }

@@ -1,4 +1,6 @@
-package execgate
+// Package interp tells what program an interpreter is told to run: a file, a text
+// in its arguments, or its standard input. It is pure.
+package interp
 
 import (
 	"path"
@@ -6,14 +8,14 @@ import (
 	"strings"
 )
 
-// program is what an interpreter is told to run.
-type program struct {
-	known   bool     // the executable is an interpreter
-	inline  bool     // its program stands in argv, or is a module that it finds itself
-	stdin   bool     // it reads its program from standard input
-	node    bool     // a module loader: it resolves names by itself before it opens them
-	shell   bool     // it opens its program once
-	scripts []string // files that it reads as program, the main one last
+// Program is what an interpreter is told to run.
+type Program struct {
+	Known   bool     // the executable is an interpreter
+	Inline  bool     // its program stands in argv, or is a module that it finds itself
+	Stdin   bool     // it reads its program from standard input
+	Modules bool     // a module loader: it resolves names by itself before it opens them
+	Once    bool     // it opens its program once
+	Scripts []string // files that it reads as program, the main one last
 }
 
 // dialect is how an interpreter reads its arguments. Options are given as they
@@ -77,16 +79,16 @@ func interpreter(names ...string) (dialect, bool) {
 	return dialect{}, false
 }
 
-// takesCommands reports whether a program builds commands out of its input.
-func takesCommands(exe string) bool {
+// TakesCommands reports whether a program builds commands out of its input.
+func TakesCommands(exe string) bool {
 	base := path.Base(exe)
 	return base == "xargs" || base == "parallel"
 }
 
-// parseProgram finds what an interpreter runs. exe and argv[0] name it; an
+// Parse finds what an interpreter runs. exe and argv[0] name it; an
 // argument that cannot be told for certain is taken for the program, so that
 // too much is bound rather than too little.
-func parseProgram(exe string, argv []string) program {
+func Parse(exe string, argv []string) Program {
 	first := exe
 	if len(argv) > 0 {
 		first = argv[0]
@@ -101,18 +103,18 @@ func parseProgram(exe string, argv []string) program {
 		args = args[1:]
 	}
 	if !ok {
-		return program{}
+		return Program{}
 	}
-	p := program{known: true, node: d.modules, shell: d.shell}
+	p := Program{Known: true, Modules: d.modules, Once: d.shell}
 	d.scan(&p, args)
 	return p
 }
 
-func (d dialect) scan(p *program, args []string) {
+func (d dialect) scan(p *Program, args []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "-" || slices.Contains(d.stdin, a) || d.letter(a, d.stdin) {
-			p.stdin = true
+			p.Stdin = true
 			return
 		}
 		if a == "--" {
@@ -129,13 +131,13 @@ func (d dialect) scan(p *program, args []string) {
 		}
 		switch {
 		case slices.Contains(d.inline, name) || d.letter(a, d.inline):
-			p.inline = true
+			p.Inline = true
 			return
 		case slices.Contains(d.file, name):
 			if !d.modules || strings.HasPrefix(value, ".") || strings.HasPrefix(value, "/") {
-				p.scripts = append(p.scripts, value)
+				p.Scripts = append(p.Scripts, value)
 			} else {
-				p.node = false // a package's module, found in node_modules
+				p.Modules = false // a package's module, found in node_modules
 			}
 			if !attached {
 				i++
@@ -146,15 +148,15 @@ func (d dialect) scan(p *program, args []string) {
 			}
 		}
 	}
-	p.stdin = true
+	p.Stdin = true
 }
 
-func (d dialect) operand(p *program, rest []string) {
+func (d dialect) operand(p *Program, rest []string) {
 	if len(rest) == 0 || rest[0] == "-" {
-		p.stdin = true
+		p.Stdin = true
 		return
 	}
-	p.scripts = append(p.scripts, rest[0])
+	p.Scripts = append(p.Scripts, rest[0])
 }
 
 // letter reports whether a cluster such as -ec holds one of the options. Past a

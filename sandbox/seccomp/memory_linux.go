@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package execgate
+package seccomp
 
 import (
 	"bytes"
@@ -19,10 +19,10 @@ const (
 	firstBite  = 192 // bytes read of a string before its length is known
 )
 
-// memory reads another process's memory. It never reads past a page that it
+// Memory reads a caller's process's memory. It never reads past a page that it
 // was not pointed to, so that the end of a mapping is no error.
-type memory struct {
-	tid    int
+type Memory struct {
+	TID    int // whose
 	buf    []byte
 	remote []unix.RemoteIovec
 	ptrs   []uint64
@@ -39,10 +39,10 @@ type span struct {
 
 // readv reads the remote pieces one after the other into dst. Anything short is
 // an error.
-func (m *memory) readv(dst []byte, remote []unix.RemoteIovec) unix.Errno {
+func (m *Memory) readv(dst []byte, remote []unix.RemoteIovec) unix.Errno {
 	local := unix.Iovec{Base: &dst[0]}
 	local.SetLen(len(dst))
-	n, _, errno := unix.Syscall6(unix.SYS_PROCESS_VM_READV, uintptr(m.tid), uintptr(unsafe.Pointer(&local)), 1,
+	n, _, errno := unix.Syscall6(unix.SYS_PROCESS_VM_READV, uintptr(m.TID), uintptr(unsafe.Pointer(&local)), 1,
 		uintptr(unsafe.Pointer(&remote[0])), uintptr(len(remote)), 0)
 	if errno != 0 {
 		return errno
@@ -53,26 +53,27 @@ func (m *memory) readv(dst []byte, remote []unix.RemoteIovec) unix.Errno {
 	return 0
 }
 
-func (m *memory) read(dst []byte, addr uint64) unix.Errno {
+// Read fills dst from addr; anything less is EFAULT.
+func (m *Memory) Read(dst []byte, addr uint64) unix.Errno {
 	m.remote = append(m.remote[:0], unix.RemoteIovec{Base: uintptr(addr), Len: len(dst)})
 	return m.readv(dst, m.remote)
 }
 
 func toPageEnd(addr uint64) int { return int(pageSize - addr%pageSize) }
 
-func (m *memory) room(n int) []byte {
+func (m *Memory) room(n int) []byte {
 	if cap(m.buf) < n {
 		m.buf = make([]byte, n+n/2)
 	}
 	return m.buf[:n]
 }
 
-// str appends the string at addr, without its NUL, to dst.
-func (m *memory) str(dst []byte, addr uint64, limit int) ([]byte, unix.Errno) {
+// String appends the string at addr, without its NUL, to dst.
+func (m *Memory) String(dst []byte, addr uint64, limit int) ([]byte, unix.Errno) {
 	var chunk [pageSize]byte
 	for size := firstBite; ; size = pageSize {
 		b := chunk[:min(size, toPageEnd(addr))]
-		if errno := m.read(b, addr); errno != 0 {
+		if errno := m.Read(b, addr); errno != 0 {
 			return dst, errno
 		}
 		if i := bytes.IndexByte(b, 0); i >= 0 {
@@ -86,8 +87,11 @@ func (m *memory) str(dst []byte, addr uint64, limit int) ([]byte, unix.Errno) {
 	}
 }
 
+// Len is how many strings the last Vector had.
+func (m *Memory) Len() int { return len(m.ptrs) }
+
 // pointers reads a vector that ends with NULL.
-func (m *memory) pointers(addr uint64) unix.Errno {
+func (m *Memory) pointers(addr uint64) unix.Errno {
 	m.ptrs = m.ptrs[:0]
 	if addr == 0 {
 		return 0
@@ -98,7 +102,7 @@ func (m *memory) pointers(addr uint64) unix.Errno {
 		if n == 0 {
 			n = 8 // a pointer that lies across two pages
 		}
-		if errno := m.read(chunk[:n], addr); errno != 0 {
+		if errno := m.Read(chunk[:n], addr); errno != 0 {
 			return errno
 		}
 		for i := 0; i < n; i += 8 {
@@ -115,9 +119,9 @@ func (m *memory) pointers(addr uint64) unix.Errno {
 	}
 }
 
-// vector appends every string of a vector, each with its NUL, to dst: the bytes
+// Vector appends every string of a vector, each with its NUL, to dst: the bytes
 // that /proc/PID/cmdline or environ must show after the exec.
-func (m *memory) vector(dst []byte, addr uint64) ([]byte, unix.Errno) {
+func (m *Memory) Vector(dst []byte, addr uint64) ([]byte, unix.Errno) {
 	if errno := m.pointers(addr); errno != 0 {
 		return dst, errno
 	}
@@ -140,7 +144,7 @@ func (m *memory) vector(dst []byte, addr uint64) ([]byte, unix.Errno) {
 }
 
 // plan gathers spans from pointer at on, as many as one call can read.
-func (m *memory) plan(at int) int {
+func (m *Memory) plan(at int) int {
 	m.spans = m.spans[:0]
 	off := 0
 	for at < len(m.ptrs) && len(m.spans) < maxIovecs && off < 1<<20 {
@@ -157,7 +161,7 @@ func (m *memory) plan(at int) int {
 	return at
 }
 
-func (m *memory) fetch() unix.Errno {
+func (m *Memory) fetch() unix.Errno {
 	m.remote = m.remote[:0]
 	total := 0
 	for _, sp := range m.spans {
@@ -169,7 +173,7 @@ func (m *memory) fetch() unix.Errno {
 
 // take cuts the strings of a span out of the buffer; what goes on behind it is
 // read by itself.
-func (m *memory) take(dst []byte, sp span) ([]byte, unix.Errno) {
+func (m *Memory) take(dst []byte, sp span) ([]byte, unix.Errno) {
 	have := m.buf[sp.off : sp.off+sp.size]
 	for _, p := range m.ptrs[sp.first : sp.first+sp.n] {
 		b := have[p-sp.addr:]
@@ -182,7 +186,7 @@ func (m *memory) take(dst []byte, sp span) ([]byte, unix.Errno) {
 		}
 		var errno unix.Errno
 		dst = append(dst, b...)
-		if dst, errno = m.str(dst, p+uint64(len(b)), maxString-len(b)); errno != 0 {
+		if dst, errno = m.String(dst, p+uint64(len(b)), maxString-len(b)); errno != 0 {
 			return dst, errno
 		}
 		dst = append(dst, 0)
@@ -190,8 +194,8 @@ func (m *memory) take(dst []byte, sp span) ([]byte, unix.Errno) {
 	return dst, 0
 }
 
-// split cuts NUL-terminated strings; all share one allocation.
-func split(b []byte) []string {
+// Split cuts NUL-terminated strings; all share one allocation.
+func Split(b []byte) []string {
 	s := string(b)
 	out := make([]string, 0, bytes.Count(b, []byte{0}))
 	for len(s) > 0 {

@@ -1,5 +1,3 @@
-//go:build amd64 || arm64
-
 package execgate
 
 import (
@@ -7,9 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
 )
@@ -17,7 +14,7 @@ import (
 // Answer is what the Judge says to an exec.
 type Answer struct {
 	Permit countersign.Permit
-	Errno  unix.Errno // what the caller sees; 0: it may run
+	Errno  syscall.Errno // what the caller sees; 0: it may run
 }
 
 // Judge decides, and keeps the records. Its methods are called from many
@@ -35,7 +32,7 @@ type Judge interface {
 	Finished(p countersign.Permit, a countersign.Action, o countersign.Outcome)
 	// Refused reports a call that was refused without asking; folded is how many
 	// equal ones this report stands for.
-	Refused(a countersign.Action, call string, errno unix.Errno, folded int)
+	Refused(a countersign.Action, call string, errno syscall.Errno, folded int)
 }
 
 // Pinner lays sealed copies over files inside the session's view.
