@@ -55,7 +55,7 @@ func TestToolchains(t *testing.T) {
 		"/home/u/.nvm/v20/bin", "/home/u/.nvm/v20/lib", "/home/u/go/bin", "/home/u/go/pkg/mod", "/home/u/.local/bin", "/home/u/.local/share/keyrings",
 		"/home/u/.local/share/claude/versions", "/home/u/.local/share/pipx/venvs/black/bin", "/home/u/.local/share/pipx/venvs/black/lib",
 		"/home/u/Private", "/home/u/bin", "/home/u/.cargo/bin", "/home/u/.rustup/toolchains", "/tools/jdk/bin", "/tools/jdk/lib", "/tools/one/bin",
-		"/home/u/.local/lib/python3",
+		"/home/u/.local/lib/python3", "/home/u/work/bin", "/home/u/work/lib", "/home/u/work/.git", "/home/u/.pyenv/shims", "/home/u/.pyenv/versions", "/home/u/.pyenv/.git",
 	} {
 		if err := os.MkdirAll(base+d, 0o700); err != nil {
 			t.Fatal(err)
@@ -76,13 +76,13 @@ func TestToolchains(t *testing.T) {
 		write(t, base+f, "x")
 	}
 	path := ""
-	for _, d := range []string{"/home/u/.nvm/v20/bin", "/home/u/go/bin", "/home/u/.local/bin", "/home/u/bin", "/home/u/.cargo/bin", "/tools/jdk/bin", "/tools/one/bin", "/absent/bin"} {
+	for _, d := range []string{"/home/u/.nvm/v20/bin", "/home/u/go/bin", "/home/u/.local/bin", "/home/u/bin", "/home/u/.cargo/bin", "/tools/jdk/bin", "/tools/one/bin", "/absent/bin", "/home/u/work/bin", "/home/u/.pyenv/shims"} {
 		path += base + d + ":"
 	}
 	path += "relative:.::/usr/bin:/opt/x/bin:" + home + ":/"
 	want := []string{
 		home + "/.cargo/bin", home + "/.local/bin", home + "/.local/lib", home + "/.local/share/claude/versions/1.0", home + "/.local/share/pipx/venvs/black",
-		home + "/.nvm/v20", home + "/.rustup", home + "/Private/tool", home + "/bin", home + "/go/bin", base + "/tools/jdk", base + "/tools/one/bin",
+		home + "/.nvm/v20", home + "/.pyenv", home + "/.rustup", home + "/Private/tool", home + "/bin", home + "/go/bin", home + "/work/bin", base + "/tools/jdk", base + "/tools/one/bin",
 	}
 	if d := cmp.Diff(want, Toolchains(path, home)); d != "" {
 		t.Error(d)

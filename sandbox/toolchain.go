@@ -75,6 +75,10 @@ func (f *finder) tree(dir string) string {
 	if name := filepath.Base(dir); name != "bin" && name != "sbin" && name != "shims" || f.shared(parent) {
 		return dir
 	}
+	hidden := filepath.Dir(parent) == f.home && strings.HasPrefix(filepath.Base(parent), ".") // ~/.pyenv is a clone
+	if _, err := os.Lstat(filepath.Join(parent, ".git")); err == nil && !hidden {
+		return dir // somebody's repository: what lies beside may be anything
+	}
 	for _, sub := range []string{"lib", "lib64", "libexec", "share", "pkg/tool", "versions", "installs", "tools", "packages"} {
 		if st, err := os.Stat(filepath.Join(parent, sub)); err == nil && st.IsDir() {
 			return parent
