@@ -23,7 +23,7 @@ const walkers = 2
 
 // walk goes through the tree below rel (rel itself left out) and calls visit for
 // each entry, from several goroutines; visit tells whether to go into a
-// directory. A directory or file that vanishes meanwhile is left out; one that
+// directory. What vanishes, or is swapped for a link, meanwhile is left out; one that
 // cannot be read is reported to fail, if fail is not nil.
 func (r *root) walk(ctx context.Context, rel string, visit func(item) bool, fail func(rel string, err error)) error {
 	q := &queue{dirs: []string{rel}}
@@ -39,7 +39,7 @@ func (r *root) walk(ctx context.Context, rel string, visit func(item) bool, fail
 					return
 				}
 				found, err := r.walkDir(dir, visit)
-				if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && fail != nil {
+				if err != nil && !errors.Is(err, unix.ENOENT) && !agents(err) && fail != nil {
 					fail(dir, err)
 				}
 				q.done(found)
