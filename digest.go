@@ -6,29 +6,59 @@ import (
 	"encoding/hex"
 	"sort"
 	"strings"
+	"sync"
 )
+
+// Keyer turns secrets and environment values into keyed hashes, HMAC-SHA256
+// under one key, and remembers them: an environment hardly changes from one
+// command to the next. It may be used by many goroutines at once.
+type Keyer struct {
+	key []byte
+	mu  sync.RWMutex
+	env map[string]string // NAME=VALUE to NAME=hmac:…
+}
+
+// maxRemembered bounds a Keyer's memory, in variables.
+const maxRemembered = 8192
+
+// NewKeyer returns a Keyer for a key.
+func NewKeyer(key []byte) *Keyer { return &Keyer{key: key, env: map[string]string{}} }
+
+func (k *Keyer) hash(s string) string {
+	m := hmac.New(sha256.New, k.key)
+	m.Write([]byte(s))
+	return "hmac:" + hex.EncodeToString(m.Sum(nil))
+}
+
+func (k *Keyer) variable(kv string) string {
+	k.mu.RLock()
+	out, known := k.env[kv]
+	k.mu.RUnlock()
+	if known {
+		return out
+	}
+	name, value, _ := strings.Cut(kv, "=")
+	out = name + "=" + k.hash(value)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.env) >= maxRemembered {
+		clear(k.env)
+	}
+	k.env[kv] = out
+	return out
+}
 
 // Digest returns the action digest, "sha256:…" over the canonical bytes of
 // everything an approval binds. Environment values, and arguments for which
-// secret reports true, enter as HMAC-SHA256 under key, so that nobody can guess
-// them from the digest. It is what a permit carries and what is compared at the
-// exec stop; docs/formats/action.md gives the bytes.
-func (a Action) Digest(key []byte, secret func(arg string) bool) string {
-	return "sha256:" + hashHex(canonical(a.bound(key, secret)))
-}
-
-func (a Action) bound(key []byte, secret func(string) bool) map[string]any {
+// secret reports true, enter as keyed hashes, so that nobody can guess them from
+// the digest. It is what a permit carries and what is compared at the exec stop;
+// docs/formats/action.md gives the bytes.
+func (a Action) Digest(k *Keyer, secret func(arg string) bool) string {
+	if a.Exec != nil {
+		return "sha256:" + hashHex(a.boundExec(k, secret))
+	}
 	m := map[string]any{"v": int64(1), "kind": string(a.Kind), "session": a.Session}
 	switch {
-	case a.Exec != nil:
-		e := a.Exec
-		m["argv"] = maskArgs(e.Argv, key, secret)
-		m["cwd"] = e.Cwd
-		m["exe"] = executable(e.Exe)
-		m["interp"] = executables(e.Interp)
-		m["env"] = keyedEnv(e.Env, key)
-		m["scripts"] = scripts(e.Scripts)
-		m["stdin"] = string(e.Stdin)
 	case a.File != nil:
 		m["path"], m["op"] = a.File.Path, a.File.Op
 	case a.Net != nil:
@@ -36,16 +66,33 @@ func (a Action) bound(key []byte, secret func(string) bool) map[string]any {
 	case a.Model != nil:
 		m["provider"], m["model"], m["wire"] = a.Model.Provider, a.Model.Requested, a.Model.Wire
 	}
-	return m
+	return "sha256:" + hashHex(canonical(m))
+}
+
+// boundExec is the canonical map of an exec, written out in the order of its
+// keys: it stands on the path of every command.
+func (a Action) boundExec(k *Keyer, secret func(string) bool) []byte {
+	e := a.Exec
+	b := append(make([]byte, 0, 8192), `{"argv":`...)
+	b = appendCanonical(b, k.args(e.Argv, secret))
+	b = appendCanonical(append(b, `,"cwd":`...), e.Cwd)
+	b = k.appendEnv(append(b, `,"env":`...), e.Env)
+	b = appendCanonical(append(b, `,"exe":`...), executable(e.Exe))
+	b = appendCanonical(append(b, `,"interp":`...), executables(e.Interp))
+	b = appendCanonical(append(b, `,"kind":`...), string(a.Kind))
+	b = appendCanonical(append(b, `,"scripts":`...), scripts(e.Scripts))
+	b = appendCanonical(append(b, `,"session":`...), a.Session)
+	b = appendCanonical(append(b, `,"stdin":`...), string(e.Stdin))
+	return append(b, `,"v":1}`...)
 }
 
 // ReuseKey finds what is the same command again: the executable and its
 // content, argv, the working directory, the scripts it runs, and the
 // environment names that count. It never enters a permit.
-func (a Action) ReuseKey(key []byte, secret func(arg string) bool) string {
+func (a Action) ReuseKey(k *Keyer, secret func(arg string) bool) string {
 	e := a.Exec
 	if e == nil {
-		return a.Digest(key, secret)
+		return a.Digest(k, secret)
 	}
 	var delta []string
 	for _, c := range e.Delta {
@@ -54,9 +101,9 @@ func (a Action) ReuseKey(key []byte, secret func(arg string) bool) string {
 		}
 	}
 	return "reuse:" + hashHex(canonical(map[string]any{
-		"v": int64(1), "argv": maskArgs(e.Argv, key, secret), "cwd": e.Cwd,
+		"v": int64(1), "argv": k.args(e.Argv, secret), "cwd": e.Cwd,
 		"exe": e.Exe.Path + "\x00" + e.Exe.SHA256, "interp": executables(e.Interp),
-		"env": keyedEnv(delta, key), "scripts": scripts(e.Scripts),
+		"env": k.environment(delta), "scripts": scripts(e.Scripts),
 	}))
 }
 
@@ -91,26 +138,40 @@ func scripts(ss []Script) []any {
 	return out
 }
 
-func maskArgs(argv []string, key []byte, secret func(string) bool) []any {
+func (k *Keyer) args(argv []string, secret func(string) bool) []any {
 	out := make([]any, len(argv))
 	for i, s := range argv {
 		if secret != nil && secret(s) {
-			s = keyed(key, s)
+			s = k.hash(s)
 		}
 		out[i] = s
 	}
 	return out
 }
 
-// keyedEnv sorts by name: the order of an environment has no meaning, its
+// sorted orders by name: the order of an environment has no meaning, its
 // duplicates do, so equal names keep their order.
-func keyedEnv(env []string, key []byte) []any {
-	sorted := append([]string(nil), env...)
-	sort.SliceStable(sorted, func(i, j int) bool { return envName(sorted[i]) < envName(sorted[j]) })
-	out := make([]any, len(sorted))
-	for i, kv := range sorted {
-		name, value, _ := strings.Cut(kv, "=")
-		out[i] = name + "=" + keyed(key, value)
+func sorted(env []string) []string {
+	out := append([]string(nil), env...)
+	sort.SliceStable(out, func(i, j int) bool { return envName(out[i]) < envName(out[j]) })
+	return out
+}
+
+func (k *Keyer) appendEnv(b []byte, env []string) []byte {
+	b = append(b, '[')
+	for i, kv := range sorted(env) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendCanonical(b, k.variable(kv))
+	}
+	return append(b, ']')
+}
+
+func (k *Keyer) environment(env []string) []any {
+	out := []any{}
+	for _, kv := range sorted(env) {
+		out = append(out, k.variable(kv))
 	}
 	return out
 }
@@ -118,12 +179,6 @@ func keyedEnv(env []string, key []byte) []any {
 func envName(kv string) string {
 	name, _, _ := strings.Cut(kv, "=")
 	return name
-}
-
-func keyed(key []byte, s string) string {
-	m := hmac.New(sha256.New, key)
-	m.Write([]byte(s))
-	return "hmac:" + hex.EncodeToString(m.Sum(nil))
 }
 
 func hashHex(b []byte) string {

@@ -36,7 +36,7 @@ func testExec() Action {
 // Every bound field must move the digest: a field that does not is one an agent
 // may change after the approval.
 func TestEveryBoundFieldMovesTheDigest(t *testing.T) {
-	key := []byte("k")
+	key := NewKeyer([]byte("k"))
 	base := testExec().Digest(key, nil)
 	changes := map[string]func(*Action){
 		"session":        func(a *Action) { a.Session = "t" },
@@ -72,7 +72,7 @@ func TestEveryBoundFieldMovesTheDigest(t *testing.T) {
 }
 
 func TestReuseKeyIgnoresHarmlessEnvironmentOnly(t *testing.T) {
-	key := []byte("k")
+	key := NewKeyer([]byte("k"))
 	a, b := testExec(), testExec()
 	b.Exec.Delta = []EnvChange{{Name: "SHLVL", Value: "3"}}
 	if a.ReuseKey(key, nil) != b.ReuseKey(key, nil) {
@@ -88,7 +88,23 @@ func TestSecretArgumentsEnterByKeyedHash(t *testing.T) {
 	a := testExec()
 	a.Exec.Argv = []string{"login", "--password=hunter2"}
 	secret := func(s string) bool { return strings.HasPrefix(s, "--password=") }
-	if a.Digest([]byte("k1"), secret) == a.Digest([]byte("k2"), secret) {
+	if a.Digest(NewKeyer([]byte("k1")), secret) == a.Digest(NewKeyer([]byte("k2")), secret) {
 		t.Error("the digest does not depend on the key: a guess could be tried")
+	}
+}
+
+// The bytes written out by hand must be those of the canonical encoder.
+func TestExecIsCanonical(t *testing.T) {
+	a := testExec()
+	a.Exec.Argv = append(a.Exec.Argv, "\xff", "<&>\u2028\"")
+	a.Exec.Interp = []Executable{{Path: "/bin/sh", Dev: 1 << 60, Ino: 7, SHA256: "cc"}}
+	k := NewKeyer([]byte("k"))
+	want := canonical(map[string]any{
+		"v": int64(1), "kind": string(a.Kind), "session": a.Session, "argv": k.args(a.Exec.Argv, nil), "cwd": a.Exec.Cwd,
+		"exe": executable(a.Exec.Exe), "interp": executables(a.Exec.Interp), "env": k.environment(a.Exec.Env),
+		"scripts": scripts(a.Exec.Scripts), "stdin": string(a.Exec.Stdin),
+	})
+	if got := a.boundExec(k, nil); string(got) != string(want) {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -38,8 +38,8 @@ type Config struct {
 	// second approver, a passkey): what they match is denied.
 	Unmet func(rule string) (what string, unmet bool)
 	Now   func() time.Time
-	NewID func() string // record ids, UUIDv7
-	Key   []byte        // for keyed hashes in digests; secret, per ledger
+	NewID func() string      // record ids, UUIDv7
+	Key   *countersign.Keyer // for keyed hashes in digests; its key is the ledger's secret
 	Desk  *Desk
 }
 

@@ -65,7 +65,7 @@ func newGate(t *testing.T, r rules, change func(*Config)) (*Gate, *book) {
 	id := func() string { mu.Lock(); defer mu.Unlock(); n++; return fmt.Sprintf("id%03d", n) }
 	cfg := Config{
 		Policy: r, Ledger: b, Session: "s1", Agent: countersign.Agent{Name: "bash"}, Timeout: time.Minute,
-		Now: time.Now, NewID: id, Key: []byte("k"), Desk: NewDesk(time.Now, id),
+		Now: time.Now, NewID: id, Key: countersign.NewKeyer([]byte("k")), Desk: NewDesk(time.Now, id),
 	}
 	if change != nil {
 		change(&cfg)

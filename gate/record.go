@@ -42,13 +42,15 @@ func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
 		ID: g.cfg.NewID(), Type: typ, Session: g.cfg.Session,
 		Actor:  &countersign.Actor{Kind: "agent", ID: g.cfg.Agent.Name, Peer: &peer},
 		Agent:  &g.cfg.Agent,
-		Action: &countersign.ActionRecord{Kind: a.Kind, Summary: Summary(a)},
+		Action: &countersign.ActionRecord{Kind: a.Kind},
 		Cov:    &countersign.Coverage{Tier: g.cfg.Tier, Isolation: "same-uid"},
 	}
 	switch {
 	case a.Exec != nil:
 		e := a.Exec
-		r.Action.Argv, r.Action.Cwd, r.Action.Path = cut(redact.Argv(e.Argv)), valid(e.Cwd), valid(e.Exe.Path)
+		argv := redact.Argv(e.Argv)
+		r.Action.Summary = line(strings.Join(argv, " "))
+		r.Action.Argv, r.Action.Cwd, r.Action.Path = cut(argv), valid(e.Cwd), valid(e.Exe.Path)
 		if e.Exe.SHA256 != "" {
 			r.Action.Exe = "sha256:" + e.Exe.SHA256
 		}
@@ -61,6 +63,9 @@ func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
 		r.Action.Path, r.Action.Op = valid(a.File.Path), a.File.Op
 	case a.Net != nil:
 		r.Action.Host, r.Action.Port, r.Action.Op = valid(a.Net.Host), a.Net.Port, a.Net.Proto
+	}
+	if r.Action.Summary == "" {
+		r.Action.Summary = Summary(a)
 	}
 	return r
 }
@@ -75,6 +80,14 @@ func Summary(a countersign.Action) string {
 		s = a.File.Op + " " + a.File.Path
 	case a.Net != nil:
 		s = a.Net.Proto + " " + a.Net.Host
+	}
+	return line(s)
+}
+
+// line makes text one short line.
+func line(s string) string {
+	if len(s) > 400 {
+		s = s[:400]
 	}
 	s = strings.Join(strings.Fields(valid(s)), " ")
 	if len(s) > 200 {

@@ -35,7 +35,7 @@ type live struct {
 	policy     *policy.Policy
 	posture    countersign.Posture
 	ledger     *ledger.Client
-	key        []byte // for keyed hashes in digests
+	key        *countersign.Keyer
 	kept       session.Kept
 	project    *gitview.Project
 	staging    *stage.Staging
@@ -114,9 +114,11 @@ func (s *live) openLedger() error {
 		case <-s.ctx.Done():
 		}
 	}()
-	if s.key, err = s.digestKey(); err != nil {
+	key, err := s.digestKey()
+	if err != nil {
 		return err
 	}
+	s.key = countersign.NewKeyer(key)
 	if err := s.recoverLost(s.ctx, l); err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ var (
 
 // Arg returns the argument with its secrets marked, and whether it had any.
 func Arg(s string) (string, bool) {
+	if !maybe(s) {
+		return s, false
+	}
 	out := flagValue.ReplaceAllString(s, "${1}"+Marker)
 	if out == s {
 		out = assign.ReplaceAllString(out, "${1}"+Marker)
@@ -33,6 +36,22 @@ func Arg(s string) (string, bool) {
 	out = header.ReplaceAllString(out, "${1}"+Marker)
 	out = wellKnown.ReplaceAllString(out, Marker)
 	return out, out != s
+}
+
+// maybe is a quick no for what none of the patterns can match: they all need an
+// equals sign, a colon, or a token of some length.
+func maybe(s string) bool {
+	return len(s) >= 15 && strings.IndexByte(s, '/') < 0 || strings.ContainsAny(s, "=:") || len(s) >= 15 && tokens(s)
+}
+
+// tokens reports whether the beginning of a well-known token stands anywhere.
+func tokens(s string) bool {
+	for _, p := range []string{"sk-", "gh", "AKIA", "xox", "AIza", "glpat-", "eyJ"} {
+		if strings.Contains(s, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // Secret reports whether the argument holds a secret.
@@ -52,7 +71,7 @@ func Argv(argv []string) []string {
 			continue
 		}
 		out[i], _ = Arg(s)
-		next = flagAlone.MatchString(s)
+		next = strings.HasPrefix(s, "-") && flagAlone.MatchString(s)
 	}
 	return out
 }
