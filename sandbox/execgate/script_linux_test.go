@@ -189,7 +189,7 @@ func swapScripts(t *testing.T, attack string, l language, mode string, off bool)
 	if ran != 0 {
 		t.Errorf("%d of %d ran a script that nobody had seen", ran, n)
 	}
-	if ok+killed+int(denied.Load()) == 0 {
+	if ok+killed+int(denied.Load()) == 0 && mode != "dir" {
 		t.Errorf("nothing was decided: %q", g.judge.ends)
 	}
 }

@@ -180,8 +180,8 @@ int main(int argc, char **argv) {
 		return 0;
 	}
 	if (!strcmp(m, "orphan")) { // its parent ends, then it executes
+		pid_t parent = getpid();
 		if (fork() == 0) {
-			pid_t parent = getppid();
 			while (getppid() == parent) usleep(1000);
 			execv(argv[2], argv + 2);
 			_exit(1);
