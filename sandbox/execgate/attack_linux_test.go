@@ -258,6 +258,7 @@ func TestLineage(t *testing.T) {
 		{"two commands", "/usr/bin/true; /usr/bin/true; :", "dd"},
 		{"deep", `sh -c 'sh -c "sh -c /usr/bin/true; :"; :'; :`, "dccc"},
 		{"an orphan loses its cover", good + " orphan /usr/bin/true; sleep 0.2; :", "ddd"},
+		{"an adopted orphan of an unseen program has none", good + " adopt; :", "dccd"},
 		{"a re-exec in place keeps it", "sh -c 'exec sh -c \"exec /usr/bin/true\"'; :", "dcc"},
 		{"a program from a pipe gives none", "echo '/usr/bin/true; :' | sh; :", "dd"},
 		{"a program from a pipe below a command", "sh -c \"echo '/usr/bin/true; :' | sh; :\"; :", "dcd"},

@@ -188,6 +188,12 @@ int main(int argc, char **argv) {
 		}
 		return 0;
 	}
+	if (!strcmp(m, "adopt")) { // adopts the orphan of a program that nobody saw
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		if (system("echo '(/bin/sleep 0.3; /usr/bin/true; :) & exit' | sh")) return 1;
+		while (wait(0) > 0 || errno == EINTR) {}
+		return 0;
+	}
 	if (!strcmp(m, "sibling")) { // a child whose parent did not start it
 		long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 		if (pid == 0) { execv(argv[2], argv + 2); _exit(1); }
