@@ -2,46 +2,31 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/user"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/session"
+	"github.com/spf13/cobra"
 )
 
-// app is what every command works with; nothing of it is global.
+// app is one run of the program.
 type app struct {
-	in     *os.File
-	out    io.Writer
-	err    io.Writer
-	getenv func(string) string
-	now    func() time.Time
-	dirs   session.Dirs
-	json   bool
-	dir    string // -C
+	*base.App
+	dir string // -C
 }
-
-// exitCode carries an agent's own exit code through the command tree.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // Main runs one command line and returns its exit code.
 func Main(ctx context.Context, args []string, in *os.File, out, errw io.Writer, getenv func(string) string) int {
-	a := &app{in: in, out: out, err: errw, getenv: getenv, now: time.Now}
+	a := &app{App: &base.App{In: in, Out: out, Err: errw, Getenv: getenv, Now: time.Now}}
 	dirs, err := session.XDG(getenv)
 	if err == nil {
-		a.dirs = dirs
+		a.Dirs = dirs
 		root := a.root()
 		root.SetArgs(args)
 		root.SetOut(out)
@@ -72,7 +57,7 @@ func (a *app) root() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return base.Usage(err) })
 	cmd.PersistentFlags().StringVarP(&a.dir, "directory", "C", "", "run as if started in `DIR`")
 	cmd.AddCommand(
 		a.runCmd(), a.requestsCmd(), a.approveCmd(), a.denyCmd(), a.grantsCmd(),
@@ -95,13 +80,8 @@ credential files do not open, and all of it is on a tamper-evident record.
   countersign doctor                 what this machine can enforce
 
 EXIT STATUS
-  0 ok · 1 error · 2 usage · 3 denied · 4 authentication needed · 5 decision
+  0 ok · 1 error · 2 base.Usage · 3 denied · 4 authentication needed · 5 decision
   pending · 6 verification failed · 7 partly applied · 130 interrupted`
-
-// usage marks an error as the caller's.
-func usage(err error) error {
-	return &countersign.Error{Code: countersign.EUsage, Op: "read the command line", Err: err, Remedy: "see --help"}
-}
 
 // exits maps the kinds of error to exit codes; everything else is 1.
 var exits = map[countersign.Code]int{
@@ -114,7 +94,7 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return 0
 	}
-	var code exitCode
+	var code base.ExitCode
 	if errors.As(err, &code) {
 		return int(code)
 	}
@@ -123,12 +103,12 @@ func (a *app) report(err error) int {
 	}
 	var known *countersign.Error
 	if !errors.As(err, &known) && strings.HasPrefix(err.Error(), "unknown ") {
-		err = usage(err)
+		err = base.Usage(err)
 	}
-	fmt.Fprintf(a.err, "countersign: error: %v\n", err)
+	fmt.Fprintf(a.Err, "countersign: error: %v\n", err)
 	for _, line := range strings.Split(countersign.RemedyOf(err), "\n") {
 		if line != "" {
-			fmt.Fprintf(a.err, "countersign: hint: %s\n", line)
+			fmt.Fprintf(a.Err, "countersign: hint: %s\n", line)
 		}
 	}
 	if n, ok := exits[countersign.CodeOf(err)]; ok {
@@ -137,53 +117,7 @@ func (a *app) report(err error) int {
 	return 1
 }
 
-// say is talk: it goes to stderr and cannot be taken for an agent's words.
-func (a *app) say(format string, args ...any) {
-	fmt.Fprintf(a.err, "countersign: "+format+"\n", args...)
-}
-
-// data writes v as indented JSON to stdout.
-func (a *app) data(v any) error {
-	enc := json.NewEncoder(a.out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
-
 func (a *app) jsonFlag(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON, a documented contract")
+	cmd.Flags().BoolVar(&a.JSON, "json", false, "print JSON, a documented contract")
 	return cmd
 }
-
-// who is the person at this terminal, as the operating system knows them.
-func who() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprintf("uid:%d", os.Getuid())
-}
-
-// newID returns n characters of lower-case base 32 without the ambiguous ones.
-func newID(n int) string {
-	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
-	b := make([]byte, n)
-	rand.Read(b)
-	for i := range b {
-		b[i] = alphabet[int(b[i])%len(alphabet)]
-	}
-	return string(b)
-}
-
-// uuidV7 returns a UUID version 7 (RFC 9562, section 5.7).
-func uuidV7(now time.Time) string {
-	var b [16]byte
-	rand.Read(b[:])
-	ms := uint64(now.UnixMilli())
-	for i := range 6 {
-		b[i] = byte(ms >> (40 - 8*i))
-	}
-	b[6], b[8] = b[6]&0x0f|0x70, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-func (a *app) ledgerDir() string { return filepath.Join(a.dirs.State, "ledger") }

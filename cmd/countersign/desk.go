@@ -2,94 +2,28 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
-	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/session"
-	"github.com/countersign/countersign/tui/visible"
+	"github.com/spf13/cobra"
 )
-
-// openRequest is one line of `requests --json`: a contract.
-type openRequest struct {
-	ID        string   `json:"id"`
-	Session   string   `json:"session"`
-	Kind      string   `json:"kind"`
-	Summary   string   `json:"summary"`
-	Argv      []string `json:"argv"`
-	Cwd       string   `json:"cwd"`
-	Rule      string   `json:"rule"`
-	Reason    string   `json:"reason"`
-	Digest    string   `json:"digest"`
-	Exe       string   `json:"exe,omitempty"`
-	Pending   bool     `json:"pending"` // the attempt still waits; else a late approval is good for 15 minutes
-	WaitingMS int64    `json:"waiting_ms"`
-}
-
-type answerArgs struct {
-	ID       string               `json:"id"`
-	Digest   string               `json:"digest"`
-	Approval countersign.Approval `json:"approval"`
-}
-
-// deskHandlers are the desk's side of the control socket. Argv goes to the
-// person in full: it is the person's own machine and what they approve.
-func deskHandlers(desk *gate.Desk, now func() time.Time) map[string]session.Handler {
-	return map[string]session.Handler{
-		"requests": func(context.Context, json.RawMessage, []*os.File) (any, error) {
-			out := []openRequest{}
-			for _, r := range desk.Open("") {
-				out = append(out, describe(r, now()))
-			}
-			return out, nil
-		},
-		"answer": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
-			var args answerArgs
-			if err := json.Unmarshal(raw, &args); err != nil {
-				return nil, err
-			}
-			return nil, desk.Answer(args.ID, args.Digest, args.Approval)
-		},
-		"grants": func(context.Context, json.RawMessage, []*os.File) (any, error) { return desk.Grants(), nil },
-		"revoke": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
-			var reuse string
-			if err := json.Unmarshal(raw, &reuse); err != nil {
-				return nil, err
-			}
-			return desk.Revoke(reuse), nil
-		},
-	}
-}
-
-func describe(r countersign.Request, now time.Time) openRequest {
-	o := openRequest{
-		ID: r.ID, Session: r.Session, Kind: string(r.Action.Kind), Summary: gate.Summary(r.Action),
-		Rule: r.Ruling.Rule, Reason: r.Ruling.Reason, Digest: r.Digest, Pending: r.Pending,
-		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{},
-	}
-	if e := r.Action.Exec; e != nil {
-		o.Argv, o.Cwd, o.Exe = e.Argv, e.Cwd, e.Exe.Path
-	}
-	return o
-}
 
 // everywhere asks every live session and hands each answer on.
 func (a *app) everywhere(ctx context.Context, each func(k session.Kept, socket string) error) error {
-	all, err := a.dirs.List()
+	all, err := a.Dirs.List()
 	if err != nil {
 		return err
 	}
 	for _, k := range all {
-		if k.EndedBy == "" && a.dirs.Live(k.ID) {
-			if err := each(k, a.dirs.Socket(k.ID)); err != nil && countersign.CodeOf(err) != countersign.ENotFound {
+		if k.EndedBy == "" && a.Dirs.Live(k.ID) {
+			if err := each(k, a.Dirs.Socket(k.ID)); err != nil && countersign.CodeOf(err) != countersign.ENotFound {
 				return err
 			}
 		}
@@ -97,10 +31,10 @@ func (a *app) everywhere(ctx context.Context, each func(k session.Kept, socket s
 	return ctx.Err()
 }
 
-func (a *app) open(ctx context.Context) ([]openRequest, error) {
-	out := []openRequest{}
+func (a *app) open(ctx context.Context) ([]live.OpenRequest, error) {
+	out := []live.OpenRequest{}
 	err := a.everywhere(ctx, func(_ session.Kept, socket string) error {
-		var some []openRequest
+		var some []live.OpenRequest
 		err := session.Ask(ctx, socket, "requests", nil, &some)
 		out = append(out, some...)
 		return err
@@ -118,16 +52,16 @@ func (a *app) requestsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.data(rs)
+			if a.JSON {
+				return a.Data(rs)
 			}
-			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+			w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 			for _, r := range rs {
 				state := "waits"
 				if !r.Pending {
 					state = "timed out; an approval is good for 15 minutes"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t(%s, %s)\n", r.ID, r.Session, plain(strings.Join(r.Argv, " ")), plain(r.Cwd), r.Rule, state)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t(%s, %s)\n", r.ID, r.Session, base.Plain(strings.Join(r.Argv, " ")), base.Plain(r.Cwd), r.Rule, state)
 			}
 			return w.Flush()
 		},
@@ -144,7 +78,7 @@ func (a *app) approveCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s := countersign.Scope(scope)
 			if s != countersign.ScopeOnce && s != countersign.ScopeSession {
-				return usage(fmt.Errorf("--for is once or session, not %q", scope))
+				return base.Usage(fmt.Errorf("--for is once or session, not %q", scope))
 			}
 			return a.answer(cmd.Context(), args[0], digest, countersign.Approval{Granted: true, Scope: s})
 		},
@@ -176,7 +110,7 @@ func (a *app) answer(ctx context.Context, id, digest string, ap countersign.Appr
 	if err != nil {
 		return err
 	}
-	var found []openRequest
+	var found []live.OpenRequest
 	for _, r := range rs {
 		if strings.HasPrefix(r.ID, id) {
 			found = append(found, r)
@@ -192,15 +126,15 @@ func (a *app) answer(ctx context.Context, id, digest string, ap countersign.Appr
 	if digest == "" {
 		digest = r.Digest
 	}
-	ap.By, ap.Means, ap.Shown, ap.ShownMS = who(), "cli", r.Digest, r.WaitingMS
-	if err := session.Ask(ctx, a.dirs.Socket(r.Session), "answer", answerArgs{r.ID, digest, ap}, nil); err != nil {
+	ap.By, ap.Means, ap.Shown, ap.ShownMS = base.Who(), "cli", r.Digest, r.WaitingMS
+	if err := session.Ask(ctx, a.Dirs.Socket(r.Session), "answer", live.AnswerArgs{ID: r.ID, Digest: digest, Approval: ap}, nil); err != nil {
 		return err
 	}
 	verb := "denied"
 	if ap.Granted {
 		verb = "approved"
 	}
-	fmt.Fprintf(a.out, "%s %s %s\n  %s\n", verb, r.ID, r.Digest, plain(r.Summary))
+	fmt.Fprintf(a.Out, "%s %s %s\n  %s\n", verb, r.ID, r.Digest, base.Plain(r.Summary))
 	return nil
 }
 
@@ -227,11 +161,11 @@ func (a *app) listGrants(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.data(all)
+	if a.JSON {
+		return a.Data(all)
 	}
 	for _, g := range all {
-		fmt.Fprintf(a.out, "%s  %s (by %s)\n", g.Reuse, plain(g.Summary), g.Approval.By)
+		fmt.Fprintf(a.Out, "%s  %s (by %s)\n", g.Reuse, base.Plain(g.Summary), g.Approval.By)
 	}
 	return nil
 }
@@ -250,16 +184,10 @@ func (a *app) revoke(ctx context.Context, reuse string) error {
 	return err
 }
 
-// plain makes hostile text harmless on a terminal.
-func plain(s string) string {
-	out, _ := visible.String(s)
-	return out
-}
-
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage(fmt.Errorf("it takes %s, not %d arguments", what, len(args)))
+			return base.Usage(fmt.Errorf("it takes %s, not %d arguments", what, len(args)))
 		}
 		return nil
 	}

@@ -1,18 +1,11 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"text/tabwriter"
 
+	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/policy"
-	"github.com/countersign/countersign/sandbox"
 )
 
 func (a *app) doctorCmd() *cobra.Command {
@@ -21,15 +14,15 @@ func (a *app) doctorCmd() *cobra.Command {
 		Short: "Say what this machine can enforce, and what mends the rest",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := probe(cmd.Context())
+			p, err := live.Probe(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.data(p)
+			if a.JSON {
+				return a.Data(p)
 			}
-			fmt.Fprintf(a.out, "tier %s\n", p.Tier)
-			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+			fmt.Fprintf(a.Out, "tier %s\n", p.Tier)
+			w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 			for _, m := range p.Mechanisms {
 				fmt.Fprintf(w, "  %s\t%s\t%s\n", m.Name, m.State, m.Detail)
 				if m.Remedy != "" {
@@ -39,47 +32,4 @@ func (a *app) doctorCmd() *cobra.Command {
 			return w.Flush()
 		},
 	})
-}
-
-func probe(ctx context.Context) (countersign.Posture, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return countersign.Posture{}, err
-	}
-	return sandbox.Probe(ctx, self), nil
-}
-
-// checkPosture refuses to start when the machine gives less than policy asks.
-func checkPosture(have countersign.Posture, p *policy.Policy) error {
-	var missing, remedies []string
-	known := map[string]countersign.Mechanism{}
-	for _, m := range have.Mechanisms {
-		known[m.Name] = m
-	}
-	for _, want := range p.Posture() {
-		m, reported := known[want]
-		switch {
-		case !reported:
-			missing = append(missing, want+" (this version does not know it)")
-		case m.State == "missing":
-			missing = append(missing, want+" ("+m.Detail+")")
-			remedies = append(remedies, m.Remedy)
-		}
-	}
-	if len(missing) == 0 && have.Tier != "C" && have.Tier != "B" {
-		return nil
-	}
-	if len(missing) == 0 {
-		missing = append(missing, "this machine reaches tier "+have.Tier+" only")
-		for _, m := range have.Mechanisms {
-			if m.State != "ok" && m.Remedy != "" {
-				remedies = append(remedies, m.Remedy)
-			}
-		}
-	}
-	return &countersign.Error{
-		Code: countersign.EPosture, Op: "start the agent",
-		Err:    errors.New("the policy requires what this machine does not enforce: " + strings.Join(missing, "; ")),
-		Remedy: strings.Join(append(remedies, "`countersign doctor` shows the whole posture"), "\n"),
-	}
 }

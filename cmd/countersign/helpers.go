@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/tripwire"
@@ -24,7 +25,7 @@ func helperProcess(args []string) (code int, handled bool) {
 		return 0, true
 	}
 	if args[0] == "__guard" {
-		return runGuard(), true
+		return live.RunGuard(), true
 	}
 	return 0, sandbox.Main(args) || tripwire.Main(args)
 }

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-
-	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/gateway"
 )
-
-func (a *app) keysDir() string { return filepath.Join(a.dirs.Config, "keys") }
 
 func (a *app) keysCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -35,25 +31,25 @@ func (a *app) keysCmd() *cobra.Command {
 			if keyring {
 				return gateway.SetKeyring(args[0], key)
 			}
-			return gateway.SetKey(a.keysDir(), args[0], key)
+			return gateway.SetKey(a.KeysDir(), args[0], key)
 		},
 	}
 	set.Flags().BoolVar(&keyring, "keyring", false, "keep it in the operating system's keychain; the provider then says key: {keyring: NAME}")
 	cmd.AddCommand(set, a.jsonFlag(&cobra.Command{
 		Use: "list", Short: "List providers that have a key; never the keys", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			names, err := gateway.ListKeys(a.keysDir())
-			if err != nil || a.json {
-				return errors.Join(err, a.data(append([]string{}, names...)))
+			names, err := gateway.ListKeys(a.KeysDir())
+			if err != nil || a.JSON {
+				return errors.Join(err, a.Data(append([]string{}, names...)))
 			}
 			for _, n := range names {
-				fmt.Fprintln(a.out, n)
+				fmt.Fprintln(a.Out, n)
 			}
 			return nil
 		},
 	}), &cobra.Command{
 		Use: "remove PROVIDER", Short: "Forget a key", Args: exactly(1, "a provider's name"),
-		RunE: func(_ *cobra.Command, args []string) error { return gateway.RemoveKey(a.keysDir(), args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error { return gateway.RemoveKey(a.KeysDir(), args[0]) },
 	})
 	return cmd
 }
@@ -61,16 +57,16 @@ func (a *app) keysCmd() *cobra.Command {
 // readKey takes a key from standard input, without echo on a terminal.
 func (a *app) readKey(provider string) (string, error) {
 	var key string
-	if fd := int(a.in.Fd()); term.IsTerminal(fd) {
-		fmt.Fprintf(a.err, "key for %s (not shown): ", provider)
+	if fd := int(a.In.Fd()); term.IsTerminal(fd) {
+		fmt.Fprintf(a.Err, "key for %s (not shown): ", provider)
 		b, err := term.ReadPassword(fd)
-		fmt.Fprintln(a.err)
+		fmt.Fprintln(a.Err)
 		if err != nil {
 			return "", err
 		}
 		key = string(b)
 	} else {
-		line, err := bufio.NewReader(io.LimitReader(a.in, 64<<10)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(a.In, 64<<10)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", err
 		}

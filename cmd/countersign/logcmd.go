@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/ledger"
+	"github.com/spf13/cobra"
 )
 
 // logFilter is which records `log` shows.
@@ -54,19 +54,19 @@ func (a *app) parseSince(s string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if d, err := time.ParseDuration(s); err == nil {
-		return a.now().Add(-d), nil
+		return a.Now().Add(-d), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return t, usage(fmt.Errorf("--since %q is neither a time (2026-01-31T12:00:00Z) nor a duration (2h)", s))
+		return t, base.Usage(fmt.Errorf("--since %q is neither a time (2026-01-31T12:00:00Z) nor a duration (2h)", s))
 	}
 	return t, nil
 }
 
 func (a *app) printLog(ctx context.Context, f logFilter) error {
-	r, err := ledger.OpenReader(a.ledgerDir())
+	r, err := ledger.OpenReader(a.LedgerDir())
 	if errors.Is(err, os.ErrNotExist) {
-		a.say("there is no ledger yet in %s", a.ledgerDir())
+		a.Say("there is no ledger yet in %s", a.LedgerDir())
 		return nil
 	}
 	if err != nil {
@@ -95,11 +95,11 @@ func (a *app) printLine(line []byte, f logFilter) error {
 	if !f.wants(r, line) {
 		return nil
 	}
-	if a.json {
-		_, err := a.out.Write(append(bytes.TrimSpace(line), '\n'))
+	if a.JSON {
+		_, err := a.Out.Write(append(bytes.TrimSpace(line), '\n'))
 		return err
 	}
-	_, err := fmt.Fprintln(a.out, describeRecord(r))
+	_, err := fmt.Fprintln(a.Out, describeRecord(r))
 	return err
 }
 
@@ -153,7 +153,7 @@ func describeRecord(r countersign.Record) string {
 	if p := r.Policy; p != nil && p.Rule != "" {
 		parts = append(parts, "["+p.Rule+"]")
 	}
-	return plain(strings.Join(parts, "  "))
+	return base.Plain(strings.Join(parts, "  "))
 }
 
 func (a *app) verifyCmd() *cobra.Command {
@@ -169,7 +169,7 @@ EXIT STATUS
   0 proven · 6 something was changed, and at which record`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			dir := a.ledgerDir()
+			dir := a.LedgerDir()
 			if len(args) == 1 {
 				dir = args[0]
 			}
@@ -177,7 +177,7 @@ EXIT STATUS
 			if checkpoint != "" {
 				b, err := os.ReadFile(checkpoint)
 				if err != nil {
-					return usage(err)
+					return base.Usage(err)
 				}
 				opts.Checkpoint = b
 			}
@@ -190,17 +190,17 @@ EXIT STATUS
 
 func (a *app) verify(dir string, opts ledger.VerifyOptions) error {
 	rep, err := ledger.Verify(dir, opts)
-	if a.json {
-		if derr := a.data(rep); derr != nil {
+	if a.JSON {
+		if derr := a.Data(rep); derr != nil {
 			return derr
 		}
 		return err
 	}
 	if err == nil {
-		fmt.Fprintf(a.out, "ok: %d records in %d segments, root %s\n", rep.Records, rep.Segments, rep.Root)
+		fmt.Fprintf(a.Out, "ok: %d records in %d segments, root %s\n", rep.Records, rep.Segments, rep.Root)
 	}
 	for _, s := range rep.NotChecked {
-		fmt.Fprintf(a.out, "not checked: %s\n", s)
+		fmt.Fprintf(a.Out, "not checked: %s\n", s)
 	}
 	return err
 }

@@ -1,7 +1,8 @@
 // Command countersign runs coding agents under the umbrella: it parses the
 // command line, makes every concrete thing and hands it to the rooms, and turns
-// errors into exit codes. It is the only place that knows every type, and the
-// only one that reads the environment. It decides nothing itself.
+// errors into exit codes. It and the rooms below it are the only ones that know
+// every type, and the only ones that read the environment. It decides nothing
+// itself.
 package main
 
 import (

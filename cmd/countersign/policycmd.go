@@ -3,57 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
-	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/policy"
+	"github.com/spf13/cobra"
 )
-
-// organisationPolicy is where a company's own layer lies; a user cannot write it.
-const organisationPolicy = "/etc/countersign/policy.yaml"
-
-// loadPolicy reads every layer and compiles them. file, if not empty, takes the
-// place of the user's layer. A layer that is there but cannot be read stops
-// everything: nothing starts under half a policy.
-func (a *app) loadPolicy(file, project string) (*policy.Policy, error) {
-	docs := []*policy.Document{policy.BuiltIn()}
-	user := filepath.Join(a.dirs.Config, "policy.yaml")
-	if file != "" {
-		user = file
-	}
-	layers := []struct {
-		layer policy.Layer
-		path  string
-		must  bool
-	}{
-		{"organisation", organisationPolicy, false},
-		{"user", user, file != ""},
-		{"project", filepath.Join(project, ".countersign", "policy.yaml"), false},
-	}
-	for _, l := range layers {
-		src, err := os.ReadFile(l.path)
-		if errors.Is(err, fs.ErrNotExist) && !l.must {
-			continue
-		}
-		if err != nil {
-			return nil, &countersign.Error{Code: countersign.EInvalid, Op: "read policy", Thing: l.path, Err: errors.Unwrap(err), Remedy: "make the file readable or remove it: nothing starts without every layer"}
-		}
-		doc, err := policy.Parse(l.layer, l.path, src)
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, doc)
-	}
-	p, err := policy.Compile(docs...)
-	if err != nil {
-		return nil, err
-	}
-	return p.At(project, a.getenv("HOME")), nil
-}
 
 func (a *app) policyCmd() *cobra.Command {
 	var file string
@@ -64,7 +18,7 @@ func (a *app) policyCmd() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			src, err := policy.PresetSource(args[0])
 			if err == nil {
-				_, err = a.out.Write(src)
+				_, err = a.Out.Write(src)
 			}
 			return err
 		},
@@ -81,11 +35,11 @@ func (a *app) policyCheck(file *string) *cobra.Command {
 			if len(args) == 1 {
 				*file = args[0]
 			}
-			p, err := a.loadPolicy(*file, a.projectRoot())
+			p, err := a.LoadPolicy(*file, a.ProjectRoot())
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "ok %s\n", p.Bundle())
+			fmt.Fprintf(a.Out, "ok %s\n", p.Bundle())
 			return nil
 		},
 	}
@@ -101,7 +55,7 @@ func (a *app) policyExplain(file *string) *cobra.Command {
   countersign policy explain --path .env
   countersign policy explain --host pkg.example.com`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := a.loadPolicy(*file, a.projectRoot())
+			p, err := a.LoadPolicy(*file, a.ProjectRoot())
 			if err != nil {
 				return err
 			}
@@ -114,12 +68,12 @@ func (a *app) policyExplain(file *string) *cobra.Command {
 			case len(args) > 0:
 				e = p.ExplainExec(a.execFacts(args))
 			default:
-				return usage(errors.New("nothing to explain: give a command after --, or --path or --host"))
+				return base.Usage(errors.New("nothing to explain: give a command after --, or --path or --host"))
 			}
-			if a.json {
-				return a.data(e)
+			if a.JSON {
+				return a.Data(e)
 			}
-			fmt.Fprintln(a.out, plainLines(e.String()))
+			fmt.Fprintln(a.Out, base.PlainLines(e.String()))
 			return nil
 		},
 	})

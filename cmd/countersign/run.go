@@ -5,42 +5,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-
-	countersign "github.com/countersign/countersign"
 )
-
-// runOptions are the words of `countersign run`.
-type runOptions struct {
-	agent    string
-	policy   string
-	approver string
-	backend  string
-	from     string
-	fresh    bool
-	own      bool // the person's own shell, not an agent
-	argv     []string
-}
 
 const runHelp = `Run a command under the umbrella: in a sandbox of its own, with every command it
 starts asked, every change staged, every denied file closed, and all of it recorded.
 
 Headless (--approver none, the default without a terminal) every ask is a deny.
 The agent's own exit code is passed through. With --json the last line on stderr
-says who ended the session: {"ended_by": "agent"|"countersign", …}.
+says base.Who ended the session: {"ended_by": "agent"|"countersign", …}.
 
 EXIT STATUS
-  the agent's own, when it ended the session by itself · else 1 error · 2 usage ·
+  the agent's own, when it ended the session by itself · else 1 error · 2 base.Usage ·
   3 denied · 130 interrupted; those carry "countersign:" on stderr`
 
 func (a *app) runCmd() *cobra.Command {
-	var o runOptions
+	var o live.Options
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARG…]",
 		Short: "Run an agent under the umbrella, in this terminal",
@@ -49,39 +37,39 @@ func (a *app) runCmd() *cobra.Command {
   countersign run --policy ci.yaml --approver none -- bash agent.sh`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage(errors.New("there is no command: countersign run -- COMMAND"))
+				return base.Usage(errors.New("there is no command: countersign run -- COMMAND"))
 			}
-			o.argv = args
+			o.Argv = args
 			return a.startRun(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	f := cmd.Flags()
-	f.StringVar(&o.agent, "agent", "", "`NAME` of the agent for the record and its settings (default: the command's)")
-	f.StringVar(&o.policy, "policy", "", "`FILE` in place of the user's layer, pinned at the start")
-	f.StringVar(&o.approver, "approver", "", "who is asked: `tty` or none (default: tty where there is one)")
-	f.StringVar(&o.backend, "backend", "", "staging `KIND`: snapshot or overlay (default: by the size of the tree)")
-	f.StringVar(&o.from, "from", "", "go on from this `SESSION`'s staging layer")
-	f.BoolVar(&o.fresh, "fresh", false, "start from the real tree, whatever waits for review")
+	f.StringVar(&o.Agent, "agent", "", "`NAME` of the agent for the record and its settings (default: the command's)")
+	f.StringVar(&o.Policy, "policy", "", "`FILE` in place of the user's layer, pinned at the start")
+	f.StringVar(&o.Approver, "approver", "", "who is asked: `tty` or none (default: tty where there is one)")
+	f.StringVar(&o.Backend, "backend", "", "staging `KIND`: snapshot or overlay (default: by the size of the tree)")
+	f.StringVar(&o.From, "from", "", "go on from this `SESSION`'s staging layer")
+	f.BoolVar(&o.Fresh, "fresh", false, "start from the real tree, whatever waits for review")
 	return a.jsonFlag(cmd)
 }
 
 // startRun checks what can be checked before anything starts, runs the session,
 // and turns its end into this process's.
-func (a *app) startRun(ctx context.Context, o runOptions) error {
+func (a *app) startRun(ctx context.Context, o live.Options) error {
 	exit, by, err := 1, "countersign", a.settle(&o)
 	if err == nil {
-		exit, by, err = a.runSession(ctx, o)
+		exit, by, err = live.Run(ctx, a.App, o)
 	}
 	if err != nil {
 		exit = a.report(err)
 	}
-	if a.json { // after all talk: scripts read the last line
+	if a.JSON { // after all talk: scripts read the last line
 		line, _ := json.Marshal(map[string]any{"ended_by": by, "exit": exit, "error": errText(err)})
-		fmt.Fprintln(a.err, string(line))
+		fmt.Fprintln(a.Err, string(line))
 	}
 	if exit != 0 {
-		return exitCode(exit)
+		return base.ExitCode(exit)
 	}
 	return nil
 }
@@ -94,13 +82,13 @@ func errText(err error) string {
 }
 
 // settle fills in the defaults and refuses what cannot work.
-func (a *app) settle(o *runOptions) error {
-	tty := term.IsTerminal(int(a.in.Fd()))
-	switch o.approver {
+func (a *app) settle(o *live.Options) error {
+	tty := term.IsTerminal(int(a.In.Fd()))
+	switch o.Approver {
 	case "":
-		o.approver = "none"
+		o.Approver = "none"
 		if tty {
-			o.approver = "tty"
+			o.Approver = "tty"
 		}
 	case "tty":
 		if !tty {
@@ -108,42 +96,26 @@ func (a *app) settle(o *runOptions) error {
 		}
 	case "none":
 	default:
-		return usage(fmt.Errorf("--approver is tty or none, not %q", o.approver))
+		return base.Usage(fmt.Errorf("--approver is tty or none, not %q", o.Approver))
 	}
-	if o.backend != "" && o.backend != "snapshot" && o.backend != "overlay" {
-		return usage(fmt.Errorf("--backend is snapshot or overlay, not %q", o.backend))
+	if o.Backend != "" && o.Backend != "snapshot" && o.Backend != "overlay" {
+		return base.Usage(fmt.Errorf("--backend is snapshot or overlay, not %q", o.Backend))
 	}
-	path, err := exec.LookPath(o.argv[0])
+	path, err := exec.LookPath(o.Argv[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return &countersign.Error{
-			Code: countersign.ENotFound, Op: "run", Thing: o.argv[0], Err: errors.New("command not found"),
-			Remedy: "check the name, or give its path; PATH is " + a.getenv("PATH"),
+			Code: countersign.ENotFound, Op: "run", Thing: o.Argv[0], Err: errors.New("command not found"),
+			Remedy: "check the name, or give its path; PATH is " + a.Getenv("PATH"),
 		}
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if o.agent == "" {
-		o.agent = agentName(o.argv)
+	if o.Agent == "" {
+		o.Agent = live.AgentName(o.Argv)
 	}
-	o.argv = append([]string{native(o.agent, path)}, o.argv[1:]...)
+	o.Argv = append([]string{live.Native(o.Agent, path)}, o.Argv[1:]...)
 	return nil
-}
-
-// projectRoot is the root of the project the command was started in.
-func (a *app) projectRoot() string {
-	if p, err := a.project(); err == nil {
-		return p.Root
-	}
-	dir, _ := os.Getwd()
-	return dir
-}
-
-// noKeyHint says in three lines what a first run without a model key needs.
-func (a *app) noKeyHint() {
-	a.say("no model provider is set up, so the agent reaches no model yet. What is needed is one of:")
-	a.say("  a company key (a consumer subscription's login stays outside): countersign keys set anthropic, and a provider in %s", filepath.Join(a.dirs.Config, "gateway.yaml"))
-	a.say("  or a local model: a provider with wire openai and base_url http://127.0.0.1:11434/v1 (Ollama) or :1234/v1 (LM Studio) in the same file")
 }
 
 func hasPrefix(env []string, name string) bool {

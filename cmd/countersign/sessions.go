@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/live"
+	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/session"
+	"github.com/spf13/cobra"
 )
 
 // sessionLine is one element of `sessions --json`: a contract.
@@ -40,20 +41,20 @@ func (a *app) sessionsCmd() *cobra.Command {
 }
 
 func (a *app) lines(ctx context.Context) ([]sessionLine, error) {
-	all, err := a.dirs.List()
+	all, err := a.Dirs.List()
 	if err != nil {
 		return nil, err
 	}
 	out := []sessionLine{}
 	for _, k := range all {
-		l := sessionLine{Kept: k, State: "ended", DiskBytes: session.DiskUse(a.dirs.Session(k.ID))}
+		l := sessionLine{Kept: k, State: "ended", DiskBytes: session.DiskUse(a.Dirs.Session(k.ID))}
 		switch {
-		case a.dirs.Live(k.ID):
+		case a.Dirs.Live(k.ID):
 			l.State = "running"
 		case k.EndedBy == "":
 			l.State = "lost"
 		}
-		if cs, err := a.changeset(ctx, k); err == nil {
+		if cs, err := reviewing.Changeset(ctx, a.App, k); err == nil {
 			for _, h := range cs.Hunks {
 				if h.State == countersign.Undecided || h.State == countersign.Stale {
 					l.Undecided++
@@ -70,13 +71,13 @@ func (a *app) listSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.data(lines)
+	if a.JSON {
+		return a.Data(lines)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	var idle int64
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d undecided\t%s\t%s\n", l.ID, l.State, l.Agent, l.Started.Local().Format(time.DateTime), l.Undecided, size(l.DiskBytes), plain(l.Project))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d undecided\t%s\t%s\n", l.ID, l.State, l.Agent, l.Started.Local().Format(time.DateTime), l.Undecided, size(l.DiskBytes), base.Plain(l.Project))
 		if l.State == "ended" && l.Undecided == 0 {
 			idle += l.DiskBytes
 		}
@@ -85,7 +86,7 @@ func (a *app) listSessions(ctx context.Context) error {
 		return err
 	}
 	if idle > 0 {
-		a.say("%s lie in ended sessions with nothing to review: `countersign sessions discard SESSION` frees them", size(idle))
+		a.Say("%s lie in ended sessions with nothing to review: `countersign sessions discard SESSION` frees them", size(idle))
 	}
 	return nil
 }
@@ -101,36 +102,21 @@ func size(n int64) string {
 }
 
 func (a *app) discard(ctx context.Context, id string) error {
-	k, err := a.dirs.Load(id)
+	k, err := a.Dirs.Load(id)
 	if err != nil {
 		return err
 	}
-	if a.dirs.Live(k.ID) {
+	if a.Dirs.Live(k.ID) {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "discard session", Thing: k.ID, Err: errors.New("it is running"), Remedy: "`countersign stop " + k.ID + "` first"}
 	}
-	if err := a.note(ctx, countersign.Record{Type: "session.discarded", Session: k.ID, Actor: a.human()}); err != nil {
+	if err := a.Note(ctx, countersign.Record{Type: "session.discarded", Session: k.ID, Actor: a.Human()}); err != nil {
 		return err
 	}
-	if err := removeTree(a.dirs.Session(k.ID)); err != nil {
+	if err := removeTree(a.Dirs.Session(k.ID)); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "discarded %s\n", k.ID)
+	fmt.Fprintf(a.Out, "discarded %s\n", k.ID)
 	return nil
-}
-
-func (a *app) human() *countersign.Actor {
-	return &countersign.Actor{Kind: "human", ID: who(), Peer: &countersign.Peer{PID: os.Getpid(), UID: os.Getuid()}}
-}
-
-// note writes one durable record of a person's command.
-func (a *app) note(ctx context.Context, r countersign.Record) error {
-	l, err := a.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	_, err = l.Append(ctx, r, true)
-	return err
 }
 
 func (a *app) stopCmd() *cobra.Command {
@@ -139,36 +125,17 @@ func (a *app) stopCmd() *cobra.Command {
 		Short: "End a session and everything it runs; its staging layer stays",
 		Args:  exactly(1, "a session id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := a.dirs.Load(args[0])
+			k, err := a.Dirs.Load(args[0])
 			if err != nil {
 				return err
 			}
-			if err := session.Ask(cmd.Context(), a.dirs.Socket(k.ID), "stop", who(), nil); err != nil {
+			if err := session.Ask(cmd.Context(), a.Dirs.Socket(k.ID), "stop", base.Who(), nil); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "stopped %s\n", k.ID)
+			fmt.Fprintf(a.Out, "stopped %s\n", k.ID)
 			return nil
 		},
 	}
-}
-
-// statusOf is what a live session says of itself.
-type statusOf struct {
-	Session   string              `json:"session"`
-	Agent     string              `json:"agent"`
-	Project   string              `json:"project"`
-	Backend   string              `json:"backend"`
-	Posture   countersign.Posture `json:"posture"`
-	Policy    string              `json:"policy"`
-	Waiting   int                 `json:"waiting"`
-	Processes []processOf         `json:"processes"`
-}
-
-// processOf is one command that runs under an approval, or outlived it.
-type processOf struct {
-	PID     int    `json:"pid"`
-	Summary string `json:"summary"`
-	Covered bool   `json:"covered"`
 }
 
 func (a *app) statusCmd() *cobra.Command {
@@ -177,9 +144,9 @@ func (a *app) statusCmd() *cobra.Command {
 		Short: "What runs now, and what is enforced",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all := []statusOf{}
+			all := []live.Status{}
 			err := a.everywhere(cmd.Context(), func(_ session.Kept, socket string) error {
-				var s statusOf
+				var s live.Status
 				err := session.Ask(cmd.Context(), socket, "status", nil, &s)
 				if err == nil {
 					all = append(all, s)
@@ -189,17 +156,17 @@ func (a *app) statusCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.data(all)
+			if a.JSON {
+				return a.Data(all)
 			}
 			for _, s := range all {
-				fmt.Fprintf(a.out, "%s  %s  %s\n  posture tier %s, %s back end, %d waiting\n", s.Session, s.Agent, plain(s.Project), s.Posture.Tier, s.Backend, s.Waiting)
+				fmt.Fprintf(a.Out, "%s  %s  %s\n  posture tier %s, %s back end, %d waiting\n", s.Session, s.Agent, base.Plain(s.Project), s.Posture.Tier, s.Backend, s.Waiting)
 				for _, p := range s.Processes {
-					fmt.Fprintf(a.out, "  pid %d  %s\n", p.PID, plain(p.Summary))
+					fmt.Fprintf(a.Out, "  pid %d  %s\n", p.PID, base.Plain(p.Summary))
 				}
 			}
 			if len(all) == 0 {
-				a.say("no session runs")
+				a.Say("no session runs")
 			}
 			return nil
 		},
@@ -226,10 +193,10 @@ func (a *app) versionCmd() *cobra.Command {
 					}
 				}
 			}
-			if a.json {
-				return a.data(map[string]any{"version": v, "revision": rev, "record": 1, "control": session.ProtocolVersion})
+			if a.JSON {
+				return a.Data(map[string]any{"version": v, "revision": rev, "record": 1, "control": session.ProtocolVersion})
 			}
-			fmt.Fprintf(a.out, "countersign %s %s (record schema 1, control protocol %d)\n", v, rev, session.ProtocolVersion)
+			fmt.Fprintf(a.Out, "countersign %s %s (record schema 1, control protocol %d)\n", v, rev, session.ProtocolVersion)
 			return nil
 		},
 	})

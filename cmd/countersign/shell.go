@@ -2,22 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 
-	"github.com/spf13/cobra"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/session"
+	"github.com/spf13/cobra"
 )
-
-// shellArgs is what `countersign shell` asks of a live session.
-type shellArgs struct {
-	Argv []string `json:"argv"`
-	Term string   `json:"term"`
-}
 
 func (a *app) shellCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -35,7 +27,7 @@ asked, but for deny rules. Denied files stay closed, and your own tree unchanged
 				argv = nil
 			}
 			if len(args) > 1 {
-				return usage(fmt.Errorf("one session, not %d; a command follows --", len(args)))
+				return base.Usage(fmt.Errorf("one session, not %d; a command follows --", len(args)))
 			}
 			if len(args) == 1 {
 				id = args[0]
@@ -54,37 +46,20 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 		return err
 	}
 	if len(argv) == 0 {
-		if argv = []string{a.getenv("SHELL")}; argv[0] == "" {
+		if argv = []string{a.Getenv("SHELL")}; argv[0] == "" {
 			argv[0] = "/bin/sh"
 		}
 	}
-	if a.dirs.Live(k.ID) {
+	if a.Dirs.Live(k.ID) {
 		var exit int
-		err := session.Ask(ctx, a.dirs.Socket(k.ID), "shell", shellArgs{Argv: argv, Term: a.getenv("TERM")}, &exit, a.in, os.Stdout, os.Stderr)
+		err := session.Ask(ctx, a.Dirs.Socket(k.ID), "shell", live.ShellArgs{Argv: argv, Term: a.Getenv("TERM")}, &exit, a.In, os.Stdout, os.Stderr)
 		if err == nil && exit != 0 {
-			err = exitCode(exit)
+			err = base.ExitCode(exit)
 		}
 		return err
 	}
 	if err := os.Chdir(k.Project); err != nil {
 		return err
 	}
-	return a.startRun(ctx, runOptions{agent: "shell", from: k.ID, own: true, argv: argv})
-}
-
-// shellHandler starts the person's shell beside the agent.
-func (s *live) shellHandler(ctx context.Context, raw json.RawMessage, files []*os.File) (any, error) {
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
-	var args shellArgs
-	if err := json.Unmarshal(raw, &args); err != nil {
-		return nil, err
-	}
-	if len(files) != 3 || len(args.Argv) == 0 {
-		return nil, &countersign.Error{Code: countersign.EUsage, Op: "open a shell", Err: errors.New("it needs a command and three descriptors")}
-	}
-	return s.spawnOwn(ctx, args, files)
+	return a.startRun(ctx, live.Options{Agent: "shell", From: k.ID, Own: true, Argv: argv})
 }

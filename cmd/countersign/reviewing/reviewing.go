@@ -1,17 +1,21 @@
-package main
+// Package reviewing is a review as a person makes it: it brings a session's
+// staging layer (held here, or by the live session that is asked), the hunks and
+// their states, the apply and the ledger together, so that each decision is on
+// record. It writes a project's files only through workspace/apply, and decides
+// nothing.
+package reviewing
 
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/session"
@@ -20,10 +24,10 @@ import (
 	"github.com/countersign/countersign/workspace/review"
 )
 
-// reviewing is one review: the session's layer, its hunks, and the ledger that
+// Reviewing is one review: the session's layer, its hunks, and the ledger that
 // every decision goes to. It is the Source of the screen.
-type reviewing struct {
-	*app
+type Reviewing struct {
+	*base.App
 	ctx     context.Context
 	kept    session.Kept
 	project *gitview.Project
@@ -34,38 +38,32 @@ type reviewing struct {
 	quiet   bool           // a screen is up: nothing is printed
 }
 
-// projectKey names a project's own state by its path.
-func projectKey(root string) string {
-	sum := sha256.Sum256([]byte(root))
-	return hex.EncodeToString(sum[:8])
-}
-
-// openReview reads the session's layer and computes its hunks. It writes
+// Open reads the session's layer and computes its hunks. It writes
 // nothing to the ledger.
-func (a *app) openReview(ctx context.Context, k session.Kept) (*reviewing, error) {
+func Open(ctx context.Context, a *base.App, k session.Kept) (*Reviewing, error) {
 	project, err := gitview.Find(k.Project)
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.loadPolicy("", k.Project)
+	p, err := a.LoadPolicy("", k.Project)
 	if err != nil {
 		return nil, err
 	}
-	r := &reviewing{app: a, ctx: ctx, kept: k, project: project, policy: p}
-	if r.staging, err = a.openLayer(ctx, k, project, p); err != nil {
+	r := &Reviewing{App: a, ctx: ctx, kept: k, project: project, policy: p}
+	if r.staging, err = openLayer(ctx, a, k, project, p); err != nil {
 		return nil, err
 	}
-	if r.review, err = review.Open(a.dirs.Session(k.ID), k.ID); err == nil {
+	if r.review, err = review.Open(a.Dirs.Session(k.ID), k.ID); err == nil {
 		_, err = r.refresh(ctx)
 	}
 	if err != nil {
-		r.close()
+		r.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *reviewing) close() {
+func (r *Reviewing) Close() {
 	if r.staging != nil {
 		r.staging.Close()
 	}
@@ -75,7 +73,7 @@ func (r *reviewing) close() {
 }
 
 // refresh computes the hunks anew.
-func (r *reviewing) refresh(ctx context.Context) (countersign.Changeset, error) {
+func (r *Reviewing) refresh(ctx context.Context) (countersign.Changeset, error) {
 	changes, err := r.staging.Changes(ctx)
 	if err != nil {
 		return countersign.Changeset{}, err
@@ -85,67 +83,67 @@ func (r *reviewing) refresh(ctx context.Context) (countersign.Changeset, error) 
 
 // listed says which ignored files are hunks all the same: denied names and what
 // starts by itself.
-func (r *reviewing) listed(path string) bool {
+func (r *Reviewing) listed(path string) bool {
 	_, denied := r.policy.Path(path)
-	return denied || notableBy(r.policy)(path)
+	return denied || base.NotableBy(r.policy)(path)
 }
 
-// changeset is the hunks of a session, for counting.
-func (a *app) changeset(ctx context.Context, k session.Kept) (countersign.Changeset, error) {
-	r, err := a.openReview(ctx, k)
+// Changeset is the hunks of a session, for counting.
+func Changeset(ctx context.Context, a *base.App, k session.Kept) (countersign.Changeset, error) {
+	r, err := Open(ctx, a, k)
 	if err != nil {
 		return countersign.Changeset{}, err
 	}
-	defer r.close()
+	defer r.Close()
 	return r.review.Changeset(), nil
 }
 
 // Changeset implements the screen's Source.
-func (r *reviewing) Changeset() (countersign.Changeset, error) { return r.refresh(r.ctx) }
+func (r *Reviewing) Changeset() (countersign.Changeset, error) { return r.refresh(r.ctx) }
 
 // Accept accepts hunks and puts each decision on record.
-func (r *reviewing) Accept(ids ...string) error {
+func (r *Reviewing) Accept(ids ...string) error {
 	hs, err := r.review.Accept(ids...)
 	return r.decided(hs, err)
 }
 
 // Reject rejects hunks and puts each decision on record.
-func (r *reviewing) Reject(ids ...string) error {
+func (r *Reviewing) Reject(ids ...string) error {
 	hs, err := r.review.Reject(ids...)
 	return r.decided(hs, err)
 }
 
 // AcceptFile accepts the open hunks of a path.
-func (r *reviewing) AcceptFile(path string) error {
+func (r *Reviewing) AcceptFile(path string) error {
 	hs, err := r.review.AcceptFile(path)
 	return r.decided(hs, err)
 }
 
-func (r *reviewing) acceptAll(context.Context) error {
+func (r *Reviewing) acceptAll(context.Context) error {
 	hs, err := r.review.AcceptAll()
 	return r.decided(hs, err)
 }
 
 // Split replaces a hunk by smaller ones, undecided.
-func (r *reviewing) Split(id string) error {
+func (r *Reviewing) Split(id string) error {
 	_, err := r.review.Split(id)
 	return err
 }
 
 // Edit accepts a hunk with the person's own bytes.
-func (r *reviewing) Edit(id string, post []byte) error {
+func (r *Reviewing) Edit(id string, post []byte) error {
 	h, err := r.review.Edit(id, post)
 	return r.decided([]countersign.Hunk{h}, err)
 }
 
 // Load fills the bytes of a hunk that is not held in memory.
-func (r *reviewing) Load(h *countersign.Hunk) error { return r.review.Load(h) }
+func (r *Reviewing) Load(h *countersign.Hunk) error { return r.review.Load(h) }
 
 // Apply implements the screen's Source.
-func (r *reviewing) Apply() (string, error) { return r.apply(r.ctx) }
+func (r *Reviewing) Apply() (string, error) { return r.apply(r.ctx) }
 
 // Context returns the unchanged lines around a hunk, from the staged base.
-func (r *reviewing) Context(h countersign.Hunk, n int) (before, after []string) {
+func (r *Reviewing) Context(h countersign.Hunk, n int) (before, after []string) {
 	base, err := r.staging.BaseBytes(h.Path)
 	if err != nil || h.Op != countersign.OpModify {
 		return nil, nil
@@ -166,7 +164,7 @@ func (r *reviewing) Context(h countersign.Hunk, n int) (before, after []string) 
 
 // decided writes one hunk.decided for each hunk; its bytes go into an encrypted
 // payload, never into the leaf.
-func (r *reviewing) decided(hs []countersign.Hunk, err error) error {
+func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
 	if err != nil {
 		return err
 	}
@@ -187,10 +185,10 @@ func (r *reviewing) decided(hs []countersign.Hunk, err error) error {
 			verdict, by = countersign.Deny, "rejected"
 		}
 		rec := countersign.Record{
-			Type: "hunk.decided", Session: r.kept.ID, Actor: r.human(), Agent: &countersign.Agent{Name: r.kept.Agent},
-			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, printable(h.Path))},
+			Type: "hunk.decided", Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
+			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, base.Printable(h.Path))},
 			Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
-			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: who(), Means: "cli", Shown: h.Digest, Scope: countersign.ScopeOnce},
+			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: "cli", Shown: h.Digest, Scope: countersign.ScopeOnce},
 			Payloads: []countersign.Payload{diff},
 			Detail:   map[string]any{"hunk": h.ID, "state": by, "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
 		}
@@ -198,7 +196,7 @@ func (r *reviewing) decided(hs []countersign.Hunk, err error) error {
 			return err
 		}
 		if !r.quiet { // the screen shows it by itself
-			fmt.Fprintf(r.err, "countersign: %s %s %s %s\n", by, h.ID, h.Digest, plain(h.Path))
+			fmt.Fprintf(r.Err, "countersign: %s %s %s %s\n", by, h.ID, h.Digest, base.Plain(h.Path))
 		}
 	}
 	return nil
@@ -209,16 +207,9 @@ func hunkPayload(h countersign.Hunk) []byte {
 	return b
 }
 
-func printable(s string) string {
-	b, _ := json.Marshal(s)
-	var out string
-	_ = json.Unmarshal(b, &out)
-	return out
-}
-
-func (r *reviewing) book() (*ledger.Client, error) {
+func (r *Reviewing) book() (*ledger.Client, error) {
 	if r.ledger == nil {
-		l, err := r.app.ledger(r.ctx)
+		l, err := r.App.Ledger(r.ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -228,12 +219,12 @@ func (r *reviewing) book() (*ledger.Client, error) {
 }
 
 // apply writes the accepted hunks and says what it did. Stale ones stay behind.
-func (r *reviewing) apply(ctx context.Context) (string, error) {
+func (r *Reviewing) apply(ctx context.Context) (string, error) {
 	l, err := r.book()
 	if err != nil {
 		return "", err
 	}
-	state := r.projectState(r.kept.Project)
+	state := r.ProjectState(r.kept.Project)
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return "", err
 	}
@@ -244,10 +235,10 @@ func (r *reviewing) apply(ctx context.Context) (string, error) {
 			_, err := l.Append(ctx, rec, true)
 			return err
 		},
-		Now: r.now,
+		Now: r.Now,
 	})
 	if res.Recovered != "" {
-		r.say("an earlier apply had been interrupted: %s", res.Recovered)
+		r.Say("an earlier apply had been interrupted: %s", res.Recovered)
 	}
 	if err != nil && countersign.CodeOf(err) != countersign.EPartly {
 		return "", err
@@ -263,7 +254,7 @@ func (r *reviewing) apply(ctx context.Context) (string, error) {
 
 // settleApplied moves the base forward where hunks landed, and takes over
 // commits that were accepted whole.
-func (r *reviewing) settleApplied(ctx context.Context, before countersign.Changeset, res apply.Result) error {
+func (r *Reviewing) settleApplied(ctx context.Context, before countersign.Changeset, res apply.Result) error {
 	if err := r.review.Applied(digests(res.Applied)...); err != nil {
 		return err
 	}
@@ -298,7 +289,7 @@ func digests(hs []countersign.Hunk) []string {
 
 // record writes what an apply or undo did; the bytes that were written are in
 // an encrypted payload.
-func (r *reviewing) record(ctx context.Context, l *ledger.Client, typ string, res apply.Result) error {
+func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, res apply.Result) error {
 	b, err := json.Marshal(res)
 	if err != nil {
 		return err
@@ -310,11 +301,11 @@ func (r *reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	files := []map[string]any{}
 	for i, f := range res.Files {
 		if i < 40 {
-			files = append(files, map[string]any{"path": printable(f.Path), "pre": f.Pre, "post": f.Post, "merged": f.Merged})
+			files = append(files, map[string]any{"path": base.Printable(f.Path), "pre": f.Pre, "post": f.Post, "merged": f.Merged})
 		}
 	}
 	_, err = l.Append(ctx, countersign.Record{
-		Type: typ, Session: r.kept.ID, Actor: r.human(), Agent: &countersign.Agent{Name: r.kept.Agent},
+		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
 		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Summary: fmt.Sprintf("%d hunks in %d files", len(res.Applied), len(res.Files))},
 		Outcome:  &countersign.Outcome{Status: "ok"},
 		Payloads: []countersign.Payload{p},
@@ -323,23 +314,23 @@ func (r *reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	return err
 }
 
-// undo takes the last apply of the session's project back.
-func (a *app) undo(ctx context.Context, k session.Kept) error {
-	r, err := a.openReview(ctx, k)
+// Undo takes the last apply of the session's project back.
+func Undo(ctx context.Context, a *base.App, k session.Kept) error {
+	r, err := Open(ctx, a, k)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	l, err := r.book()
 	if err != nil {
 		return err
 	}
 	res, err := apply.Undo(ctx, apply.Options{
-		Root: k.Project, StateDir: filepath.Join(a.projectState(k.Project), "apply"), Session: k.ID, Store: r.review.Store(),
+		Root: k.Project, StateDir: filepath.Join(a.ProjectState(k.Project), "apply"), Session: k.ID, Store: r.review.Store(),
 		Record: func(ctx context.Context, rec countersign.Record) error {
 			_, err := l.Append(ctx, rec, true)
 			return err
-		}, Now: a.now,
+		}, Now: a.Now,
 	})
 	if err != nil {
 		return err
@@ -356,9 +347,9 @@ func (a *app) undo(ctx context.Context, k session.Kept) error {
 		return err
 	}
 	if _, gone := r.staging.(noLayer); gone {
-		a.say("session %s has no layer any more: what was taken back is not listed for review again", k.ID)
+		a.Say("session %s has no layer any more: what was taken back is not listed for review again", k.ID)
 	}
-	fmt.Fprintf(a.out, "took %d files back\n", len(res.Files))
+	fmt.Fprintf(a.Out, "took %d files back\n", len(res.Files))
 	return nil
 }
 

@@ -1,6 +1,6 @@
 //go:build !cgo
 
-package main
+package live
 
 // withCgo says that this binary was built with cgo.
 const withCgo = false

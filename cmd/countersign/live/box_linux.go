@@ -1,4 +1,6 @@
-package main
+//go:build amd64 || arm64
+
+package live
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/sandbox"
@@ -26,29 +29,31 @@ const gatewayPort = 4141
 
 // prepareEnv makes the agent's home, token and environment.
 func (s *live) prepareEnv() error {
-	s.token = "cs-" + newID(40)
-	s.home = filepath.Join(s.projectState(s.project.Root), "homes", s.opt.agent)
+	s.token = "cs-" + base.NewID(40)
+	s.home = filepath.Join(s.ProjectState(s.project.Root), "homes", s.opt.Agent)
 	lock, err := lockHome(&s.home, s.id)
 	if err != nil {
 		return err
 	}
 	s.closers.Add(func() { lock.Close() })
 	kept, removed := sandbox.EnvAllow(os.Environ(), nil)
-	settings := settingsFor(s.opt.agent, fmt.Sprintf("http://127.0.0.1:%d", gatewayPort), s.token)
+	settings := settingsFor(s.opt.Agent, fmt.Sprintf("http://127.0.0.1:%d", gatewayPort), s.token)
 	s.env, s.removed = append(kept, settings.env...), removed
-	s.env = append(s.env, "COUNTERSIGN_SESSION="+s.id)
+	// Without lazy fetching git does not look for the objects that were left out.
+	s.env = append(s.env, "COUNTERSIGN_SESSION="+s.id, "GIT_NO_LAZY_FETCH=1")
+	s.env = append(s.env, sandbox.EnvExtra()...)
 	return settings.plant(s.home)
 }
 
 // startBox starts the sandbox with the agent waiting before its first
 // instruction, every denied path already under its tripwire.
 func (s *live) startBox() error {
-	home := s.getenv("HOME")
+	home := s.Getenv("HOME")
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	s.toolchains = sandbox.Toolchains(s.getenv("PATH")+":"+filepath.Dir(s.opt.argv[0]), home)
+	s.toolchains = sandbox.Toolchains(s.Getenv("PATH")+":"+filepath.Dir(s.opt.Argv[0]), home)
 	nodes := s.plannedNodes()
 	trips := make([]sandbox.Trip, len(nodes))
 	for i, n := range nodes {
@@ -56,11 +61,11 @@ func (s *live) startBox() error {
 	}
 	rows, cols := s.terminalSize()
 	box, err := sandbox.Start(s.ctx, sandbox.Config{
-		Exe: self, Argv: s.opt.argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
+		Exe: self, Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
 		Mounts: s.staging.Mounts(), ReadOnly: s.toolchains, Caches: sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ()),
 		Tripwires: trips, OnFuse: func(f *os.File) error { return s.serveTripwires(self, f, nodes) }, RequireFuse: s.posture.Tier == "A",
-		Gate: true, GatewayPort: gatewayPort, TTY: s.opt.approver == "tty", Rows: rows, Cols: cols,
-		Stdin: s.in, Stdout: os.Stdout, Stderr: os.Stderr,
+		Gate: true, GatewayPort: gatewayPort, TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols,
+		Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
 		return err
@@ -126,7 +131,7 @@ func (s *live) plannedNodes() []tripwire.Node {
 	for _, t := range s.staging.Tripwires() {
 		out = append(out, s.node(filepath.Join(s.project.Root, t.Path), t.Rule, attrOf(t)))
 	}
-	home := s.getenv("HOME")
+	home := s.Getenv("HOME")
 	for _, place := range s.policy.HomeTripwires() {
 		rule, denied := s.policy.Path(strings.TrimSuffix(place, "/"))
 		if !denied || s.inProject(home, place) {
@@ -135,7 +140,7 @@ func (s *live) plannedNodes() []tripwire.Node {
 		path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
 		attr, err := tripwire.Attrs(path)
 		if err != nil {
-			attr = absentAttr(place, s.now())
+			attr = absentAttr(place, s.Now())
 		}
 		out = append(out, s.node(path, rule.ID, attr))
 	}
@@ -209,9 +214,12 @@ func (s *live) startDoors() error {
 		s.closers.Add(func() { s.box.DNS.Close() })
 		go dnsstub.Serve(s.box.DNS, s.askedName)
 	}
+	if s.box.DNSStream != nil {
+		s.box.DNSStream.Close() // a resolver that tries TCP is refused; over UDP it was answered
+	}
 	sup, err := execgate.New(execgate.Config{
 		Listener: s.box.Listener, Judge: judge{s.gate, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
-		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.argv}, Now: s.now, Log: s.log,
+		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Now: s.Now, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -223,22 +231,22 @@ func (s *live) startDoors() error {
 		}
 	}()
 	go s.watch()
-	return session.Serve(s.ctx, s.dirs.Socket(s.id), s.handlers())
+	return session.Serve(s.ctx, s.Dirs.Socket(s.id), s.handlers())
 }
 
 // startGateway serves the model door on the listener that init made inside.
 func (s *live) startGateway() error {
-	cfg, err := gateway.Load(filepath.Join(s.dirs.Config, "gateway.yaml"))
+	cfg, err := gateway.Load(filepath.Join(s.Dirs.Config, "gateway.yaml"))
 	if err != nil {
 		return err
 	}
-	if len(cfg.Providers) == 0 && s.opt.approver == "tty" && !s.opt.own {
+	if len(cfg.Providers) == 0 && s.opt.Approver == "tty" && !s.opt.Own {
 		s.noKeyHint()
 	}
 	srv := &http.Server{
 		Handler: gateway.New(gateway.Options{
-			Config: cfg, Keys: gateway.Keys{Dir: s.keysDir()}, Ledger: s.ledger, Allow: s.policy.Model,
-			Session: s.id, Agent: s.opt.agent, Token: s.token, Now: s.now,
+			Config: cfg, Keys: gateway.Keys{Dir: s.KeysDir()}, Ledger: s.ledger, Allow: s.policy.Model,
+			Session: s.id, Agent: s.opt.Agent, Token: s.token, Now: s.Now,
 		}),
 		ReadHeaderTimeout: time.Minute,
 	}
@@ -262,4 +270,11 @@ func absentAttr(place string, now time.Time) tripwire.Attr {
 		a.Mode, a.Nlink, a.Dir = 0o040700, 2, true
 	}
 	return a
+}
+
+// noKeyHint says in three lines what a first run without a model key needs.
+func (s *live) noKeyHint() {
+	s.Say("no model provider is set up, so the agent reaches no model yet. What is needed is one of:")
+	s.Say("  a company key (a consumer subscription's login stays outside): countersign keys set anthropic, and a provider in %s", filepath.Join(s.Dirs.Config, "gateway.yaml"))
+	s.Say("  or a local model: a provider with wire openai and base_url http://127.0.0.1:11434/v1 (Ollama) or :1234/v1 (LM Studio) in the same file")
 }

@@ -1,4 +1,6 @@
-package main
+//go:build amd64 || arm64
+
+package live
 
 import (
 	"context"
@@ -9,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
@@ -24,8 +27,8 @@ import (
 // live is one session while it runs: every concrete part, made in order and
 // undone in reverse.
 type live struct {
-	*app
-	opt     runOptions
+	*base.App
+	opt     Options
 	id      string
 	ctx     context.Context
 	end     context.CancelCauseFunc
@@ -51,7 +54,7 @@ type live struct {
 	sup        *execgate.Supervisor
 
 	mu      sync.Mutex
-	stopped string            // who stopped it, if a person did
+	stopped string            // base.Who stopped it, if a person did
 	nodes   map[string]uint64 // tripwires by path inside
 	nextID  uint64
 	failed  error
@@ -60,10 +63,10 @@ type live struct {
 // errLedgerGone ends a session whose ledger died: nothing goes on unrecorded.
 var errLedgerGone = errors.New("the ledger process is gone or cannot write")
 
-// runSession runs one session from start to end. It returns the agent's exit
+// Run runs one session from start to end. It returns the agent's exit
 // code and who ended the session.
-func (a *app) runSession(ctx context.Context, o runOptions) (exit int, by string, err error) {
-	s := &live{app: a, opt: o, id: newID(8), log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}}
+func Run(ctx context.Context, a *base.App, o Options) (exit int, by string, err error) {
+	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}}
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	defer s.end(nil)
 	defer s.closers.Close()
@@ -82,26 +85,26 @@ func (s *live) check() error {
 	if withCgo {
 		return &countersign.Error{Code: countersign.EPosture, Op: "start a session", Err: errors.New("this binary was built with cgo"), Remedy: "build it with CGO_ENABLED=0: one static binary"}
 	}
-	if err := s.dirs.Make(); err != nil {
+	if err := s.Dirs.Make(); err != nil {
 		return err
 	}
-	if s.project, err = s.app.project(); err != nil {
+	if s.project, err = s.App.Project(); err != nil {
 		return err
 	}
 	if !s.project.Git {
-		s.say("%s is no git repository: changes are staged and reviewed all the same", plain(s.project.Root))
+		s.Say("%s is no git repository: changes are staged and reviewed all the same", base.Plain(s.project.Root))
 	}
-	if s.policy, err = s.loadPolicy(s.opt.policy, s.project.Root); err != nil {
+	if s.policy, err = s.LoadPolicy(s.opt.Policy, s.project.Root); err != nil {
 		return err
 	}
-	if s.posture, err = probe(s.ctx); err != nil {
+	if s.posture, err = Probe(s.ctx); err != nil {
 		return err
 	}
 	return checkPosture(s.posture, s.policy)
 }
 
 func (s *live) openLedger() error {
-	l, err := s.app.ledger(s.ctx)
+	l, err := s.App.Ledger(s.ctx)
 	if err != nil {
 		return err
 	}
@@ -114,7 +117,7 @@ func (s *live) openLedger() error {
 		case <-s.ctx.Done():
 		}
 	}()
-	key, err := s.digestKey()
+	key, err := s.DigestKey()
 	if err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func (s *live) openLedger() error {
 	if err := s.recoverLost(s.ctx, l); err != nil {
 		return err
 	}
-	return s.recoverApply(s.ctx, s.project.Root, l)
+	return s.RecoverApply(s.ctx, s.project.Root, l)
 }
 
 // fail closes the gate and ends the session: what it was asked to guard cannot
@@ -142,14 +145,14 @@ func (s *live) fail(err error) {
 
 // hold takes the session's lock and puts its first word on disk.
 func (s *live) hold() error {
-	lock, err := s.dirs.Hold(s.id)
+	lock, err := s.Dirs.Hold(s.id)
 	if err != nil {
 		return err
 	}
 	s.closers.Add(func() { lock.Close() })
 	s.kept = session.Kept{Session: countersign.Session{
-		ID: s.id, Agent: s.opt.agent, Project: s.project.Root, Argv: s.opt.argv, Started: s.now().UTC(),
-		PID: os.Getpid(), Policy: s.policy.Bundle(), Posture: s.posture, Backend: s.opt.backend,
+		ID: s.id, Agent: s.opt.Agent, Project: s.project.Root, Argv: s.opt.Argv, Started: s.Now().UTC(),
+		PID: os.Getpid(), Policy: s.policy.Bundle(), Posture: s.posture, Backend: s.opt.Backend,
 	}}
 	return nil
 }
@@ -162,26 +165,26 @@ func (s *live) stage() error {
 		return err
 	}
 	s.staging, err = stage.New(s.ctx, stage.Options{
-		Project: s.project, StateDir: s.dirs.State, SessionDir: s.dirs.Session(s.id),
-		Denied: deniedBy(s.policy), Notable: notableBy(s.policy), Backend: s.opt.backend, Fresh: s.opt.fresh, From: from, Now: s.now,
+		Project: s.project, StateDir: s.Dirs.State, SessionDir: s.Dirs.Session(s.id),
+		Denied: base.DeniedBy(s.policy), Notable: base.NotableBy(s.policy), Backend: s.opt.Backend, Fresh: s.opt.Fresh, From: from, Now: s.Now,
 	})
 	if err != nil {
 		return err
 	}
 	s.closers.Add(func() { s.staging.Close() })
 	s.kept.Backend = s.staging.Backend()
-	return s.dirs.Save(s.kept)
+	return s.Dirs.Save(s.kept)
 }
 
 // openGate makes the desk and the gate behind it.
 func (s *live) openGate() error {
-	s.desk = gate.NewDesk(s.now, func() string { return newID(4) })
+	s.desk = gate.NewDesk(s.Now, func() string { return base.NewID(4) })
 	timeout := s.policy.Approvals().Timeout
 	s.mu.Lock()
 	s.gate = gate.New(gate.Config{
-		Policy: s.policy, Ledger: s.ledger, Session: s.id, Agent: countersign.Agent{Name: s.opt.agent},
-		Tier: s.posture.Tier, Headless: s.opt.approver == "none", Own: s.opt.own, Timeout: timeout,
-		Unmet: s.policy.Unmet, Now: s.now, NewID: func() string { return uuidV7(s.now()) }, Key: s.key, Desk: s.desk,
+		Policy: s.policy, Ledger: s.ledger, Session: s.id, Agent: countersign.Agent{Name: s.opt.Agent},
+		Tier: s.posture.Tier, Headless: s.opt.Approver == "none", Own: s.opt.Own, Timeout: timeout,
+		Unmet: s.policy.Unmet, Now: s.Now, NewID: func() string { return base.UUIDv7(s.Now()) }, Key: s.key, Desk: s.desk,
 	})
 	s.mu.Unlock()
 	return nil
@@ -199,19 +202,19 @@ func (s *live) announce() error {
 
 func (s *live) policyRecord() countersign.Record {
 	return countersign.Record{
-		Type: "policy.activated", Session: s.id, Actor: s.human(),
+		Type: "policy.activated", Session: s.id, Actor: s.Human(),
 		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
 	}
 }
 
 func (s *live) startRecord() countersign.Record {
 	return countersign.Record{
-		Type: "session.started", Session: s.id, Actor: s.human(), Agent: &countersign.Agent{Name: s.opt.agent},
+		Type: "session.started", Session: s.id, Actor: s.Human(), Agent: &countersign.Agent{Name: s.opt.Agent},
 		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
 		Cov:    &countersign.Coverage{Tier: s.posture.Tier, Isolation: "same-uid"},
-		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: redacted(s.opt.argv), Cwd: s.project.Root, Summary: summary(s.opt.argv)},
+		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: base.Redacted(s.opt.Argv), Cwd: s.project.Root, Summary: base.Summary(s.opt.Argv)},
 		Detail: map[string]any{
-			"posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.approver, "env_removed": s.removed,
+			"posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.Approver, "env_removed": s.removed,
 		},
 	}
 }
@@ -229,7 +232,7 @@ func (s *live) work() (exit int, by string, err error) {
 		err = &countersign.Error{Code: countersign.EClosed, Op: "go on with session", Thing: s.id, Err: failed, Remedy: "nothing of it runs any more; its staging layer stays: `countersign review " + s.id + "`"}
 	case stopped != "":
 		by, exit, err = "countersign", 130, nil
-		s.say("session %s was stopped by %s", s.id, stopped)
+		s.Say("session %s was stopped by %s", s.id, stopped)
 	case s.ctx.Err() != nil:
 		by, exit, err = "countersign", 130, context.Canceled
 	case err != nil: // the sandbox or the terminal failed, not the agent
@@ -254,13 +257,13 @@ func (s *live) closed(by string, exit *int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_, lerr := s.ledger.Append(ctx, countersign.Record{
-		Type: "session.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: s.opt.agent},
+		Type: "session.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: s.opt.Agent},
 		Outcome: o, Detail: map[string]any{"ended_by": by},
 	}, true)
 	if lerr != nil {
 		return // it stays open on disk: the next start finds and records it
 	}
-	if _, serr := os.Stat(filepath.Join(s.dirs.Session(s.id), "session.json")); serr == nil {
-		_ = s.dirs.Close(s.kept, by, exit, s.now())
+	if _, serr := os.Stat(filepath.Join(s.Dirs.Session(s.id), "session.json")); serr == nil {
+		_ = s.Dirs.Close(s.kept, by, exit, s.Now())
 	}
 }

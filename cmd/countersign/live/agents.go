@@ -1,12 +1,12 @@
-package main
+package live
 
 import (
 	"fmt"
-	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
-	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // agentSettings point an agent at the session's gateway. They are the two that
@@ -17,8 +17,8 @@ type agentSettings struct {
 	seed map[string]string
 }
 
-// agentName is what the record calls the agent: the base name of its command.
-func agentName(argv []string) string {
+// AgentName is what the record calls the agent: the base name of its command.
+func AgentName(argv []string) string {
 	name := filepath.Base(argv[0])
 	for _, suffix := range []string{".js", ".py", ".sh"} {
 		name = strings.TrimSuffix(name, suffix)
@@ -72,10 +72,10 @@ env_key = "COUNTERSIGN_SESSION_TOKEN"
 wire_api = "responses"
 `
 
-// native finds the program behind an npm shim that does nothing but start it.
+// Native finds the program behind an npm shim that does nothing but start it.
 // The shim's child would be a command like any other, and an approval of it
 // would cover everything the agent does; started itself, it is the agent.
-func native(name, path string) string {
+func Native(name, path string) string {
 	if name != "codex" {
 		return path
 	}
@@ -94,16 +94,23 @@ func native(name, path string) string {
 	return path
 }
 
-// plant writes the seeds into the private home. A settings file that names the
-// gateway is written anew each time: its address changes with the session.
+// plant writes the seeds into the private home. The agent owns that directory:
+// no link it left there is followed. A settings file that names the gateway is
+// written anew each time, its token changes with the session.
 func (s agentSettings) plant(home string) error {
+	root, err := tree.OpenRoot(home)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for name, content := range s.seed {
-		path := filepath.Join(home, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
+		if dir := path.Dir(name); dir != "." {
+			if _, err := root.MkdirAll(dir); err != nil {
+				return fmt.Errorf("seed %s: %w", name, err)
+			}
 		}
-		if err := atomicfile.Write(path, []byte(content), 0o600); err != nil {
-			return fmt.Errorf("seed %s: %w", path, err)
+		if err := root.WriteAtomic(name, strings.NewReader(content), 0o600); err != nil {
+			return fmt.Errorf("seed %s: %w", name, err)
 		}
 	}
 	return nil

@@ -1,16 +1,16 @@
-package main
+package reviewing
 
 import (
 	"context"
 
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/apply"
 )
 
 // takeOver brings commits made inside into the real repository when every hunk
 // of them was accepted and has landed. With any hunk rejected, the accepted
 // ones arrive as changes of the working tree alone.
-func (r *reviewing) takeOver(ctx context.Context, before countersign.Changeset, res apply.Result) error {
+func (r *Reviewing) takeOver(ctx context.Context, before countersign.Changeset, res apply.Result) error {
 	landed := map[string]bool{}
 	for _, h := range res.Applied {
 		landed[h.Digest] = true
@@ -31,13 +31,13 @@ func (r *reviewing) takeOver(ctx context.Context, before countersign.Changeset, 
 	}
 	for _, commit := range order {
 		if !whole[commit] {
-			r.say("commit %.12s was not accepted whole: its accepted hunks are in your working tree, uncommitted", commit)
+			r.Say("commit %.12s was not accepted whole: its accepted hunks are in your working tree, uncommitted", commit)
 			continue
 		}
 		if err := r.staging.TakeOver(ctx, commit); err != nil {
 			return err
 		}
-		r.say("took over commit %.12s", commit)
+		r.Say("took over commit %.12s", commit)
 	}
 	return nil
 }

@@ -1,14 +1,15 @@
-package main
+//go:build amd64 || arm64
+
+package live
 
 import (
 	"context"
 
-	"golang.org/x/sys/unix"
-
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/tripwire"
+	"golang.org/x/sys/unix"
 )
 
 // judge lets the supervisor ask the gate: it translates, nothing more.

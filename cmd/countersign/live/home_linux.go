@@ -1,23 +1,22 @@
-//go:build unix
+//go:build amd64 || arm64
 
-package main
+package live
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// detach gives the process a session of its own, so that no terminal's end and
-// no interrupt reaches it.
-func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
-
-// ownGroup gives the process a group of its own: the terminal's signals do not
-// reach it.
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// terminalSize is the size of the person's terminal, 24 by 80 where it has none.
+func (s *live) terminalSize() (rows, cols uint16) {
+	ws, err := unix.IoctlGetWinsize(int(s.In.Fd()), unix.TIOCGWINSZ)
+	if err != nil || ws.Row == 0 || ws.Col == 0 {
+		return 24, 80
+	}
+	return ws.Row, ws.Col
+}
 
 // lockHome takes an agent's private home for this session; if another session
 // holds it, this one gets a home of its own beside it.

@@ -1,10 +1,13 @@
-package main
+//go:build amd64 || arm64
+
+package live
 
 import (
 	"context"
 	"os"
 
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/execgate"
@@ -13,7 +16,7 @@ import (
 // spawnOwn starts the person's own command beside the agent: its own filter,
 // its own supervisor, and a gate whose launch covers what it starts. The
 // person's descriptors are the command's.
-func (s *live) spawnOwn(ctx context.Context, args shellArgs, files []*os.File) (int, error) {
+func (s *live) spawnOwn(ctx context.Context, args ShellArgs, files []*os.File) (int, error) {
 	p, err := s.box.Spawn(sandbox.Command{Argv: args.Argv, Env: s.ownEnv(args.Term), Dir: s.project.Root, Stdin: files[0], Stdout: files[1], Stderr: files[2]})
 	if err != nil {
 		return 1, err
@@ -21,11 +24,11 @@ func (s *live) spawnOwn(ctx context.Context, args shellArgs, files []*os.File) (
 	own := gate.New(gate.Config{
 		Policy: s.policy, Ledger: s.ledger, Session: s.id, Agent: countersign.Agent{Name: "shell"}, Tier: s.posture.Tier,
 		Own: true, Headless: true, Timeout: s.policy.Approvals().Timeout, Unmet: s.policy.Unmet,
-		Now: s.now, NewID: func() string { return uuidV7(s.now()) }, Key: s.key, Desk: s.desk,
+		Now: s.Now, NewID: func() string { return base.UUIDv7(s.Now()) }, Key: s.key, Desk: s.desk,
 	})
 	sup, err := execgate.New(execgate.Config{
 		Listener: p.Listener, Judge: judge{own, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.ownEnv(args.Term),
-		Writable: s.writable, Launch: execgate.Launch{Argv: args.Argv}, Now: s.now, Log: s.log,
+		Writable: s.writable, Launch: execgate.Launch{Argv: args.Argv}, Now: s.Now, Log: s.log,
 	})
 	if err != nil {
 		return 1, err

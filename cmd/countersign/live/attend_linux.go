@@ -1,15 +1,15 @@
-package main
+//go:build amd64 || arm64
+
+package live
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 
-	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/gate"
-	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/tui/host"
 	"github.com/countersign/countersign/workspace/stage"
 )
@@ -33,8 +33,8 @@ func (s *live) attend() (int, error) {
 		close(ended)
 		stopHost()
 	}()
-	out, _ := s.out.(*os.File)
-	row, col, early, err := host.Cursor(s.in, out)
+	out, _ := s.Out.(*os.File)
+	row, col, early, err := host.Cursor(s.In, out)
 	if err != nil {
 		return 1, err
 	}
@@ -42,8 +42,8 @@ func (s *live) attend() (int, error) {
 	defer guard.Close()
 	err = host.Run(hostCtx, host.Options{
 		Row: row, Col: col, Early: early, Guard: guard,
-		Master: s.box.PTY, In: s.in, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
-		Changed: s.desk.Changed(), Answer: s.desk.Answer, Now: s.now, User: who(), Agent: s.opt.agent,
+		Master: s.box.PTY, In: s.In, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
+		Changed: s.desk.Changed(), Answer: s.desk.Answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent,
 		Typed: func(r countersign.Request) bool { return s.policy.Demands(r.Ruling.Rule).Typed },
 	})
 	if err != nil && hostCtx.Err() == nil {
@@ -73,8 +73,8 @@ func (s *live) watch() {
 			s.newDenied(e)
 		case stage.Conflict, stage.Branch, stage.GitRefused, stage.Failed:
 			_, err := s.ledger.Append(s.ctx, countersign.Record{
-				Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: who()},
-				Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: printable(e.Path), Summary: e.Text},
+				Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: base.Who()},
+				Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: base.Printable(e.Path), Summary: e.Text},
 			}, false)
 			if err != nil && s.ctx.Err() == nil {
 				s.fail(err)
@@ -86,45 +86,14 @@ func (s *live) watch() {
 	}
 }
 
-// handlers answer other terminals.
-func (s *live) handlers() map[string]session.Handler {
-	h := deskHandlers(s.desk, s.now)
-	h["status"] = func(context.Context, json.RawMessage, []*os.File) (any, error) { return s.status(), nil }
-	h["stop"] = func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
-		var by string
-		if err := json.Unmarshal(raw, &by); err != nil {
-			return nil, err
-		}
-		s.mu.Lock()
-		s.stopped = by
-		s.mu.Unlock()
-		s.end(fmt.Errorf("stopped by %s", by))
-		return true, nil
-	}
-	h["shell"] = s.shellHandler
-	maps.Copy(h, s.layerHandlers())
-	return h
-}
-
-func (s *live) status() statusOf {
-	out := statusOf{
-		Session: s.id, Agent: s.opt.agent, Project: s.project.Root, Backend: s.kept.Backend, Posture: s.posture,
-		Policy: s.policy.Bundle(), Waiting: len(s.desk.Open(s.id)), Processes: []processOf{},
-	}
-	for _, p := range s.sup.Covered() {
-		out.Processes = append(out.Processes, processOf{PID: p.PID, Summary: gate.Summary(p.Action), Covered: p.Covered})
-	}
-	return out
-}
-
 // farewell says what the session left for the person.
 func (s *live) farewell() {
-	if s.opt.own {
+	if s.opt.Own {
 		return
 	}
-	cs, err := s.changeset(context.Background(), s.kept)
+	cs, err := reviewing.Changeset(context.Background(), s.App, s.kept)
 	if err != nil {
-		s.say("session %s ended; its changes could not be counted: %v", s.id, err)
+		s.Say("session %s ended; its changes could not be counted: %v", s.id, err)
 		return
 	}
 	files := map[string]bool{}
@@ -136,9 +105,9 @@ func (s *live) farewell() {
 		}
 	}
 	if open > 0 {
-		s.say("session %s ended: %s in %s to review: countersign review %s", s.id, counted(open, "hunk"), counted(len(files), "file"), s.id)
+		s.Say("session %s ended: %s in %s to review: countersign review %s", s.id, counted(open, "hunk"), counted(len(files), "file"), s.id)
 	} else {
-		s.say("session %s ended: nothing to review", s.id)
+		s.Say("session %s ended: nothing to review", s.id)
 	}
 }
 

@@ -1,4 +1,6 @@
-package main
+//go:build amd64 || arm64
+
+package live
 
 import (
 	"bufio"
@@ -7,19 +9,17 @@ import (
 	"os"
 	"os/exec"
 
-	"github.com/countersign/countersign/tui/host"
+	"github.com/countersign/countersign/cmd/countersign/base"
 )
 
 // noGuard is the guard of a terminal that could not be guarded.
 type noGuard struct{ io.Writer }
 
-func (noGuard) Close() error { return nil }
-
 // startGuard starts the process that makes the terminal sane if this one is
 // killed. Without it a kill -9 would leave the agent's screen; so it is said
 // and not fatal.
 func (s *live) startGuard(tty *os.File) io.WriteCloser {
-	pipe, err := guard(s.in, tty)
+	pipe, err := guard(s.In, tty)
 	if err != nil {
 		s.log.Warn("the terminal is not guarded against a kill", "err", err)
 		return noGuard{io.Discard}
@@ -39,7 +39,7 @@ func guard(in, tty *os.File) (io.WriteCloser, error) {
 	defer r.Close()
 	cmd := exec.Command(self, "__guard")
 	cmd.Stdin, cmd.ExtraFiles = in, []*os.File{r}
-	ownGroup(cmd)
+	base.OwnGroup(cmd)
 	ready, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -55,10 +55,4 @@ func guard(in, tty *os.File) (io.WriteCloser, error) {
 	return w, nil
 }
 
-// runGuard is the guard's process: its standard input is the terminal.
-func runGuard() int {
-	if err := host.Guard(os.NewFile(3, "pipe"), os.Stdout, os.Stdin); err != nil {
-		return 1
-	}
-	return 0
-}
+func (noGuard) Close() error { return nil }

@@ -1,0 +1,100 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/session"
+)
+
+// OpenRequest is one line of `requests --json`: a contract.
+type OpenRequest struct {
+	ID        string   `json:"id"`
+	Session   string   `json:"session"`
+	Kind      string   `json:"kind"`
+	Summary   string   `json:"summary"`
+	Argv      []string `json:"argv"`
+	Cwd       string   `json:"cwd"`
+	Rule      string   `json:"rule"`
+	Reason    string   `json:"reason"`
+	Digest    string   `json:"digest"`
+	Exe       string   `json:"exe,omitempty"`
+	Pending   bool     `json:"pending"` // the attempt still waits; else a late approval is good for 15 minutes
+	WaitingMS int64    `json:"waiting_ms"`
+}
+
+type AnswerArgs struct {
+	ID       string               `json:"id"`
+	Digest   string               `json:"digest"`
+	Approval countersign.Approval `json:"approval"`
+}
+
+// deskHandlers are the desk's side of the control socket. Argv goes to the
+// person in full: it is the person's own machine and what they approve.
+func deskHandlers(desk *gate.Desk, now func() time.Time) map[string]session.Handler {
+	return map[string]session.Handler{
+		"requests": func(context.Context, json.RawMessage, []*os.File) (any, error) {
+			out := []OpenRequest{}
+			for _, r := range desk.Open("") {
+				out = append(out, describe(r, now()))
+			}
+			return out, nil
+		},
+		"answer": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var args AnswerArgs
+			if err := json.Unmarshal(raw, &args); err != nil {
+				return nil, err
+			}
+			return nil, desk.Answer(args.ID, args.Digest, args.Approval)
+		},
+		"grants": func(context.Context, json.RawMessage, []*os.File) (any, error) { return desk.Grants(), nil },
+		"revoke": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var reuse string
+			if err := json.Unmarshal(raw, &reuse); err != nil {
+				return nil, err
+			}
+			return desk.Revoke(reuse), nil
+		},
+	}
+}
+
+func describe(r countersign.Request, now time.Time) OpenRequest {
+	o := OpenRequest{
+		ID: r.ID, Session: r.Session, Kind: string(r.Action.Kind), Summary: gate.Summary(r.Action),
+		Rule: r.Ruling.Rule, Reason: r.Ruling.Reason, Digest: r.Digest, Pending: r.Pending,
+		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{},
+	}
+	if e := r.Action.Exec; e != nil {
+		o.Argv, o.Cwd, o.Exe = e.Argv, e.Cwd, e.Exe.Path
+	}
+	return o
+}
+
+// Status is what a live session says of itself.
+type Status struct {
+	Session   string              `json:"session"`
+	Agent     string              `json:"agent"`
+	Project   string              `json:"project"`
+	Backend   string              `json:"backend"`
+	Posture   countersign.Posture `json:"posture"`
+	Policy    string              `json:"policy"`
+	Waiting   int                 `json:"waiting"`
+	Processes []Process           `json:"processes"`
+}
+
+// Process is one command that runs under an approval, or outlived it.
+type Process struct {
+	PID     int    `json:"pid"`
+	Summary string `json:"summary"`
+	Covered bool   `json:"covered"`
+}
+
+// ShellArgs is what `countersign shell` asks of a live session.
+type ShellArgs struct {
+	Argv []string `json:"argv"`
+	Term string   `json:"term"`
+}

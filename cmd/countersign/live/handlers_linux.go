@@ -1,0 +1,133 @@
+//go:build amd64 || arm64
+
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/reviewing"
+	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/session"
+)
+
+// handlers answer other terminals.
+func (s *live) handlers() map[string]session.Handler {
+	h := deskHandlers(s.desk, s.Now)
+	h["status"] = func(context.Context, json.RawMessage, []*os.File) (any, error) { return s.status(), nil }
+	h["stop"] = func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+		var by string
+		if err := json.Unmarshal(raw, &by); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		s.stopped = by
+		s.mu.Unlock()
+		s.end(fmt.Errorf("stopped by %s", by))
+		return true, nil
+	}
+	h["shell"] = s.shellHandler
+	maps.Copy(h, s.layerHandlers())
+	return h
+}
+
+func (s *live) status() Status {
+	out := Status{
+		Session: s.id, Agent: s.opt.Agent, Project: s.project.Root, Backend: s.kept.Backend, Posture: s.posture,
+		Policy: s.policy.Bundle(), Waiting: len(s.desk.Open(s.id)), Processes: []Process{},
+	}
+	for _, p := range s.sup.Covered() {
+		out.Processes = append(out.Processes, Process{PID: p.PID, Summary: gate.Summary(p.Action), Covered: p.Covered})
+	}
+	return out
+}
+
+// layerHandlers offer a live session's layer to a review in another process.
+func (s *live) layerHandlers() map[string]session.Handler {
+	return map[string]session.Handler{
+		"layer.changes": func(ctx context.Context, _ json.RawMessage, _ []*os.File) (any, error) {
+			changes, err := s.staging.Changes(ctx)
+			out := []reviewing.WireChange{}
+			for _, c := range changes {
+				out = append(out, reviewing.WireChange{
+					Path: []byte(c.Path), RenamedFrom: []byte(c.RenamedFrom), Base: reviewing.ToWire(c.Base), Staged: reviewing.ToWire(c.Staged),
+					Ignored: c.Ignored, Commit: c.Commit,
+				})
+			}
+			return out, err
+		},
+		"layer.content": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var args reviewing.ContentArgs
+			if err := json.Unmarshal(raw, &args); err != nil {
+				return nil, err
+			}
+			return s.content(ctx, string(args.Path), args.Base)
+		},
+		"layer.applied": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var paths [][]byte
+			if err := json.Unmarshal(raw, &paths); err != nil {
+				return nil, err
+			}
+			return true, s.staging.MarkApplied(stringsOf(paths)...)
+		},
+		"layer.takeover": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var commit string
+			if err := json.Unmarshal(raw, &commit); err != nil {
+				return nil, err
+			}
+			return true, reviewing.Held{Staging: s.staging}.TakeOver(ctx, commit)
+		},
+	}
+}
+
+func (s *live) content(ctx context.Context, path string, base bool) ([]byte, error) {
+	if base {
+		return s.staging.BaseBytes(path)
+	}
+	changes, err := s.staging.Changes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		if c.Path == path && c.Staged != nil {
+			r, err := c.Staged.Open()
+			if err != nil {
+				return nil, err
+			}
+			defer r.Close()
+			return io.ReadAll(io.LimitReader(r, 40<<20))
+		}
+	}
+	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the staged", Thing: path}
+}
+
+func stringsOf(bs [][]byte) []string {
+	out := make([]string, len(bs))
+	for i, b := range bs {
+		out[i] = string(b)
+	}
+	return out
+}
+
+// shellHandler starts the person's shell beside the agent.
+func (s *live) shellHandler(ctx context.Context, raw json.RawMessage, files []*os.File) (any, error) {
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	var args ShellArgs
+	if err := json.Unmarshal(raw, &args); err != nil {
+		return nil, err
+	}
+	if len(files) != 3 || len(args.Argv) == 0 {
+		return nil, &countersign.Error{Code: countersign.EUsage, Op: "open a shell", Err: errors.New("it needs a command and three descriptors")}
+	}
+	return s.spawnOwn(ctx, args, files)
+}

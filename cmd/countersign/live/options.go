@@ -1,0 +1,27 @@
+package live
+
+import (
+	"os"
+
+	"github.com/countersign/countersign/tui/host"
+)
+
+// Options are the words of `countersign run`.
+type Options struct {
+	Agent    string
+	Policy   string
+	Approver string
+	Backend  string
+	From     string
+	Fresh    bool
+	Own      bool // the person's own shell, not an agent
+	Argv     []string
+}
+
+// RunGuard is the guard's process: its standard input is the terminal.
+func RunGuard() int {
+	if err := host.Guard(os.NewFile(3, "pipe"), os.Stdout, os.Stdin); err != nil {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,55 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/sandbox"
+)
+
+func Probe(ctx context.Context) (countersign.Posture, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return countersign.Posture{}, err
+	}
+	return sandbox.Probe(ctx, self), nil
+}
+
+// checkPosture refuses to start when the machine gives less than policy asks.
+func checkPosture(have countersign.Posture, p *policy.Policy) error {
+	var missing, remedies []string
+	known := map[string]countersign.Mechanism{}
+	for _, m := range have.Mechanisms {
+		known[m.Name] = m
+	}
+	for _, want := range p.Posture() {
+		m, reported := known[want]
+		switch {
+		case !reported:
+			missing = append(missing, want+" (this version does not know it)")
+		case m.State == "missing":
+			missing = append(missing, want+" ("+m.Detail+")")
+			remedies = append(remedies, m.Remedy)
+		}
+	}
+	if len(missing) == 0 && have.Tier != "C" && have.Tier != "B" {
+		return nil
+	}
+	if len(missing) == 0 {
+		missing = append(missing, "this machine reaches tier "+have.Tier+" only")
+		for _, m := range have.Mechanisms {
+			if m.State != "ok" && m.Remedy != "" {
+				remedies = append(remedies, m.Remedy)
+			}
+		}
+	}
+	return &countersign.Error{
+		Code: countersign.EPosture, Op: "start the agent",
+		Err:    errors.New("the policy requires what this machine does not enforce: " + strings.Join(missing, "; ")),
+		Remedy: strings.Join(append(remedies, "`countersign doctor` shows the whole posture"), "\n"),
+	}
+}

@@ -1,0 +1,177 @@
+package reviewing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	tuireview "github.com/countersign/countersign/tui/review"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/session"
+)
+
+// HunkLine is one element of `review --list --json`: a contract.
+type HunkLine struct {
+	Session  string                `json:"session"`
+	Hunk     string                `json:"hunk"`
+	Path     string                `json:"path"`
+	OldPath  string                `json:"old_path"`
+	Op       countersign.Op        `json:"op"`
+	Commit   *string               `json:"commit"`
+	OldStart int                   `json:"old_start"`
+	OldLines int                   `json:"old_lines"`
+	NewStart int                   `json:"new_start"`
+	NewLines int                   `json:"new_lines"`
+	State    countersign.HunkState `json:"state"`
+	Risk     countersign.Risk      `json:"risk"`
+	Why      string                `json:"why,omitempty"`
+	Digest   string                `json:"digest"`
+}
+
+// Flags are the words of `countersign review`.
+type Flags struct {
+	List, AcceptAll, Apply, Undo, Feedback bool
+	Accept, Reject, AcceptFile             []string
+	Digest                                 string
+}
+
+func (f Flags) Any() bool {
+	return f.List || f.AcceptAll || f.Apply || f.Undo || f.Feedback || len(f.Accept)+len(f.Reject)+len(f.AcceptFile) > 0
+}
+
+// Script does what the flags say, in this order: decide, apply, list.
+func (r *Reviewing) Script(ctx context.Context, f Flags) error {
+	if f.Digest != "" {
+		h, err := r.review.Find(append(f.Accept, f.Reject...)[0])
+		if err != nil {
+			return err
+		}
+		if h.Digest != f.Digest {
+			return &countersign.Error{Code: countersign.EInvalid, Op: "decide hunk", Thing: h.ID, Err: fmt.Errorf("its digest is %s", h.Digest), Remedy: "look at it again: `countersign review --list`"}
+		}
+	}
+	steps := []struct {
+		wanted bool
+		do     func() error
+	}{
+		{len(f.Accept) > 0, func() error { return r.Accept(f.Accept...) }},
+		{len(f.Reject) > 0, func() error { return r.Reject(f.Reject...) }},
+		{f.AcceptAll, func() error { return r.acceptAll(ctx) }},
+	}
+	for _, path := range f.AcceptFile {
+		steps = append(steps, struct {
+			wanted bool
+			do     func() error
+		}{true, func() error { return r.AcceptFile(path) }})
+	}
+	for _, s := range steps {
+		if s.wanted {
+			if err := s.do(); err != nil {
+				return err
+			}
+		}
+	}
+	if f.Feedback {
+		r.feedback()
+	}
+	if f.List {
+		if err := PrintHunks(r.App, r.kept, r.review.Changeset()); err != nil {
+			return err
+		}
+	}
+	if !f.Apply {
+		return nil
+	}
+	line, err := r.apply(ctx)
+	if line != "" {
+		fmt.Fprintln(r.Out, line)
+	}
+	return err
+}
+
+func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
+	lines := []HunkLine{}
+	for _, h := range cs.Hunks {
+		l := HunkLine{
+			Session: k.ID, Hunk: h.ID, Path: h.Path, OldPath: h.OldPath, Op: h.Op, OldStart: h.OldStart, OldLines: h.OldLines,
+			NewStart: h.NewStart, NewLines: h.NewLines, State: h.State, Risk: h.Risk, Why: h.Why, Digest: h.Digest,
+		}
+		if h.Commit != "" {
+			l.Commit = &h.Commit
+		}
+		lines = append(lines, l)
+	}
+	if a.JSON {
+		return a.Data(lines)
+	}
+	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
+	for _, l := range lines {
+		where := fmt.Sprintf("-%d,%d +%d,%d", l.OldStart, l.OldLines, l.NewStart, l.NewLines)
+		risk := ""
+		if l.Risk == countersign.RiskHigh {
+			risk = "HIGH RISK: " + l.Why
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Hunk, l.State, l.Op, base.Plain(l.Path), where, risk)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if cs.Ignored > 0 {
+		a.Say("%d changed files that git ignores stay in the staging layer and are not listed", cs.Ignored)
+	}
+	return nil
+}
+
+// feedback prints what was rejected as text that an agent can be given.
+func (r *Reviewing) feedback() {
+	for _, h := range r.review.Changeset().Hunks {
+		if h.State != countersign.Rejected {
+			continue
+		}
+		_ = r.review.Load(&h)
+		fmt.Fprintf(r.Out, "The change to %s (%s) was rejected:\n", base.Plain(h.Path), h.Op)
+		for _, part := range []struct {
+			sign string
+			text []byte
+		}{{"-", h.Pre}, {"+", h.Post}} {
+			for _, line := range strings.SplitAfter(string(part.text), "\n") {
+				if line != "" {
+					fmt.Fprintf(r.Out, "%s%s\n", part.sign, base.Plain(strings.TrimRight(line, "\n")))
+				}
+			}
+		}
+	}
+}
+
+// Screen shows the queue.
+func (r *Reviewing) Screen(ctx context.Context) error {
+	dir, err := os.MkdirTemp(r.Dirs.Session(r.kept.ID), "edit-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	editor := strings.Fields(r.Getenv("VISUAL"))
+	if len(editor) == 0 {
+		editor = strings.Fields(r.Getenv("EDITOR"))
+	}
+	if len(editor) == 0 {
+		editor = []string{"vi"}
+	}
+	out, ok := r.Out.(*os.File)
+	if !ok {
+		return base.Usage(errors.New("standard output is no terminal"))
+	}
+	r.quiet = true
+	if err := tuireview.Run(ctx, tuireview.Options{Source: r, In: r.In, Out: out, Editor: editor, Dir: dir, Plain: r.Getenv("NO_COLOR") != ""}); err != nil {
+		return err
+	}
+	if n := r.review.Changeset().Ignored; n > 0 {
+		r.Say("%d changed files that git ignores stay in the staging layer", n)
+	}
+	return nil
+}
