@@ -299,6 +299,30 @@ func TestLineage(t *testing.T) {
 	}
 }
 
+// TestHeirsHaveNoCover: the agent forks, and then becomes a command that is
+// approved. What it forked before is its own, whoever is its parent now.
+func TestHeirsHaveNoCover(t *testing.T) {
+	good, _ := attacks(t)
+	for _, how := range []string{"1", "2", "reaper"} { // a child, its orphan, its orphan adopted
+		t.Run(how, func(t *testing.T) {
+			g := newGated(t)
+			g.cfg.Launch = Launch{Argv: []string{good, "heir", how, "/usr/bin/true"}}
+			g.run(g.cfg.Launch.Argv...)
+			seen := map[string]bool{}
+			for _, a := range g.judge.seen {
+				name := filepath.Base(a.Exec.Exe.Path)
+				seen[name] = true
+				if a.Exec.Root != nil {
+					t.Errorf("%s runs under the approval of another", name)
+				}
+			}
+			if !seen["sleep"] || !seen["true"] {
+				t.Errorf("the attack did not run: %q", g.judge.argvs())
+			}
+		})
+	}
+}
+
 func TestAdoptionBySiblingIsRefused(t *testing.T) {
 	good, _ := attacks(t)
 	g := newGated(t)

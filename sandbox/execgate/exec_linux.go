@@ -176,6 +176,10 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 		img.root = nil
 		if permit.Covers {
 			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: w.t.start}}
+			var err error
+			if img.strangers, err = children(pid); err != nil {
+				return "its children cannot be told from the agent's"
+			}
 		}
 		if p.exec.ProgramFromAgent && r != nil {
 			s.tree.taint(r)

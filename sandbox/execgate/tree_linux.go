@@ -3,6 +3,9 @@
 package execgate
 
 import (
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 
 	countersign "github.com/countersign/countersign"
@@ -25,6 +28,9 @@ type image struct {
 	action  countersign.Action
 	permit  countersign.Permit
 	pins    *pins // scripts that were to be opened by this very process
+	// strangers are the children that it had before it became a decided command,
+	// by pid and start time: what forked them was not what was approved.
+	strangers map[int]uint64
 }
 
 // tree is what is known of the processes, by pid and start time.
@@ -56,8 +62,11 @@ func (tr *tree) imageLocked(pid int, start uint64) *image {
 func (tr *tree) set(pid int, img *image) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
+	if was := tr.imageLocked(pid, img.start); was != nil && !img.decided {
+		img.strangers = was.strangers // another image in the place of the same command
+	}
 	tr.images[pid] = img
-	if img.root != nil && !img.covers {
+	if img.root != nil && (!img.covers || len(img.strangers) > 0) {
 		img.root.tainted = true
 	}
 }
@@ -98,15 +107,16 @@ func (tr *tree) cover(t *target) *root {
 		}
 		return img.root
 	}
-	return tr.climb(t.ppid, t.start)
+	return tr.climb(t.tgid, t.ppid, t.start)
 }
 
 const maxDepth = 1 << 12
 
 // climb follows live parents. The first that has executed something names the
 // root; from there on every parent must lead on to it. A parent that started
-// later than its child is another process with the same number.
-func (tr *tree) climb(pid int, below uint64) *root {
+// later than its child is another process with the same number, and a child
+// that is older than its parent's approval was not started under it.
+func (tr *tree) climb(child, pid int, below uint64) *root {
 	var r *root
 	adopted := false
 	for depth := 0; pid > 1 && depth < maxDepth; depth++ {
@@ -116,6 +126,9 @@ func (tr *tree) climb(pid int, below uint64) *root {
 		}
 		if img := tr.imageLocked(pid, start); img != nil {
 			if !img.covers || img.root == nil {
+				return nil
+			}
+			if since, ok := img.strangers[child]; ok && since == below {
 				return nil
 			}
 			if r == nil {
@@ -131,9 +144,46 @@ func (tr *tree) climb(pid int, below uint64) *root {
 			}
 			return r
 		}
-		pid, below = parent, start
+		child, pid, below = pid, parent, start
 	}
 	return nil
+}
+
+// children lists the children of a process that stands at its exec stop, where
+// it has one thread. Where the kernel keeps no list (CONFIG_PROC_CHILDREN),
+// every process is looked at.
+func children(pid int) (map[int]uint64, error) {
+	var pids []string
+	b, err := os.ReadFile(proc(pid, "task/") + itoa(pid) + "/children")
+	if err == nil {
+		pids = strings.Fields(string(b))
+	} else if pids, err = allProcesses(); err != nil {
+		return nil, err
+	}
+	var out map[int]uint64
+	var buf [1024]byte
+	for _, name := range pids {
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if parent, start, _, err := readStat(n, buf[:]); err == nil && parent == pid {
+			if out == nil {
+				out = map[int]uint64{}
+			}
+			out[n] = start
+		}
+	}
+	return out, nil
+}
+
+func allProcesses() ([]string, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Readdirnames(-1)
 }
 
 // sweep forgets processes that are gone, once enough have gathered.
@@ -170,7 +220,7 @@ func (tr *tree) list() []Process {
 			r := img.root.CoverRoot
 			p.Root = &r
 			own := r.PID == pid && r.Start == start
-			p.Orphan = !own && tr.climb(parent, start) != img.root
+			p.Orphan = !own && tr.climb(pid, parent, start) != img.root
 		}
 		out = append(out, p)
 	}
