@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // handlers answer other terminals.
@@ -52,7 +53,7 @@ func (s *live) status() Status {
 func (s *live) layerHandlers() map[string]session.Handler {
 	return map[string]session.Handler{
 		"layer.changes": func(ctx context.Context, _ json.RawMessage, _ []*os.File) (any, error) {
-			changes, err := s.staging.Changes(ctx)
+			changes, err := s.changed(ctx)
 			out := []reviewing.WireChange{}
 			for _, c := range changes {
 				out = append(out, reviewing.WireChange{
@@ -90,21 +91,40 @@ func (s *live) content(ctx context.Context, path string, base bool) ([]byte, err
 	if base {
 		return s.staging.BaseBytes(path)
 	}
-	changes, err := s.staging.Changes(ctx)
+	s.mu.Lock()
+	st := s.staged[path]
+	s.mu.Unlock()
+	if st == nil { // not of the changes that were asked for last
+		if _, err := s.changed(ctx); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		st = s.staged[path]
+		s.mu.Unlock()
+	}
+	if st == nil {
+		return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the staged", Thing: path}
+	}
+	r, err := st.Open()
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, 40<<20))
+}
+
+// changed looks for changes and keeps where their bytes are: a review asks for
+// them one by one.
+func (s *live) changed(ctx context.Context) ([]tree.Change, error) {
+	changes, err := s.staging.Changes(ctx)
+	staged := make(map[string]*tree.State, len(changes))
 	for _, c := range changes {
-		if c.Path == path && c.Staged != nil {
-			r, err := c.Staged.Open()
-			if err != nil {
-				return nil, err
-			}
-			defer r.Close()
-			return io.ReadAll(io.LimitReader(r, 40<<20))
-		}
+		staged[c.Path] = c.Staged
 	}
-	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the staged", Thing: path}
+	s.mu.Lock()
+	s.staged = staged
+	s.mu.Unlock()
+	return changes, err
 }
 
 func stringsOf(bs [][]byte) []string {

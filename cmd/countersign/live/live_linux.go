@@ -22,6 +22,7 @@ import (
 	"github.com/countersign/countersign/session"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/stage"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // live is one session while it runs: every concrete part, made in order and
@@ -58,6 +59,7 @@ type live struct {
 	nodes   map[string]uint64 // tripwires by path inside
 	nextID  uint64
 	failed  error
+	staged  map[string]*tree.State // by path: the changes that a review asked for last
 }
 
 // errLedgerGone ends a session whose ledger died: nothing goes on unrecorded.

@@ -172,7 +172,7 @@ func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range hs {
+	for i, h := range hs {
 		if err := r.review.Load(&h); err != nil {
 			return err
 		}
@@ -192,7 +192,8 @@ func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
 			Payloads: []countersign.Payload{diff},
 			Detail:   map[string]any{"hunk": h.ID, "state": by, "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
 		}
-		if _, err := l.Append(r.ctx, rec, true); err != nil {
+		// The flush of the last one is that of all before it.
+		if _, err := l.Append(r.ctx, rec, i == len(hs)-1); err != nil {
 			return err
 		}
 		if !r.quiet { // the screen shows it by itself
