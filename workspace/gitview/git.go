@@ -30,7 +30,8 @@ type call struct {
 	objects []string // more object directories to read from
 	in      io.Reader
 	out     io.Writer
-	locks   bool // may take optional locks: set where the real repository is changed
+	locks   bool   // may take optional locks: set where the real repository is changed
+	store   string // where new objects go, if not into repo
 	extra   []string
 }
 
@@ -72,6 +73,9 @@ func (c call) env() []string {
 	}
 	if c.index != "" {
 		env = append(env, "GIT_INDEX_FILE="+c.index)
+	}
+	if c.store != "" {
+		env = append(env, "GIT_OBJECT_DIRECTORY="+c.store)
 	}
 	if len(c.objects) > 0 {
 		env = append(env, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+strings.Join(c.objects, string(os.PathListSeparator)))

@@ -328,7 +328,9 @@ func (s *store) pack(ctx context.Context, list []byte) error {
 	if len(list) == 0 {
 		return nil
 	}
-	c := call{repo: s.repo, in: bytes.NewReader(list)}
+	// git writes a pack beside the objects first and moves it: beside our own, since
+	// the state may lie on another file system and the real repository is read only.
+	c := call{repo: s.repo, in: bytes.NewReader(list), objects: []string{filepath.Join(s.repo.Common, "objects")}, store: s.objects()}
 	out, err := c.run(ctx, "pack-objects", "-q", "--window=0", "--delta-base-offset", "--threads=2", filepath.Join(s.objects(), "pack", "pack"))
 	if err != nil {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "copy git objects of", Thing: s.repo.Dir, Err: err, Remedy: "run git fsck there, and see that the disk has room"}
