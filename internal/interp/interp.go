@@ -25,6 +25,7 @@ type dialect struct {
 	file    []string // the value is a file of program text, beside the main one
 	value   []string // takes a value that is no program
 	stdin   []string // takes the program from standard input
+	also    []string // goes on with standard input when its program has ended
 	cluster bool     // letters may stand together: -ec
 	modules bool     // a module loader
 	shell   bool
@@ -42,20 +43,21 @@ var dialects = map[string]dialect{
 	"ksh": shellDialect, "mksh": shellDialect, "yash": shellDialect, "rbash": shellDialect, "hush": shellDialect,
 	"fish": {inline: []string{"-c", "--command", "-C", "--init-command"}, value: []string{"-d", "-D", "-o", "-p", "-f"}, cluster: true},
 	"python": {
-		inline: []string{"-c", "-m"}, value: []string{"-W", "-X", "--check-hash-based-pycs"}, cluster: true,
+		inline: []string{"-c", "-m"}, value: []string{"-W", "-X", "--check-hash-based-pycs"}, also: []string{"-i"}, cluster: true,
 	},
-	"pypy": {inline: []string{"-c", "-m"}, value: []string{"-W", "-X"}, cluster: true},
+	"pypy": {inline: []string{"-c", "-m"}, value: []string{"-W", "-X"}, also: []string{"-i"}, cluster: true},
 	"node": {
 		inline: []string{"-e", "--eval", "-p", "--print", "-pe"}, file: []string{"-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file"},
 		value:   []string{"-C", "--conditions", "--input-type", "--inspect-port", "--title", "--icu-data-dir", "--openssl-config", "--redirect-warnings", "--stack-trace-limit"},
+		also:    []string{"-i", "--interactive"},
 		modules: true,
 	},
 	"ruby": {inline: []string{"-e"}, value: []string{"-C", "-E", "-I", "-r", "-X"}, cluster: true},
 	"perl": {inline: []string{"-e", "-E"}, value: []string{"-I"}, cluster: true},
 	"php":  {inline: []string{"-r", "-B", "-R", "-E"}, file: []string{"-f", "-F"}, value: []string{"-c", "-d", "-z", "-S", "-t"}},
-	"lua":  {inline: []string{"-e"}, value: []string{"-l"}},
+	"lua":  {inline: []string{"-e"}, value: []string{"-l"}, also: []string{"-i"}},
 	"luajit": {
-		inline: []string{"-e"}, value: []string{"-l", "-j"},
+		inline: []string{"-e"}, value: []string{"-l", "-j"}, also: []string{"-i"},
 	},
 	"tclsh":   {},
 	"Rscript": {inline: []string{"-e"}},
@@ -79,10 +81,37 @@ func interpreter(names ...string) (dialect, bool) {
 	return dialect{}, false
 }
 
-// TakesCommands reports whether a program builds commands out of its input.
-func TakesCommands(exe string) bool {
+// takers build commands out of their input, or have a command that starts one.
+var takers = []string{"xargs", "parallel", "ed", "red", "ex", "vi", "vim", "sqlite3", "gdb", "m4", "dc", "at", "batch", "expect"}
+
+// readers take their program from a file that an option names.
+var readers = []string{"make", "gmake", "awk", "gawk", "mawk", "nawk", "sed"}
+
+// TakesCommands reports whether a program that is no interpreter builds commands
+// out of its input.
+func TakesCommands(exe string, argv []string) bool {
 	base := path.Base(exe)
-	return base == "xargs" || base == "parallel"
+	if slices.Contains(takers, base) {
+		return true
+	}
+	if !slices.Contains(readers, base) || len(argv) == 0 {
+		return false
+	}
+	for i, a := range argv[1:] {
+		switch {
+		case a == "-f-", a == "--file=-", a == "--makefile=-", a == "-" && (argv[i] == "-f" || argv[i] == "--file" || argv[i] == "--makefile"):
+			return true
+		}
+	}
+	return false
+}
+
+// Descriptor reports whether a program that takes its own from a file is given
+// an open descriptor as that.
+func Descriptor(exe string, argv []string) bool {
+	return slices.Contains(readers, path.Base(exe)) && slices.ContainsFunc(argv, func(a string) bool {
+		return strings.Contains(a, "/dev/stdin") || strings.Contains(a, "/dev/fd/") || strings.Contains(a, "/proc/")
+	})
 }
 
 // Parse finds what an interpreter runs. exe and argv[0] name it; an
@@ -113,6 +142,9 @@ func Parse(exe string, argv []string) Program {
 func (d dialect) scan(p *Program, args []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
+		if slices.Contains(d.also, a) || d.letter(a, d.also) {
+			p.Stdin = true
+		}
 		if a == "-" || slices.Contains(d.stdin, a) || d.letter(a, d.stdin) {
 			p.Stdin = true
 			return

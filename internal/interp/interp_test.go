@@ -33,6 +33,10 @@ func TestParse(t *testing.T) {
 		"/usr/bin/python3 -W ignore x.py":         {Scripts: []string{"x.py"}},
 		"/usr/bin/python3 -Wignore -u x.py":       {Scripts: []string{"x.py"}},
 		"/usr/bin/python3 -":                      {Stdin: true},
+		"/usr/bin/python3 -i -c pass":             {Inline: true, Stdin: true},
+		"/usr/bin/python3 -ui x.py":               {Scripts: []string{"x.py"}, Stdin: true},
+		"/usr/bin/python3 -c pass -i":             {Inline: true},
+		"/usr/bin/node -i -e 1":                   {Inline: true, Stdin: true},
 		"/usr/bin/node x.js":                      {Scripts: []string{"x.js"}},
 		"/usr/bin/node -e 1":                      {Inline: true},
 		"/usr/bin/node --eval=1":                  {Inline: true},
@@ -65,4 +69,25 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, exe, args string) {
 		Parse(exe, append([]string{exe}, strings.Split(args, "\n")...))
 	})
+}
+
+func TestTakesCommands(t *testing.T) {
+	for line, want := range map[string][2]bool{
+		"xargs rm":               {true, false},
+		"ed x":                   {true, false},
+		"make -f - all":          {true, false},
+		"make -f-":               {true, false},
+		"make all":               {},
+		"make -f x.mk":           {},
+		"awk -f - x":             {true, false},
+		"awk {print} -":          {},
+		"sed -n -f /dev/stdin x": {false, true},
+		"make -f /dev/fd/63":     {false, true},
+		"cat /dev/stdin":         {},
+	} {
+		argv := strings.Fields(line)
+		if got := [2]bool{TakesCommands("/usr/bin/"+argv[0], argv), Descriptor("/usr/bin/"+argv[0], argv)}; got != want {
+			t.Errorf("%s: %v, want %v", line, got, want)
+		}
+	}
 }

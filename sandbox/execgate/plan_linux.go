@@ -29,6 +29,7 @@ type plan struct {
 	node     bool // the interpreter resolves module names by itself
 	once     bool // it opens its program once
 	whole    bool // content of large scripts too: somebody may be asked
+	stream   bool // what it would run comes out of a pipe, socket or terminal
 }
 
 // operand is a file that the interpreter opens by itself after the exec.
@@ -297,10 +298,11 @@ func (w *worker) program(p *plan) {
 			w.bind(p, name, false)
 		}
 	}
-	if p.whole && interp.TakesCommands(exe) {
+	if p.whole && interp.TakesCommands(exe, p.loaded) {
 		prog.Stdin = true // what it starts is named by its input, which is the agent's
 	}
-	e.ProgramFromAgent = prog.Stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
+	p.stream = p.stream || p.whole && interp.Descriptor(exe, p.loaded)
+	e.ProgramFromAgent = p.stream || prog.Stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
 }
 
 // bind adds a script by the name that the interpreter was given. One that is
@@ -330,7 +332,18 @@ func (w *worker) bind(p *plan, name string, watch bool) {
 // regular is the content of a place if that is a file.
 func (w *worker) regular(p *plan, pl *asseen.Place) *content {
 	var st unix.Stat_t
-	if unix.Fstat(pl.FD, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if unix.Fstat(pl.FD, &st) != nil {
+		return nil
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFIFO, unix.S_IFSOCK:
+		p.stream = true // /dev/stdin, /dev/fd/N: whoever writes there writes the program
+		return nil
+	case unix.S_IFCHR:
+		p.stream = p.stream || unix.Major(st.Rdev) != 1 // not of /dev/null and its like
+		return nil
+	default:
 		return nil
 	}
 	c, errno := w.s.files.of(pl.FD, &st, p.shows(&st))
