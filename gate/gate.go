@@ -93,7 +93,7 @@ func (g *Gate) Exec(ctx context.Context, a countersign.Action) (countersign.Perm
 		return countersign.Permit{}, &countersign.Error{Code: countersign.EClosed, Op: "decide", Thing: a.Summary, Err: err}
 	}
 	a.Session = g.cfg.Session
-	covered := a.Exec.Root != nil && !a.Exec.Launch
+	covered := a.Exec.Root != nil && !a.Exec.Launch && !g.configured(a)
 	ruling := g.cfg.Policy.Exec(a.Exec, covered)
 	if covered && ruling.Verdict == countersign.Allow {
 		return g.cover(ctx, a, ruling)
@@ -123,7 +123,8 @@ func (g *Gate) decide(ctx context.Context, a *countersign.Action, ruling counter
 		return d
 	}
 	if a.Exec.Launch {
-		d.Verdict, d.Basis = countersign.Allow, countersign.ByLaunch
+		d.Verdict, d.Basis, d.Reason = countersign.Allow, countersign.ByLaunch, "started by the person"
+		d.Ruling.Rule = "launch"
 		return d
 	}
 	if ruling.Verdict == countersign.Allow {

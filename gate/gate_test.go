@@ -336,3 +336,45 @@ func TestOutcomesHangOnTheirDecision(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func TestGitCoversOnlyItsOwn(t *testing.T) {
+	at := func(exe string, argv ...string) countersign.Action {
+		a := exec(argv...)
+		a.Exec.Exe.Path = exe
+		a.Peer.Exe = "/usr/bin/git"
+		return a
+	}
+	hook := at("/p/x/.git/hooks/pre-commit", "pre-commit")
+	hook.Exec.Writable = true
+	for name, tt := range map[string]struct {
+		action  countersign.Action
+		covered bool
+	}{
+		"its own program":            {at("/usr/lib/git-core/git-remote-http", "git-remote-http"), true},
+		"a pager":                    {at("/usr/bin/less", "less"), true},
+		"its own script":             {at("/usr/lib/git-core/git-submodule", "git-submodule"), true},
+		"a configured command":       {at("/usr/bin/dash", "sh", "-c", "id > x"), false},
+		"an interpreter of the tree": {at("/usr/bin/python3", "python3", "x.py"), false},
+		"a hook":                     {hook, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, b := newGate(t, rules{"git": countersign.Allow}, func(c *Config) { c.Headless = true })
+			root, err := g.Exec(context.Background(), exec("git", "status"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = g.Exec(context.Background(), under(tt.action, root.Record))
+			if (err == nil) != tt.covered {
+				t.Errorf("covered: %v, want %v", err == nil, tt.covered)
+			}
+			records := b.all()
+			if last := records[len(records)-1]; last.Parent != root.Record {
+				t.Errorf("the record's parent is %q, want %q", last.Parent, root.Record)
+			}
+		})
+	}
+	g, _ := newGate(t, rules{"git": countersign.Allow}, func(c *Config) { c.Headless, c.Own = true, true })
+	if _, err := g.Exec(context.Background(), under(at("/usr/bin/dash", "sh", "-c", "id"), "r1")); err != nil {
+		t.Errorf("the person's own git: %v", err)
+	}
+}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/live"
@@ -61,5 +64,9 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 	if err := os.Chdir(k.Project); err != nil {
 		return err
 	}
-	return a.startRun(ctx, live.Options{Agent: "shell", From: k.ID, Own: true, Argv: argv})
+	o := live.Options{Agent: "shell", From: k.ID, Own: true, Argv: argv}
+	if _, err := os.Stat(filepath.Join(a.Dirs.Session(k.ID), "layer", "meta.json")); errors.Is(err, fs.ErrNotExist) {
+		o.From = "" // it left nothing that differs from the real tree
+	}
+	return a.startRun(ctx, o)
 }

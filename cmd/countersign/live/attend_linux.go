@@ -91,7 +91,7 @@ func (s *live) farewell() {
 	if s.opt.Own {
 		return
 	}
-	cs, err := reviewing.Changeset(context.Background(), s.App, s.kept)
+	cs, err := reviewing.HeldChangeset(context.Background(), s.App, s.kept, s.policy, s.staging)
 	if err != nil {
 		s.Say("session %s ended; its changes could not be counted: %v", s.id, err)
 		return

@@ -5,6 +5,7 @@ package live
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -115,7 +116,7 @@ func (s *live) openLedger() error {
 	go func() {
 		select {
 		case <-l.Closed():
-			s.fail(errLedgerGone)
+			s.fail(fmt.Errorf("%w: %w", errLedgerGone, l.Err()))
 		case <-s.ctx.Done():
 		}
 	}()

@@ -22,6 +22,7 @@ import (
 	"github.com/countersign/countersign/workspace/apply"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/review"
+	"github.com/countersign/countersign/workspace/stage"
 )
 
 // Reviewing is one review: the session's layer, its hunks, and the ledger that
@@ -96,6 +97,17 @@ func Changeset(ctx context.Context, a *base.App, k session.Kept) (countersign.Ch
 	}
 	defer r.Close()
 	return r.review.Changeset(), nil
+}
+
+// HeldChangeset is the hunks of the session that this process itself runs: its
+// layer is open already, and stays so.
+func HeldChangeset(ctx context.Context, a *base.App, k session.Kept, p *policy.Policy, held *stage.Staging) (countersign.Changeset, error) {
+	r := &Reviewing{App: a, ctx: ctx, kept: k, policy: p, staging: Held{held}}
+	var err error
+	if r.review, err = review.Open(a.Dirs.Session(k.ID), k.ID); err != nil {
+		return countersign.Changeset{}, err
+	}
+	return r.refresh(ctx)
 }
 
 // Changeset implements the screen's Source.
