@@ -423,3 +423,160 @@ rm src/00/file0.txt src/01/file1.txt
 	}
 	w.must("verify")
 }
+
+// A change of very many files is listed, accepted and applied in reasonable time.
+func TestManyFiles(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	n := 2000
+	if os.Getenv("COUNTERSIGN_LONG") == "1" {
+		n = 10_000
+	}
+	w.repoWith("hello.txt", "hello\n")
+	limit := time.Duration(n) * 10 * time.Millisecond
+	timed := func(what string, f func()) {
+		at := time.Now()
+		f()
+		d := time.Since(at)
+		if t.Logf("%s of %d files: %v", what, n, d); d > limit {
+			t.Errorf("%s took %v", what, d)
+		}
+	}
+	timed("a session", func() {
+		if r := w.script(allowBash, fmt.Sprintf("for d in {0..99}; do mkdir -p many/$d; done\nfor ((i=0; i<%d; i++)); do echo line $i > many/$((i%%100))/$i.txt; done\n", n)); r.code != 0 {
+			t.Fatalf("%+v", r)
+		}
+	})
+	timed("the list", func() {
+		if got := len(w.hunks()); got != n {
+			t.Fatalf("%d hunks", got)
+		}
+	})
+	timed("accept", func() { w.must("review", "--accept-all") })
+	timed("apply", func() { w.must("review", "--apply") })
+	if got := w.read("many/7/107.txt"); got != "line 107\n" {
+		t.Errorf("applied %q", got)
+	}
+	if got := len(w.log("--type", "hunk.decided")); got != n {
+		t.Errorf("%d decisions on record", got)
+	}
+	w.must("verify")
+}
+
+// smallDisk puts the world's state on a file system of its own, of so many MiB.
+func (w *world) smallDisk(mib int) (fill, free func()) {
+	w.t.Helper()
+	if os.Getuid() != 0 {
+		w.t.Skip("skipped: it takes root to mount a small file system")
+	}
+	state := filepath.Join(w.root, "state")
+	opts := fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", mib, w.uid, w.uid)
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, opts); err != nil {
+		w.t.Skipf("skipped: no tmpfs may be mounted here: %v", err)
+	}
+	w.t.Cleanup(func() { syscall.Unmount(state, syscall.MNT_DETACH) })
+	ballast := filepath.Join(state, "ballast")
+	fill = func() {
+		f, err := os.Create(ballast)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer f.Close()
+		for _, n := range []int{1 << 20, 4096, 1} { // to the last byte
+			for b := make([]byte, n); err == nil; _, err = f.Write(b) {
+			}
+			err = nil
+		}
+	}
+	return fill, func() { os.Remove(ballast) }
+}
+
+// The disk is full before the start: nothing starts, in words.
+func TestDiskFullAtStart(t *testing.T) {
+	for _, uid := range users() {
+		w := newWorld(t, uid)
+		fill, free := w.smallDisk(16)
+		w.repoWith("hello.txt", "hello\n")
+		fill()
+		r := w.script(allowBash, "echo ran\n")
+		if r.code != 1 || strings.Contains(r.out, "ran") || !strings.Contains(r.err, "no space left") {
+			t.Errorf("uid %d: %+v", uid, r)
+		}
+		free()
+		if r := w.script(allowBash, "echo ran\n"); r.code != 0 || !strings.Contains(r.out, "ran") {
+			t.Errorf("with space again: %+v", r)
+		}
+		w.must("verify")
+	}
+}
+
+// The disk fills up while an agent works: its commands stop, none goes
+// unrecorded, the session ends in words, and the next start recovers.
+func TestDiskFullWhileRunning(t *testing.T) {
+	for _, uid := range users() {
+		w := newWorld(t, uid)
+		fill, free := w.smallDisk(16)
+		w.write("agent.sh", "echo up\nread go\nwhile :; do bash -c 'echo ran; /bin/true'; done\n")
+		w.repoWith("hello.txt", "hello\n")
+		j := w.start("run", "--policy", w.policy(allowBash), "--approver", "none", "--json", "--", "bash", "agent.sh")
+		j.prints("up")
+		fill()
+		fmt.Fprintln(j.stdin, "go")
+		r := j.wait()
+		if r.code != 1 || !strings.Contains(r.err, "countersign: error:") || !strings.Contains(r.err, "space") {
+			t.Errorf("uid %d: exit %d: %s", uid, r.code, r.err)
+		}
+		if e := w.ending(r); e.EndedBy != "countersign" {
+			t.Errorf("%+v", e)
+		}
+		free()
+		eventually(t, "the ledger process ended", func() bool { return len(w.ledgers()) == 0 })
+		said := w.again()
+		ran, decided := strings.Count(r.out, "ran"), 0
+		for _, x := range w.log("--type", "exec.decided") {
+			if x.Action.Summary == "bash -c echo ran; /bin/true" && x.Decision.Verdict == "allow" {
+				decided++
+			}
+		}
+		if ran > decided {
+			t.Errorf("uid %d: %d ran, %d decided on record", uid, ran, decided)
+		}
+		closed := w.log("--type", "ledger.closed")
+		t.Logf("uid %d: %d ran, %d on record; the next start said %q; closed: %d", uid, ran, decided, lastLine(said.err), len(closed))
+		if len(closed) == 0 || fmt.Sprint(closed[0].Detail["reason"]) != "enospc" {
+			t.Errorf("the book does not say why it was closed: %+v", closed)
+		}
+		w.must("verify")
+	}
+}
+
+// The disk is full when a review is applied: the tree stays entirely old, and
+// with space again it becomes entirely new.
+func TestDiskFullAtApply(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	fill, free := w.smallDisk(24)
+	for i := range 40 {
+		w.write(fmt.Sprintf("src/file%d.txt", i), "old\n")
+	}
+	w.repo()
+	if r := w.script(allowBash, "for f in src/*; do echo new >> $f; done\n"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	w.must("review", "--accept-all")
+	old := w.tree()
+	fill()
+	r := w.cs("review", "--apply")
+	if r.code != 1 || !strings.Contains(r.err, "space") {
+		t.Errorf("%+v", r)
+	}
+	if d := differ(w.tree(), old); d != "" {
+		t.Errorf("a half applied change: %s", d)
+	}
+	free()
+	w.must("review", "--accept-all", "--apply")
+	for i := range 40 {
+		if got := w.read(fmt.Sprintf("src/file%d.txt", i)); got != "old\nnew\n" {
+			t.Errorf("file %d holds %q", i, got)
+		}
+	}
+	w.must("verify")
+}

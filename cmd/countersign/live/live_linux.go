@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gate"
@@ -116,7 +118,7 @@ func (s *live) openLedger() error {
 	go func() {
 		select {
 		case <-l.Closed():
-			s.fail(fmt.Errorf("%w: %w", errLedgerGone, l.Err()))
+			s.fail(s.ledgerLost(l.Err()))
 		case <-s.ctx.Done():
 		}
 	}()
@@ -129,6 +131,16 @@ func (s *live) openLedger() error {
 		return err
 	}
 	return s.RecoverApply(s.ctx, s.project.Root, l)
+}
+
+// ledgerLost says why the ledger cannot go on. A process that died of a full
+// disk may not have had the time to tell this connection.
+func (s *live) ledgerLost(err error) error {
+	var fs unix.Statfs_t
+	if unix.Statfs(s.LedgerDir(), &fs) == nil && fs.Bavail*uint64(fs.Bsize) < 4<<20 {
+		err = fmt.Errorf("no space left on the disk of %s: %w", s.LedgerDir(), err)
+	}
+	return fmt.Errorf("%w: %w", errLedgerGone, err)
 }
 
 // fail closes the gate and ends the session: what it was asked to guard cannot
