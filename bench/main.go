@@ -63,6 +63,9 @@ func measure(rounds int, only, bin string) error {
 	}
 	for r := range rounds {
 		for _, way := range ways {
+			if len(works) == 0 {
+				break
+			}
 			fmt.Fprintf(os.Stderr, "round %d, %s\n", r+1, way)
 			out, err := p.runWorks(way, works)
 			if err != nil {
@@ -73,7 +76,19 @@ func measure(rounds int, only, bin string) error {
 			}
 		}
 	}
-	table(works, got)
+	if len(works) > 0 {
+		table(works, got)
+	}
+	if wanted(only, "decided") {
+		if err := p.decided(); err != nil {
+			return err
+		}
+	}
+	if wanted(only, "ledger") {
+		if err := ledgerFigures(); err != nil {
+			return err
+		}
+	}
 	if wanted(only, "start") {
 		if err := p.start(rounds * 4); err != nil {
 			return err
