@@ -2,11 +2,13 @@ package gitview
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func must(t testing.TB, err error) {
@@ -306,5 +308,33 @@ func TestHostGitRunsNothingOfTheRepository(t *testing.T) {
 	trySh(root, "git status > /dev/null")
 	if _, err := os.Stat(mark); err != nil {
 		t.Error("the repository's programs would not have run anyway")
+	}
+}
+
+// TestPipesForIgnoreFiles: an agent's named pipe in the place of an ignore file
+// holds nobody up, and hides nothing.
+func TestPipesForIgnoreFiles(t *testing.T) {
+	root := t.TempDir()
+	sh(t, root, "git init -q")
+	for _, d := range []string{"a", "b/c"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, ".gitignore"), []byte("*.log\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfifo", filepath.Join(root, "b/.gitignore")).CombinedOutput(); err != nil {
+		t.Skipf("no named pipes: %s", out)
+	}
+	p, err := Find(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	got, err := p.CheckIgnored(ctx, p.Repo, root, []string{"a/x.log", "b/x.log", "b/c/x.log", "x.go"})
+	if err != nil || !maps.Equal(got, map[string]bool{"a/x.log": true}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -2,9 +2,11 @@ package gitview
 
 import (
 	"context"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Ignored is what one repository's working tree ignores, as paths below the
@@ -28,6 +30,8 @@ func (p *Project) IgnoredAt(ctx context.Context, r Repo, work string) (Ignored, 
 		return ig, nil
 	}
 	c := p.listing(ctx, r, work)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	out, err := c.run(ctx, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
 	if err != nil {
 		return ig, err
@@ -50,6 +54,11 @@ func (p *Project) CheckIgnored(ctx context.Context, r Repo, work string, paths [
 		return got, nil
 	}
 	c := p.listing(ctx, r, work)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if paths = answerable(work, paths); len(paths) == 0 {
+		return got, nil
+	}
 	c.in = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
 	out, err := c.run(ctx, "check-ignore", "-z", "--stdin")
 	if err != nil && exitCode(err) != 1 { // 1: none is ignored
@@ -59,6 +68,33 @@ func (p *Project) CheckIgnored(ctx context.Context, r Repo, work string, paths [
 		got[name] = true
 	}
 	return got, nil
+}
+
+// patience is how long git may read ignore files of a tree that an agent writes:
+// it opens them as they stand, and a named pipe would hold it for ever.
+const patience = 30 * time.Second
+
+// answerable leaves out the paths for which git would open an ignore file that
+// is none. They count as not ignored: what cannot be told is shown.
+func answerable(work string, paths []string) []string {
+	known := map[string]bool{}
+	var plain func(dir string) bool
+	plain = func(dir string) bool {
+		is, ok := known[dir]
+		if !ok {
+			fi, err := os.Stat(filepath.Join(work, dir, ".gitignore"))
+			is = (err != nil || fi.Mode().IsRegular()) && (dir == "." || plain(path.Dir(dir)))
+			known[dir] = is
+		}
+		return is
+	}
+	var out []string
+	for _, p := range paths {
+		if plain(path.Dir(strings.TrimSuffix(p, "/"))) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func (p *Project) listing(ctx context.Context, r Repo, work string) call {
