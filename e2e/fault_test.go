@@ -353,7 +353,7 @@ func kills() int {
 	if os.Getenv("COUNTERSIGN_LONG") == "1" {
 		return 200
 	}
-	return 20
+	return 12
 }
 
 // A reviewing process is killed in the middle of an apply: after the next start
