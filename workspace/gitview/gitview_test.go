@@ -338,3 +338,28 @@ func TestPipesForIgnoreFiles(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// TestLinksLaidForASubmodule: the agent guesses the name of a submodule to come
+// and lays a link where its git directory will be built.
+func TestLinksLaidForASubmodule(t *testing.T) {
+	root, outside, other := repository(t), t.TempDir(), repository(t)
+	v := newView(t, root, Options{})
+	v.Close()
+	must(t, os.MkdirAll(filepath.Join(v.o.Dir, "0/modules"), 0o755))
+	must(t, os.Symlink(outside, filepath.Join(v.o.Dir, "0/modules/sub")))
+	sh(t, root, "git submodule --quiet add "+other+" sub")
+	p, err := Find(root)
+	must(t, err)
+	o := v.o
+	o.Nested = []string{"sub"}
+	s, err := p.SessionGit(context.Background(), o)
+	if err == nil {
+		s.Close()
+	}
+	if names, _ := filepath.Glob(filepath.Join(outside, "*")); len(names) > 0 {
+		t.Errorf("written outside: %q", names)
+	}
+	if fi, err := os.Lstat(filepath.Join(v.o.Dir, "0/modules/sub")); err != nil || !fi.IsDir() {
+		t.Errorf("the submodule has no git directory of its own: %v, %v", fi, err)
+	}
+}

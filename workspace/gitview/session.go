@@ -145,7 +145,24 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 	if real, err := filepath.EvalSymlinks(filepath.Dir(r.dir)); err == nil && real != filepath.Dir(r.dir) {
 		return errors.New("the session's git directory was replaced by a link; start with --fresh")
 	}
+	if err := s.clear(r); err != nil {
+		return err
+	}
 	return s.build(ctx, r, refs)
+}
+
+// clear removes what stands where a git directory is to be built: a submodule's
+// lies in the root's, where the agent may have laid links for it beforehand.
+func (s *Session) clear(r *sessionRepo) error {
+	a, err := s.agent(r)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	return a.root.RemoveAll(a.rel)
 }
 
 func (s *Session) denyIn(r Repo) func(string) bool {
