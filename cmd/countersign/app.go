@@ -80,7 +80,7 @@ credential files do not open, and all of it is on a tamper-evident record.
   countersign doctor                 what this machine can enforce
 
 EXIT STATUS
-  0 ok · 1 error · 2 base.Usage · 3 denied · 4 authentication needed · 5 decision
+  0 ok · 1 error · 2 usage · 3 denied · 4 authentication needed · 5 decision
   pending · 6 verification failed · 7 partly applied · 130 interrupted`
 
 // exits maps the kinds of error to exit codes; everything else is 1.

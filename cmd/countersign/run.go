@@ -21,10 +21,10 @@ starts asked, every change staged, every denied file closed, and all of it recor
 
 Headless (--approver none, the default without a terminal) every ask is a deny.
 The agent's own exit code is passed through. With --json the last line on stderr
-says base.Who ended the session: {"ended_by": "agent"|"countersign", …}.
+says who ended the session: {"ended_by": "agent"|"countersign", …}.
 
 EXIT STATUS
-  the agent's own, when it ended the session by itself · else 1 error · 2 base.Usage ·
+  the agent's own, when it ended the session by itself · else 1 error · 2 usage ·
   3 denied · 130 interrupted; those carry "countersign:" on stderr`
 
 func (a *app) runCmd() *cobra.Command {
