@@ -83,9 +83,9 @@ type PolicyRecord struct {
 type DecisionRecord struct {
 	Verdict Verdict `json:"verdict"`
 	Basis   Basis   `json:"basis"`
-	By      string  `json:"by,omitempty"`
+	By      string  `json:"by"` // empty where no person decided
 	Means   string  `json:"means,omitempty"`
-	Shown   string  `json:"shown,omitempty"`
+	Shown   string  `json:"shown"` // empty where nothing was shown
 	ShownMS int64   `json:"shown_ms,omitempty"`
 	Scope   Scope   `json:"scope,omitempty"`
 	Reason  string  `json:"reason,omitempty"`

@@ -8,21 +8,13 @@ import (
 	"github.com/countersign/countersign/internal/redact"
 )
 
-// A leaf holds 16 KiB; a longer argument is cut in the record, never in the
-// digest or on the card.
-const (
-	maxArg   = 2048
-	maxArgs  = 64
-	maxTotal = 8192
-)
-
 func secret(s string) bool { return redact.Secret(s) }
 
 // record builds the decision's leaf. Nothing secret enters it.
 func (g *Gate) record(typ string, a countersign.Action, digest string, d countersign.Decision) countersign.Record {
 	r := g.base(typ, a)
 	r.Action.Digest = digest
-	r.Policy = &countersign.PolicyRecord{Bundle: g.cfg.Policy.Bundle(), Rule: d.Ruling.Rule}
+	r.Policy.Rule = d.Ruling.Rule
 	r.Decision = &countersign.DecisionRecord{Verdict: d.Verdict, Basis: d.Basis, Reason: d.Reason}
 	if ap := d.Approval; ap != nil {
 		dr := r.Decision
@@ -32,37 +24,39 @@ func (g *Gate) record(typ string, a countersign.Action, digest string, d counter
 		}
 		r.Actor.ID = g.cfg.Agent.Name
 	}
+	r.Decision.Reason = trim(r.Decision.Reason, maxText)
 	return r
 }
 
 func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
-	peer := a.Peer
-	peer.Argv = cut(redact.Argv(peer.Argv))
+	peer, room := a.Peer, roomFor(a)
+	peer.Exe, peer.Argv = trim(peer.Exe, maxExe), cut(redact.Argv(peer.Argv), room.peer)
 	r := countersign.Record{
 		ID: g.cfg.NewID(), Type: typ, Session: g.cfg.Session,
 		Actor:  &countersign.Actor{Kind: "agent", ID: g.cfg.Agent.Name, Peer: &peer},
 		Agent:  &g.cfg.Agent,
 		Action: &countersign.ActionRecord{Kind: a.Kind},
+		Policy: &countersign.PolicyRecord{Bundle: g.cfg.Policy.Bundle()},
 		Cov:    &countersign.Coverage{Tier: g.cfg.Tier, Isolation: "same-uid"},
 	}
 	switch {
 	case a.Exec != nil:
 		e := a.Exec
 		argv := redact.Argv(e.Argv)
-		r.Action.Summary = line(strings.Join(argv, " "))
-		r.Action.Argv, r.Action.Cwd, r.Action.Path = cut(argv), valid(e.Cwd), valid(e.Exe.Path)
+		r.Action.Summary = Line(strings.Join(argv, " "))
+		r.Action.Argv, r.Action.Cwd, r.Action.Path = cut(argv, room.argv), trim(e.Cwd, maxPath), trim(e.Exe.Path, maxPath)
 		if e.Exe.SHA256 != "" {
 			r.Action.Exe = "sha256:" + e.Exe.SHA256
 		}
+		var names []string
 		for _, c := range e.Delta {
-			if len(r.Action.Env) < maxArgs {
-				r.Action.Env = append(r.Action.Env, valid(c.Name))
-			}
+			names = append(names, c.Name)
 		}
+		r.Action.Env = cut(names, room.env)
 	case a.File != nil:
-		r.Action.Path, r.Action.Op = valid(a.File.Path), a.File.Op
+		r.Action.Path, r.Action.Op = trim(a.File.Path, maxPath), a.File.Op
 	case a.Net != nil:
-		r.Action.Host, r.Action.Port, r.Action.Op = valid(a.Net.Host), a.Net.Port, a.Net.Proto
+		r.Action.Host, r.Action.Port, r.Action.Op = trim(a.Net.Host, maxText), a.Net.Port, a.Net.Proto
 	}
 	if r.Action.Summary == "" {
 		r.Action.Summary = Summary(a)
@@ -81,11 +75,11 @@ func Summary(a countersign.Action) string {
 	case a.Net != nil:
 		s = a.Net.Proto + " " + a.Net.Host
 	}
-	return line(s)
+	return Line(s)
 }
 
-// line makes text one short line.
-func line(s string) string {
+// Line makes text one short line.
+func Line(s string) string {
 	if len(s) > 400 {
 		s = s[:400]
 	}
@@ -98,23 +92,6 @@ func line(s string) string {
 
 // valid keeps JSON honest: bytes that are not UTF-8 are shown as they are.
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-
-func cut(argv []string) []string {
-	var out []string
-	total := 0
-	for i, s := range argv {
-		s = valid(s)
-		if len(s) > maxArg {
-			s = strings.ToValidUTF8(s[:maxArg], "") + "…"
-		}
-		total += len(s)
-		if i >= maxArgs || total > maxTotal {
-			return append(out, "…")
-		}
-		out = append(out, s)
-	}
-	return out
-}
 
 // Started records that a permitted command's new image was verified and runs.
 func (g *Gate) Started(p countersign.Permit, a countersign.Action) {
@@ -135,6 +112,7 @@ func (g *Gate) Finished(p countersign.Permit, a countersign.Action, o countersig
 	} else if o.Error == "" {
 		return
 	}
+	o.Error = trim(o.Error, maxText)
 	r := g.base("exec.finished", a)
 	r.Action.Digest, r.Parent, r.Outcome = p.Digest, p.Record, &o
 	g.mu.Lock()

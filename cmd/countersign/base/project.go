@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/workspace/apply"
@@ -56,6 +57,30 @@ func (a *App) LoadPolicy(file, project string) (*policy.Policy, error) {
 		return nil, err
 	}
 	return p.At(project, a.Getenv("HOME")), nil
+}
+
+// PinPolicy keeps the file that took the place of the user's layer with its
+// session: what is reviewed later is judged by the same rules.
+func (a *App) PinPolicy(file, session string) error {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(a.pinned(session), src, 0o600)
+}
+
+// SessionPolicy is the policy of a session: with its own layer in place of the
+// user's, if it was started with one.
+func (a *App) SessionPolicy(session, project string) (*policy.Policy, error) {
+	file := a.pinned(session)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		file = ""
+	}
+	return a.LoadPolicy(file, project)
+}
+
+func (a *App) pinned(session string) string {
+	return filepath.Join(a.Dirs.Session(session), "policy.yaml")
 }
 
 // RecoverApply finishes or takes back what an apply on this project left that

@@ -188,7 +188,10 @@ func (s *live) stage() error {
 	}
 	s.closers.Add(func() { s.staging.Close() })
 	s.kept.Backend = s.staging.Backend()
-	return s.Dirs.Save(s.kept)
+	if err := s.Dirs.Save(s.kept); err != nil || s.opt.Policy == "" {
+		return err
+	}
+	return s.PinPolicy(s.opt.Policy, s.id)
 }
 
 // openGate makes the desk and the gate behind it.
@@ -227,7 +230,7 @@ func (s *live) startRecord() countersign.Record {
 		Type: "session.started", Session: s.id, Actor: s.Human(), Agent: &countersign.Agent{Name: s.opt.Agent},
 		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
 		Cov:    &countersign.Coverage{Tier: s.posture.Tier, Isolation: "same-uid"},
-		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: base.Redacted(s.opt.Argv), Cwd: s.project.Root, Summary: base.Summary(s.opt.Argv)},
+		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: gate.Argv(base.Redacted(s.opt.Argv)), Cwd: s.project.Root, Summary: gate.Line(base.Summary(s.opt.Argv))},
 		Detail: map[string]any{
 			"posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.Approver, "env_removed": s.removed,
 		},
@@ -266,14 +269,17 @@ func (s *live) closed(by string, exit *int, err error) {
 		return
 	}
 	o := &countersign.Outcome{Status: "ok", Exit: exit}
+	if exit != nil && *exit != 0 {
+		o.Status = "failed"
+	}
 	if err != nil {
-		o.Status, o.Error = "failed", err.Error()
+		o.Status, o.Error = "failed", gate.Line(err.Error())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_, lerr := s.ledger.Append(ctx, countersign.Record{
 		Type: "session.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: s.opt.Agent},
-		Outcome: o, Detail: map[string]any{"ended_by": by},
+		Policy: &countersign.PolicyRecord{Bundle: s.kept.Policy}, Outcome: o, Detail: map[string]any{"ended_by": by},
 	}, true)
 	if lerr != nil {
 		return // it stays open on disk: the next start finds and records it

@@ -23,14 +23,14 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 		if err != nil {
 			return err
 		}
-		for _, id := range open {
-			r := countersign.Record{Type: "exec.finished", Session: k.ID, Parent: id, Outcome: &countersign.Outcome{Status: "orphaned", Error: "its session was lost"}}
+		for _, e := range open {
+			r := countersign.Record{Type: "exec.finished", Session: k.ID, Parent: e.Parent, Actor: e.Actor, Agent: e.Agent, Action: e.Action, Policy: e.Policy, Cov: e.Cov, Outcome: &countersign.Outcome{Status: "orphaned", Error: "its session was lost"}}
 			if _, err := l.Append(ctx, r, false); err != nil {
 				return err
 			}
 		}
 		r := countersign.Record{
-			Type: "session.ended", Session: k.ID, Actor: &countersign.Actor{Kind: "system"},
+			Type: "session.ended", Session: k.ID, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: k.Agent}, Policy: &countersign.PolicyRecord{Bundle: k.Policy},
 			Outcome: &countersign.Outcome{Status: "orphaned", Error: "the session's process ended without a word"}, Detail: map[string]any{"ended_by": "lost", "orphaned": len(open)},
 		}
 		if _, err := l.Append(ctx, r, true); err != nil {
@@ -44,13 +44,13 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 	return nil
 }
 
-// openExecs finds decided commands of a session that have no outcome.
-func (s *live) openExecs(id string) ([]string, error) {
+// openExecs finds the starts of a session's commands that have no outcome.
+func (s *live) openExecs(id string) ([]countersign.Record, error) {
 	r, err := ledger.OpenReader(s.LedgerDir())
 	if err != nil {
 		return nil, err
 	}
-	var order []string
+	var order []countersign.Record
 	open := map[string]bool{}
 	for line, err := range r.All() {
 		if err != nil {
@@ -60,15 +60,15 @@ func (s *live) openExecs(id string) ([]string, error) {
 		switch {
 		case !ok:
 		case rec.Type == "exec.started":
-			order, open[rec.Parent] = append(order, rec.Parent), true
+			order, open[rec.Parent] = append(order, rec), true
 		case rec.Type == "exec.finished":
 			delete(open, rec.Parent)
 		}
 	}
-	var out []string
-	for _, p := range order {
-		if open[p] {
-			out = append(out, p)
+	var out []countersign.Record
+	for _, started := range order {
+		if open[started.Parent] {
+			out = append(out, started)
 		}
 	}
 	return out, nil

@@ -46,7 +46,7 @@ func Open(ctx context.Context, a *base.App, k session.Kept) (*Reviewing, error) 
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.LoadPolicy("", k.Project)
+	p, err := a.SessionPolicy(k.ID, k.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +319,8 @@ func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	}
 	_, err = l.Append(ctx, countersign.Record{
 		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
-		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Summary: fmt.Sprintf("%d hunks in %d files", len(res.Applied), len(res.Files))},
+		Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
+		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: fmt.Sprintf("%d hunks in %d files", len(res.Applied), len(res.Files))},
 		Outcome:  &countersign.Outcome{Status: "ok"},
 		Payloads: []countersign.Payload{p},
 		Detail:   map[string]any{"apply": res.ID, "files": files, "file_count": len(res.Files), "applied": len(res.Applied), "stale": len(res.Stale), "merged": len(res.Merged)},

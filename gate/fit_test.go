@@ -1,0 +1,52 @@
+package gate
+
+import (
+	"strings"
+	"testing"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// Whatever a program calls itself and its arguments, its records fit a leaf: one
+// that did not would end the session.
+func TestEveryRecordFitsALeaf(t *testing.T) {
+	const leaf = 15872
+	for name, unit := range map[string]string{"plain": "a", "control": "\x01", "html": "<", "wide": "語", "invalid": "\xff", "quotes": `"`, "separators": "\u2028"} {
+		long := strings.Repeat(unit, 3000)
+		path := "/" + strings.Repeat(unit, 4095)
+		var argv []string
+		for range 80 {
+			argv = append(argv, long)
+		}
+		many := strings.Split(strings.Repeat(unit+" ", 500), " ")
+		peer := countersign.Peer{PID: 1, Exe: path, Argv: argv}
+		for _, args := range [][]string{argv, many} {
+			a := countersign.Action{Kind: countersign.KindExec, Peer: peer, Exec: &countersign.Exec{Argv: args, Cwd: path, Exe: countersign.Executable{Path: path, SHA256: strings.Repeat("a", 64)}}}
+			for range 100 {
+				a.Exec.Delta = append(a.Exec.Delta, countersign.EnvChange{Name: long})
+			}
+			short := a
+			short.Exec = &countersign.Exec{Argv: args, Cwd: "/p", Exe: countersign.Executable{Path: "/bin/x"}}
+			short.Peer.Exe = "/bin/x"
+			file := countersign.Action{Kind: countersign.KindFileRead, Peer: peer, File: &countersign.File{Path: path, Op: "read"}}
+			for _, a := range []countersign.Action{a, short, file} {
+				g, b := newGate(t, rules{}, nil)
+				if err := g.Refused(a, countersign.Ruling{Rule: "r", Reason: long}, "EACCES", 2); err != nil {
+					t.Fatal(err)
+				}
+				line, err := b.all()[0].JSON()
+				if err != nil || len(line) > leaf {
+					t.Errorf("%s: %d bytes, %v", name, len(line), err)
+				}
+			}
+		}
+	}
+}
+
+// What fits is not cut.
+func TestOrdinaryCommandsAreWhole(t *testing.T) {
+	argv := []string{"git", "commit", "-m", strings.Repeat("words ", 200)}
+	if got := Argv(argv); len(got) != 4 || got[3] != argv[3] {
+		t.Errorf("%q", got)
+	}
+}
