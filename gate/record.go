@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"strings"
+	"time"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/redact"
@@ -151,6 +152,18 @@ func (g *Gate) Refused(a countersign.Action, ruling countersign.Ruling, errno st
 		g.Close(err)
 	}
 	return err
+}
+
+// Settle waits until every permit has its outcome, or until the time is up.
+func (g *Gate) Settle(limit time.Duration) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		n := len(g.open)
+		g.mu.Unlock()
+		if n == 0 {
+			return
+		}
+	}
 }
 
 // Orphan records every open permit as one whose result is not known. It is

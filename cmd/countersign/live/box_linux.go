@@ -59,10 +59,14 @@ func (s *live) startBox() error {
 	for i, n := range nodes {
 		trips[i] = sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir}
 	}
+	start, err := s.startMounts(home)
+	if err != nil {
+		return err
+	}
 	rows, cols := s.terminalSize()
 	box, err := sandbox.Start(s.ctx, sandbox.Config{
 		Exe: self, Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
-		Mounts: s.staging.Mounts(), ReadOnly: s.toolchains, Caches: sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ()),
+		Mounts: append(start, s.staging.Mounts()...), ReadOnly: s.toolchains, Caches: sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ()),
 		Tripwires: trips, OnFuse: func(f *os.File) error { return s.serveTripwires(self, f, nodes) }, RequireFuse: s.posture.Tier == "A",
 		Gate: true, GatewayPort: gatewayPort, TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols,
 		Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -226,6 +230,7 @@ func (s *live) startDoors() error {
 	}
 	s.sup = sup
 	go func() {
+		defer close(s.supervised)
 		if err := sup.Run(s.ctx); err != nil && s.ctx.Err() == nil {
 			s.fail(fmt.Errorf("the supervisor ended: %w", err))
 		}

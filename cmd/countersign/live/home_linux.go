@@ -3,11 +3,51 @@
 package live
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/tree"
 )
+
+// startFiles are what a shell or its line editor reads by itself. An agent that
+// could write them would put a command of its own into every `bash -lc` that a
+// person approves, and into the person's own shell.
+var startFiles = []string{
+	".profile", ".bash_profile", ".bash_login", ".bash_logout", ".bashrc", ".inputrc", ".kshrc", ".mkshrc",
+	".zshenv", ".zprofile", ".zshrc", ".zlogin", ".zlogout",
+}
+
+// startMounts lay an empty file that nobody can change over each of them. A
+// directory that the agent left in one's place is put aside.
+func (s *live) startMounts(home string) ([]countersign.Mount, error) {
+	root, err := tree.OpenRoot(s.home)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	empty := filepath.Join(filepath.Dir(s.home), ".empty")
+	if err := os.WriteFile(empty, nil, 0o400); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	var out []countersign.Mount
+	for _, name := range startFiles {
+		if s.inProject(home, "~/"+name) {
+			continue
+		}
+		if st, err := root.Lstat(name); err == nil && st.Mode.IsDir() {
+			if err := root.Rename(name, name+".aside-"+s.id); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, countersign.Mount{Type: "bind", Source: empty, Target: filepath.Join(home, name), RO: true})
+	}
+	return out, nil
+}
 
 // terminalSize is the size of the person's terminal, 24 by 80 where it has none.
 func (s *live) terminalSize() (rows, cols uint16) {

@@ -56,6 +56,7 @@ type live struct {
 	box        *sandbox.Sandbox
 	trips      *tripwire.Server
 	sup        *execgate.Supervisor
+	supervised chan struct{} // closed when the supervisor has ended
 
 	mu      sync.Mutex
 	stopped string            // base.Who stopped it, if a person did
@@ -71,7 +72,7 @@ var errLedgerGone = errors.New("the ledger process is gone or cannot write")
 // Run runs one session from start to end. It returns the agent's exit
 // code and who ended the session.
 func Run(ctx context.Context, a *base.App, o Options) (exit int, by string, err error) {
-	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}}
+	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}, supervised: make(chan struct{})}
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	defer s.end(nil)
 	defer s.closers.Close()
@@ -257,10 +258,24 @@ func (s *live) work() (exit int, by string, err error) {
 		by = "countersign"
 	}
 	s.box.Kill()
+	s.settle()
 	s.gate.Orphan("the session ended")
 	s.closed(by, &exit, err)
 	s.farewell()
 	return exit, by, err
+}
+
+// settle waits, shortly, for the last reports of what is dead now: nothing of a
+// session is on record behind its end.
+func (s *live) settle() {
+	if s.trips != nil {
+		s.trips.Close()
+	}
+	select {
+	case <-s.supervised:
+	case <-time.After(500 * time.Millisecond):
+	}
+	s.gate.Settle(500 * time.Millisecond)
 }
 
 // closed writes the session's end, on record and on disk.
