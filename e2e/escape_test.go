@@ -147,6 +147,8 @@ except OSError as e: print("no",e)`), word: "got-through", needs: "python3", noB
 	{name: "hooks of the repository", script: `echo 'echo pwned' > .git/hooks/post-checkout && chmod +x .git/hooks/post-checkout && echo got-through`, word: "got-through"},
 	{name: "fsmonitor by config", script: `git config core.fsmonitor 'touch pwned'; for i in $(seq 50); do git config --get core.fsmonitor >/dev/null || exit 0; sleep .1; done; echo got-through`, word: "got-through"},
 	{name: "a program that the home's git configuration names", script: `git config --file "$HOME/.gitconfig" core.fsmonitor 'echo x > fsm-ran; false'; git status >/dev/null 2>&1; test -e fsm-ran && echo got-through; rm -f "$HOME/.gitconfig"`, word: "got-through"},
+	{name: "a start-up file of the shell", script: `echo 'echo got-through' > "$HOME/.bash_profile"; bash -lc true; rm -f "$HOME/.bash_profile"`, word: "got-through"},
+	{name: "a start-up file by rename", script: `echo 'echo got-through' > "$HOME/x"; mv -f "$HOME/x" "$HOME/.profile"; bash -lc true; rm -f "$HOME/.profile"`, word: "got-through"},
 	{name: "setuid program", script: `cp /bin/true su1; chmod 4755 su1; ./su1; grep -q '^NoNewPrivs:.1' /proc/self/status || echo got-through`, word: "got-through"},
 	{name: "capabilities", script: `grep -q '^CapEff:.0000000000000000' /proc/self/status || echo got-through`, word: "got-through", noBare: "an ordinary user has none"},
 	{name: "core dumps", script: `test "$(ulimit -c)" = 0 || echo got-through`, word: "got-through", noBare: "the limit may be 0 bare"},
