@@ -150,8 +150,8 @@ func TestCommitsAreTakenOver(t *testing.T) {
 	if string(b) != "c\n" {
 		t.Errorf("blob: %q", b)
 	}
-	must(t, v.TakeOver(ctx, "", commits[1].ID))
 	sh(t, root, "cp "+v.dir+"/a.txt "+v.dir+"/c.txt .")
+	must(t, v.TakeOver(ctx, "", commits[1].ID))
 	if got := sh(t, root, "git status --porcelain; git log -1 --format=%s; git fsck --no-dangling 2>&1"); got != "in2\n" {
 		t.Errorf("the real repository: %s", got)
 	}
@@ -160,6 +160,41 @@ func TestCommitsAreTakenOver(t *testing.T) {
 	}
 	if v.Own() {
 		t.Error("still own")
+	}
+}
+
+// What no person has seen does not come along below an accepted commit.
+func TestTakeOverRefusesWhatNobodyAccepted(t *testing.T) {
+	for _, c := range []struct{ name, inside, outside, want string }{
+		{"a file of a commit below", `echo bad > bad.txt; git add bad.txt; git commit -qm in1; echo c > c.txt; git add c.txt; git commit -qm in2`, "echo c > c.txt", `"bad.txt"`},
+		{"bytes that a later commit takes away", `echo bad > c.txt; git add c.txt; git commit -qm in1; echo c > c.txt; git commit -qam in2`, "echo c > c.txt", `"c.txt"`},
+		{"a link in place of a file", `ln -s /etc c.txt; git add c.txt; git commit -qm in1`, "echo -n /etc > c.txt", `"c.txt"`},
+		{"a side that was merged", `git switch -qc s; echo bad > bad.txt; git add bad.txt; git commit -qm s; git rm -q bad.txt; git commit -qm s2; git switch -q main; echo c > c.txt; git add c.txt; git commit -qm in1; git merge -q -m m s`, "echo c > c.txt", `"bad.txt"`},
+		{"all of it accepted", `ln -s c.txt l; echo c > c.txt; git add c.txt l; git commit -qm in1; git mv a.txt d.txt; git commit -qm in2; git revert --no-edit HEAD`, "echo c > c.txt; ln -s c.txt l", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := context.Background()
+			root := repository(t)
+			sh(t, root, "git reset -q --hard")
+			v := newView(t, root, Options{})
+			sh(t, v.dir, c.inside)
+			sh(t, root, c.outside)
+			commits, err := v.NewCommits(ctx)
+			must(t, err)
+			before := sh(t, root, "git rev-parse HEAD")
+			last := strings.TrimSpace(sh(t, v.dir, "git rev-parse HEAD"))
+			err = v.TakeOver(ctx, "", last)
+			if c.want == "" {
+				must(t, err)
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%d commits, error %v", len(commits), err)
+			}
+			if after := sh(t, root, "git rev-parse HEAD"); after != before {
+				t.Error("the branch moved")
+			}
+		})
 	}
 }
 
@@ -301,6 +336,7 @@ func TestHostGitRunsNothingOfTheRepository(t *testing.T) {
 	sh(t, v.dir, "echo in >> b.txt; git commit -qm in b.txt")
 	commits, err := v.NewCommits(ctx)
 	must(t, err)
+	must(t, os.WriteFile(filepath.Join(root, "b.txt"), []byte("b\nin\n"), 0o644))
 	must(t, v.TakeOver(ctx, "", commits[0].ID))
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("git on the host ran a program that the repository names")

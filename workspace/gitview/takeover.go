@@ -15,8 +15,10 @@ import (
 // repository: first the objects, checked by git, then a fast-forward of the
 // branch, then the index entries of the files it changes. It refuses, with
 // nothing changed, where that would not be a fast-forward, where the person has
-// staged something at one of those paths, or where a commit is refused. The
-// working tree is left to whoever applies the hunks.
+// staged something at one of those paths, where a commit is refused, or where
+// one holds content that stands neither in the real working tree nor in the
+// real repository: nobody has accepted that. So whoever applies the hunks does
+// it first; the working tree is left to them.
 func (s *Session) TakeOver(ctx context.Context, repo, commit string) error {
 	for i := range s.repos {
 		if s.repos[i].real.Rel == repo {
@@ -64,6 +66,9 @@ func (s *Session) takeOver(ctx context.Context, r *sessionRepo, commit string) e
 	}
 	defer q.close()
 	if err := q.check(ctx, s, r, all, old, commit); err != nil {
+		return err
+	}
+	if err := s.accepted(ctx, q, r, all, old, commit); err != nil {
 		return err
 	}
 	entries, err := s.indexChange(ctx, q, r, name, old, commit)
