@@ -274,6 +274,9 @@ func (r *Reviewing) settleApplied(ctx context.Context, before countersign.Change
 	if err := r.review.Stale(digests(res.Stale)...); err != nil {
 		return err
 	}
+	if err := land(r.App, r.kept, res.Applied, nil); err != nil {
+		return err
+	}
 	if err := r.staging.MarkApplied(touched(res)...); err != nil {
 		return err
 	}
@@ -358,6 +361,9 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 		return err
 	}
 	if err := r.review.Undone(digests(res.Applied)...); err != nil {
+		return err
+	}
+	if err := land(a, k, nil, res.Applied); err != nil {
 		return err
 	}
 	if _, gone := r.staging.(noLayer); gone {

@@ -97,17 +97,14 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
 	lines := []HunkLine{}
 	for _, h := range cs.Hunks {
-		l := HunkLine{
-			Session: k.ID, Hunk: h.ID, Path: h.Path, OldPath: h.OldPath, Op: h.Op, OldStart: h.OldStart, OldLines: h.OldLines,
-			NewStart: h.NewStart, NewLines: h.NewLines, State: h.State, Risk: h.Risk, Why: h.Why, Digest: h.Digest,
-		}
-		if h.Commit != "" {
-			l.Commit = &h.Commit
-		}
-		lines = append(lines, l)
+		lines = append(lines, lineOf(k, h))
 	}
 	if a.JSON {
-		return a.Data(lines)
+		done, err := landed(a, k.ID)
+		if err != nil {
+			return err
+		}
+		return a.Data(append(lines, done...))
 	}
 	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	for _, l := range lines {

@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Words that scripts find in every record of their kind, and what an ordinary
+// agent must not run into.
+func TestContractOfRecords(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		w.write("hello.txt", "hello\n")
+		w.write(".env", "SECRET=hunter2\n")
+		w.write("agent.sh", "bash inner.sh\n")
+		w.write("inner.sh", `for i in 1 2 3; do read x < .env; done
+(exec 3<>/dev/tcp/10.1.2.3/443)
+echo new > made.txt; git add made.txt; git commit -qm inside; git log -1 --format=%an:%ce
+X=$(printf %2000s | tr ' ' a); Y=$(printf %5000s | tr ' ' '\1')
+bash -c '/usr/bin/printf %s "$@" | wc -c' x $X $X $X $X $X $X $X $X $X $X
+bash -c '/usr/bin/printf %s "$@" | wc -c' x $Y $Y $Y
+exit 3
+`)
+		w.repo()
+		r := w.cs("run", "--policy", w.policy(allowBash), "--approver", "none", "--", "bash", "agent.sh", strings.Repeat("long ", 6000))
+		if r.code != 3 || !strings.Contains(r.out, "t:t@example.com\n20000\n15000\n") {
+			t.Fatalf("the agent's work: %+v", r)
+		}
+		bundle, last := "", ""
+		denied := 0
+		for _, m := range w.raw() {
+			typ, _ := m["type"].(string)
+			if strings.HasPrefix(typ, "ledger.") {
+				continue
+			}
+			last = typ
+			if typ == "policy.activated" {
+				bundle, _ = field(m, "policy.bundle").(string)
+			}
+			if got := field(m, "policy.bundle"); got != bundle || bundle == "" {
+				t.Errorf("%s has the policy %v, not the session's %s", typ, got, bundle)
+			}
+			if d, ok := m["decision"].(map[string]any); ok {
+				for _, name := range []string{"verdict", "basis", "by", "shown"} {
+					if _, ok := d[name].(string); !ok {
+						t.Errorf("%s lacks decision.%s: %v", typ, name, d)
+					}
+				}
+			}
+			exe, _ := field(m, "actor.peer.exe").(string)
+			if typ == "file.denied" && strings.HasSuffix(exe, "/bash") { // git looks at files as young as its index
+				denied++
+			}
+			if typ == "session.ended" && (field(m, "outcome.status") != "failed" || field(m, "outcome.exit") != 3.0) {
+				t.Errorf("the end: %v", m["outcome"])
+			}
+		}
+		if last != "session.ended" {
+			t.Errorf("%s is on record behind the session's end", last)
+		}
+		if denied != 3 {
+			t.Errorf("%d records of three refused opens", denied)
+		}
+		w.must("verify")
+	})
+}
+
+// The states of a hunk, from the list to the tree and back, and by which policy.
+func TestContractOfReview(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("hello.txt", "one\ntwo\n")
+	w.write("other.txt", "old\n")
+	w.repo()
+	strict := allowBash + "files:\n  deny:\n    - {id: t-plan, paths: [\"*.plan\"], reason: a test}\n"
+	if r := w.script(strict, "echo three >> hello.txt\necho new > other.txt\necho a > a.txt\necho b > b.txt\necho x > my.plan\nmkdir .vscode; echo {} > .vscode/tasks.json\n"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	states := func() string {
+		var out []string
+		for _, h := range w.hunks() {
+			out = append(out, fmt.Sprintf("%s %s %s", h.Path, h.Op, h.State))
+		}
+		return strings.Join(out, "\n")
+	}
+	id := map[string]string{}
+	for _, h := range w.hunks() {
+		id[h.Path] = h.Hunk
+		if (h.Path == "my.plan" || h.Path == ".vscode/tasks.json") != (h.Risk == "high") {
+			t.Errorf("%s is of %s risk", h.Path, h.Risk)
+		}
+	}
+	if r := w.must("review", "--accept", id["a.txt"], id["b.txt"]); !strings.Contains(r.err, "sha256:"+id["a.txt"]) {
+		t.Errorf("the digest is not printed: %s", r.err)
+	}
+	w.must("review", "--reject", id["other.txt"])
+	w.must("review", "--accept-file", "hello.txt")
+	w.must("review", "--accept-all") // neither the rejected nor what is of high risk
+	w.must("review", "--apply")
+	want := `.vscode/tasks.json create undecided
+my.plan create undecided
+other.txt modify rejected
+a.txt create applied
+b.txt create applied
+hello.txt modify applied`
+	if got := states(); got != want {
+		t.Errorf("after the apply:\n%s", got)
+	}
+	if w.read("hello.txt") != "one\ntwo\nthree\n" || w.read("other.txt") != "old\n" {
+		t.Errorf("the tree: %q %q", w.read("hello.txt"), w.read("other.txt"))
+	}
+	w.must("review", "--undo")
+	if got := states(); strings.Contains(got, "applied") || strings.Count(got, "undecided") != 5 {
+		t.Errorf("after the undo:\n%s", got)
+	}
+	for _, c := range []struct {
+		code int
+		args []string
+	}{
+		{1, []string{"review", "--accept", "zzzzzz"}},
+		{1, []string{"review", "--accept-file", "nowhere"}},
+		{2, []string{"review", "--accept"}},
+		{2, []string{"approve"}},
+		{1, []string{"approve", "zzzz"}},
+		{1, []string{"verify", "no-such-directory"}},
+	} {
+		if r := w.cs(c.args...); r.code != c.code || !strings.HasPrefix(r.err, "countersign: error: ") {
+			t.Errorf("%q: %+v", c.args, r)
+		}
+	}
+}
