@@ -96,7 +96,11 @@ func (a Action) ReuseKey(k *Keyer, secret func(arg string) bool) string {
 	}
 	var delta []string
 	for _, c := range e.Delta {
-		if !HarmlessEnv(c.Name) {
+		switch {
+		case HarmlessEnv(c.Name):
+		case c.Unset: // not the same as empty
+			delta = append(delta, "-"+c.Name+"=")
+		default:
 			delta = append(delta, c.Name+"="+c.Value)
 		}
 	}

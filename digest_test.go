@@ -82,6 +82,11 @@ func TestReuseKeyIgnoresHarmlessEnvironmentOnly(t *testing.T) {
 	if a.ReuseKey(key, nil) == b.ReuseKey(key, nil) {
 		t.Error("GIT_EXTERNAL_DIFF did not make it another command")
 	}
+	c, d := testExec(), testExec()
+	c.Exec.Delta, d.Exec.Delta = []EnvChange{{Name: "PATH"}}, []EnvChange{{Name: "PATH", Unset: true}}
+	if c.ReuseKey(key, nil) == d.ReuseKey(key, nil) {
+		t.Error("a variable that is empty and one that is not there are the same")
+	}
 }
 
 func TestSecretArgumentsEnterByKeyedHash(t *testing.T) {
