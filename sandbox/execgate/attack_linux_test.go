@@ -332,6 +332,27 @@ func TestHeirsHaveNoCover(t *testing.T) {
 	}
 }
 
+// TestFilesWithoutEndAreNotRead: hashing a sparse terabyte would hold the
+// session's threads for hours.
+func TestFilesWithoutEndAreNotRead(t *testing.T) {
+	g := newGated(t)
+	big := g.file("big", "#!/bin/sh\n:\n", 0o755)
+	if err := os.Truncate(big, 1<<40); err != nil {
+		t.Skip(err)
+	}
+	g.cfg.Launch = Launch{Argv: []string{"/bin/sh", "-c", "./big; exit $?"}}
+	began := time.Now()
+	if code := g.run(g.cfg.Launch.Argv...); code != 126 {
+		t.Errorf("exit %d, want 126", code)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it was read for %v", took)
+	}
+	if d := cmp.Diff([]string{"execve: its content cannot be read: file too large EACCES"}, g.judge.refused); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestAdoptionBySiblingIsRefused(t *testing.T) {
 	good, _ := attacks(t)
 	g := newGated(t)

@@ -25,7 +25,8 @@ const (
 	keepContent   = 1 << 20         // of one script, in the cache
 	keepTotal     = 32 << 20
 	maxScript     = 64 << 20
-	headSize      = 256 // BINPRM_BUF_SIZE of include/uapi/linux/binfmts.h
+	maxImage      = 2 << 30 // a file without end would keep the session busy without end
+	headSize      = 256     // BINPRM_BUF_SIZE of include/uapi/linux/binfmts.h
 )
 
 // stamp is a file's identity and version.
@@ -113,7 +114,7 @@ func (f *files) load(path int, st *unix.Stat_t, text bool) (*content, unix.Errno
 	}
 	file := os.NewFile(uintptr(fd), "")
 	defer file.Close()
-	if text && st.Size > maxScript {
+	if st.Size > maxImage || text && st.Size > maxScript {
 		return nil, unix.EFBIG
 	}
 	began := f.now()
