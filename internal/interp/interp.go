@@ -81,6 +81,9 @@ func interpreter(names ...string) (dialect, bool) {
 	return dialect{}, false
 }
 
+// consoles are modules of Python that read a program from standard input.
+var consoles = []string{"code", "asyncio", "pdb", "bdb", "IPython", "ptpython", "bpython", "idlelib"}
+
 // takers build commands out of their input, or have a command that starts one.
 var takers = []string{"xargs", "parallel", "ed", "red", "ex", "vi", "vim", "sqlite3", "gdb", "m4", "dc", "at", "batch", "expect"}
 
@@ -164,6 +167,7 @@ func (d dialect) scan(p *Program, args []string) {
 		switch {
 		case slices.Contains(d.inline, name) || d.letter(a, d.inline):
 			p.Inline = true
+			p.Stdin = p.Stdin || strings.HasSuffix(a, "m") && slices.Contains(consoles, value)
 			return
 		case slices.Contains(d.file, name):
 			if !d.modules || strings.HasPrefix(value, ".") || strings.HasPrefix(value, "/") {

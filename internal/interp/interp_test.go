@@ -36,6 +36,8 @@ func TestParse(t *testing.T) {
 		"/usr/bin/python3 -i -c pass":             {Inline: true, Stdin: true},
 		"/usr/bin/python3 -ui x.py":               {Scripts: []string{"x.py"}, Stdin: true},
 		"/usr/bin/python3 -c pass -i":             {Inline: true},
+		"/usr/bin/python3 -um code":               {Inline: true, Stdin: true},
+		"/usr/bin/python3 -m pytest":              {Inline: true},
 		"/usr/bin/node -i -e 1":                   {Inline: true, Stdin: true},
 		"/usr/bin/node x.js":                      {Scripts: []string{"x.js"}},
 		"/usr/bin/node -e 1":                      {Inline: true},
