@@ -76,6 +76,7 @@ func (d Dirs) Socket(id string) string { return filepath.Join(d.Runtime, id, "co
 type Kept struct {
 	V int `json:"v"`
 	countersign.Session
+	From    string `json:"from,omitempty"` // the session whose staging layer it went on with, and has now
 	Exit    *int   `json:"exit,omitempty"`
 	EndedBy string `json:"ended_by,omitempty"` // agent, countersign, lost
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
@@ -109,11 +111,15 @@ func (a *app) review(ctx context.Context, id string, f reviewing.Flags) error {
 // reviewed finds the session that is meant: the named one, or the newest of
 // this project.
 func (a *app) reviewed(id string) (session.Kept, error) {
+	all, err := a.Dirs.List()
 	if id != "" {
-		return a.Dirs.Load(id)
+		k, err := a.Dirs.Load(id)
+		if err != nil {
+			return k, err
+		}
+		return a.wentOn(k, all), nil
 	}
 	root := a.ProjectRoot()
-	all, err := a.Dirs.List()
 	if err != nil {
 		return session.Kept{}, err
 	}
@@ -126,4 +132,24 @@ func (a *app) reviewed(id string) (session.Kept, error) {
 		Code: countersign.ENotFound, Op: "review", Thing: root, Err: errors.New("no session has worked on this project"),
 		Remedy: "`countersign sessions` lists all; name one, or go to its project",
 	}
+}
+
+// wentOn follows a session whose staging layer a later one went on with: what it
+// changed is there.
+func (a *app) wentOn(k session.Kept, all []session.Kept) session.Kept {
+	asked := k.ID
+	for i := 0; i < len(all); i++ {
+		if all[i].From == k.ID && !a.hasLayer(k.ID) {
+			k, i = all[i], -1
+		}
+	}
+	if k.ID != asked {
+		a.Say("session %s went on as %s: its changes are there", asked, k.ID)
+	}
+	return k
+}
+
+func (a *app) hasLayer(id string) bool {
+	_, err := os.Stat(filepath.Join(a.Dirs.Session(id), "layer", "meta.json"))
+	return err == nil
 }

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/live"
@@ -65,7 +62,7 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 		return err
 	}
 	o := live.Options{Agent: "shell", From: k.ID, Own: true, Argv: argv}
-	if _, err := os.Stat(filepath.Join(a.Dirs.Session(k.ID), "layer", "meta.json")); errors.Is(err, fs.ErrNotExist) {
+	if !a.hasLayer(k.ID) {
 		o.From = "" // it left nothing that differs from the real tree
 	}
 	return a.startRun(ctx, o)

@@ -189,6 +189,10 @@ func (s *live) stage() error {
 	}
 	s.closers.Add(func() { s.staging.Close() })
 	s.kept.Backend = s.staging.Backend()
+	if from != "" {
+		s.kept.From = filepath.Base(from)
+		s.Say("going on with what session %s left for review (`run --fresh` starts from the real tree)", s.kept.From)
+	}
 	if err := s.Dirs.Save(s.kept); err != nil || s.opt.Policy == "" {
 		return err
 	}

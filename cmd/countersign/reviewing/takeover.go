@@ -2,6 +2,7 @@ package reviewing
 
 import (
 	"context"
+	"errors"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/apply"
@@ -34,10 +35,24 @@ func (r *Reviewing) takeOver(ctx context.Context, before countersign.Changeset, 
 			r.Say("commit %.12s was not accepted whole: its accepted hunks are in your working tree, uncommitted", commit)
 			continue
 		}
-		if err := r.staging.TakeOver(ctx, commit); err != nil {
+		if err := r.staging.TakeOver(ctx, commit); countersign.CodeOf(err) == countersign.EInvalid {
+			r.Say("commit %.12s was not taken over: %v: its accepted hunks are in your working tree, uncommitted", commit, cause(err))
+			continue
+		} else if err != nil {
 			return err
 		}
 		r.Say("took over commit %.12s", commit)
 	}
 	return nil
+}
+
+// cause is what lies below the last operation that an error names.
+func cause(err error) error {
+	for {
+		var e *countersign.Error
+		if !errors.As(err, &e) || e.Err == nil {
+			return err
+		}
+		err = e.Err
+	}
 }
