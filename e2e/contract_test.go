@@ -128,3 +128,20 @@ hello.txt modify applied`
 		}
 	}
 }
+
+// An agent that policy itself denies is not started, and the exit code says it.
+func TestContractOfDeniedLaunch(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("agent.sh", "echo started\n")
+	w.repo()
+	p := w.policy("version: 1\ncommands:\n  - {id: t-none, verdict: deny, argv: [bash, '...'], reason: not here}\n")
+	r := w.cs("run", "--policy", p, "--approver", "none", "--json", "--", "bash", "agent.sh")
+	if e := w.ending(r); r.code != 3 || strings.Contains(r.out, "started") || !strings.Contains(r.err, "t-none") || !strings.Contains(r.err, "hint: not here") || e.EndedBy != "countersign" || e.Exit != 3 {
+		t.Errorf("%+v", r)
+	}
+	for _, r := range w.log("--type", "exec.decided") {
+		if r.Decision.Verdict != "deny" || r.Policy.Rule != "t-none" {
+			t.Errorf("%+v", r)
+		}
+	}
+}

@@ -12,6 +12,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ type Config struct {
 type Gate struct {
 	cfg    Config
 	closed error
+	launch error // the refusal of the agent's own start, if it was
 	mu     sync.Mutex
 	open   map[string]openExec // permits whose outcome is not known yet, by record id
 }
@@ -77,6 +79,13 @@ func (g *Gate) Close(reason error) {
 	if g.closed == nil {
 		g.closed = reason
 	}
+}
+
+// LaunchRefused says why the agent itself was not started, if it was refused.
+func (g *Gate) LaunchRefused() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.launch
 }
 
 func (g *Gate) shut() error {
@@ -183,7 +192,13 @@ func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.D
 		return g.fail(a, err)
 	}
 	if d.Verdict != countersign.Allow {
-		return countersign.Permit{}, &countersign.Error{Code: countersign.EDenied, Op: "run", Thing: a.Summary, Err: ErrDenied, Remedy: d.Reason}
+		err := &countersign.Error{Code: countersign.EDenied, Op: "run", Thing: a.Summary, Err: fmt.Errorf("%w by rule %s", ErrDenied, d.Ruling.Rule), Remedy: d.Reason}
+		if a.Exec.Launch {
+			g.mu.Lock()
+			g.launch = err
+			g.mu.Unlock()
+		}
+		return countersign.Permit{}, err
 	}
 	g.mu.Lock()
 	g.open[receipt.ID] = openExec{action: a, digest: digest, ruling: d.Ruling}

@@ -18,7 +18,7 @@ import (
 // the session has one.
 func (s *live) attend() (int, error) {
 	if err := s.box.Go(); err != nil {
-		return 1, err
+		return 1, s.why(err)
 	}
 	if s.box.PTY == nil {
 		return s.waitBox()
@@ -58,11 +58,21 @@ func (s *live) attend() (int, error) {
 	return exit, werr
 }
 
+// why names the rule that refused the start: the sandbox saw a permission
+// denied, and cannot know whose.
+func (s *live) why(err error) error {
+	if refused := s.gate.LaunchRefused(); err != nil && refused != nil {
+		return refused
+	}
+	return err
+}
+
 // waitBox waits for the agent, or ends it when the session is ended.
 func (s *live) waitBox() (int, error) {
 	stop := context.AfterFunc(s.ctx, s.box.Kill)
 	defer stop()
-	return s.box.Wait()
+	exit, err := s.box.Wait()
+	return exit, s.why(err)
 }
 
 // watch carries the person's edits into the session and says what it cannot.
