@@ -177,9 +177,12 @@ func (s *Session) repoCommits(ctx context.Context, r *sessionRepo) ([]Commit, er
 		return nil, err
 	}
 	defer q.close()
-	var all []Commit
+	var first, all []Commit
 	seen := map[string]bool{}
-	for _, t := range tips {
+	for i, t := range tips {
+		if i == 1 {
+			first, all = all, nil
+		}
 		ids, err := q.between(ctx, t.id, r.base.Refs)
 		if err != nil {
 			all = append(all, Commit{Repo: r.real.Rel, Ref: t.name, ID: t.id, Refused: "its history cannot be read: " + err.Error()})
@@ -192,7 +195,9 @@ func (s *Session) repoCommits(ctx context.Context, r *sessionRepo) ([]Commit, er
 			}
 		}
 	}
-	return all, nil
+	// What the branch that is checked out has comes last: a change that two
+	// branches hold belongs to it.
+	return append(all, first...), nil
 }
 
 // between lists the commits that id reaches and the refs do not, oldest first.
