@@ -160,7 +160,7 @@ func (r *Reviewing) Context(h countersign.Hunk, n int) (before, after []string) 
 	if err != nil || h.Op != countersign.OpModify {
 		return nil, nil
 	}
-	lines := bytes.SplitAfter(base, []byte("\n"))
+	lines := bytes.Split(bytes.TrimSuffix(base, []byte("\n")), []byte("\n"))
 	start := h.OldStart - 1
 	if h.OldLines == 0 {
 		start = h.OldStart
