@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/procstat"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -177,7 +178,7 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 		if permit.Covers {
 			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: w.t.start}}
 			var err error
-			if img.strangers, err = children(pid); err != nil {
+			if img.strangers, err = procstat.Children(pid); err != nil {
 				return "its children cannot be told from the agent's"
 			}
 		}

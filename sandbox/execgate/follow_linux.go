@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/procstat"
 )
 
 // follow reports the end of a decided command.
 func (s *Supervisor) follow(pid int, end *ending, pins *pins) {
-	_, start, _, statErr := readStat(pid, make([]byte, 1024))
+	_, start, _, statErr := procstat.Read(pid, make([]byte, 1024))
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	go func() {
 		o := countersign.Outcome{Status: "unknown"}
@@ -43,7 +44,7 @@ func waitFor(fd, pid int, start uint64) countersign.Outcome {
 		return unknown
 	}
 	// A zombie shows its code in stat; once reaped, the pidfd keeps it (Linux 6.15).
-	if _, now, code, err := readStat(pid, make([]byte, 1024)); err == nil && now == start {
+	if _, now, code, err := procstat.Read(pid, make([]byte, 1024)); err == nil && now == start {
 		return outcome(unix.WaitStatus(code))
 	}
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}

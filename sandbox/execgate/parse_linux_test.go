@@ -46,11 +46,6 @@ func FuzzParseHead(f *testing.F) {
 	})
 }
 
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("12 (a) b) S 7 1 1 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 99 1 1"))
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _, _, _ = parseStat(b) })
-}
-
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte("a\x00b\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -59,13 +54,6 @@ func FuzzSplit(f *testing.F) {
 			t.Errorf("%q: %q", b, got)
 		}
 	})
-}
-
-func TestParseStatSurvivesNames(t *testing.T) {
-	ppid, start, _, err := parseStat([]byte("12 (a) S 9 9) S 7 1 1 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 99 1 1\n"))
-	if err != nil || ppid != 7 || start != 99 {
-		t.Errorf("ppid %d start %d: %v", ppid, start, err)
-	}
 }
 
 // TestLaunchChain: the agent's own start is not asked, what follows is.

@@ -3,8 +3,6 @@
 package execgate
 
 import (
-	"bytes"
-	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/asseen"
+	"github.com/countersign/countersign/internal/procstat"
 )
 
 // target is the thread that called, and its process.
@@ -21,8 +20,6 @@ type target struct {
 	start           uint64 // of the process
 	buf             [1024]byte
 }
-
-var errGone = errors.New("the process is gone or hidden")
 
 // open learns the process of a thread.
 func (t *target) open(tid int) error {
@@ -36,65 +33,8 @@ func (t *target) open(tid int) error {
 		t.tgid = tgid
 	}
 	var err error
-	t.ppid, t.start, _, err = readStat(t.tgid, t.buf[:])
+	t.ppid, t.start, _, err = procstat.Read(t.tgid, t.buf[:])
 	return err
-}
-
-// readStat returns parent, start time (clock ticks since boot) and exit code of
-// a process from /proc/PID/stat (proc(5)).
-func readStat(pid int, buf []byte) (ppid int, start uint64, exit int, err error) {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, 0, 0, errGone
-	}
-	n, err := unix.Read(fd, buf)
-	unix.Close(fd)
-	if err != nil || n <= 0 {
-		return 0, 0, 0, errGone
-	}
-	return parseStat(buf[:n])
-}
-
-// parseStat skips the command's name, which may hold anything but ends with the
-// last parenthesis.
-func parseStat(b []byte) (ppid int, start uint64, exit int, err error) {
-	i := bytes.LastIndexByte(b, ')')
-	if i < 0 || i+2 > len(b) {
-		return 0, 0, 0, errGone
-	}
-	field, rest := 2, b[i+1:]
-	for len(rest) > 0 {
-		rest = bytes.TrimLeft(rest, " ")
-		word := rest
-		if j := bytes.IndexAny(rest, " \n"); j >= 0 {
-			word, rest = rest[:j], rest[j+1:]
-		} else {
-			rest = nil
-		}
-		field++
-		switch field {
-		case 4:
-			ppid = int(number(word))
-		case 22:
-			start = number(word)
-		case 52:
-			exit = int(number(word))
-		}
-	}
-	if field < 22 {
-		return 0, 0, 0, errGone
-	}
-	return ppid, start, exit, nil
-}
-
-func number(b []byte) (n uint64) {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	return n
 }
 
 // readLink reads a magic link of the target, which names a path as the target's

@@ -3,12 +3,10 @@
 package execgate
 
 import (
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/procstat"
 )
 
 // root is a decided command. It is tainted once something under it runs a
@@ -120,7 +118,7 @@ func (tr *tree) climb(child, pid int, below uint64) *root {
 	var r *root
 	adopted := false
 	for depth := 0; pid > 1 && depth < maxDepth; depth++ {
-		parent, start, _, err := readStat(pid, tr.buf[:])
+		parent, start, _, err := procstat.Read(pid, tr.buf[:])
 		if err != nil || start > below {
 			return nil
 		}
@@ -149,43 +147,6 @@ func (tr *tree) climb(child, pid int, below uint64) *root {
 	return nil
 }
 
-// children lists the children of a process that stands at its exec stop, where
-// it has one thread. Where the kernel keeps no list (CONFIG_PROC_CHILDREN),
-// every process is looked at.
-func children(pid int) (map[int]uint64, error) {
-	var pids []string
-	b, err := os.ReadFile(proc(pid, "task/") + itoa(pid) + "/children")
-	if err == nil {
-		pids = strings.Fields(string(b))
-	} else if pids, err = allProcesses(); err != nil {
-		return nil, err
-	}
-	var out map[int]uint64
-	var buf [1024]byte
-	for _, name := range pids {
-		n, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if parent, start, _, err := readStat(n, buf[:]); err == nil && parent == pid {
-			if out == nil {
-				out = map[int]uint64{}
-			}
-			out[n] = start
-		}
-	}
-	return out, nil
-}
-
-func allProcesses() ([]string, error) {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	return dir.Readdirnames(-1)
-}
-
 // sweep forgets processes that are gone, once enough have gathered.
 func (tr *tree) sweep() {
 	tr.mu.Lock()
@@ -194,12 +155,12 @@ func (tr *tree) sweep() {
 		return
 	}
 	for pid, img := range tr.images {
-		if _, start, _, err := readStat(pid, tr.buf[:]); err != nil || start != img.start {
+		if _, start, _, err := procstat.Read(pid, tr.buf[:]); err != nil || start != img.start {
 			delete(tr.images, pid)
 		}
 	}
 	for pid, s := range tr.reapers {
-		if _, start, _, err := readStat(pid, tr.buf[:]); err != nil || start != s {
+		if _, start, _, err := procstat.Read(pid, tr.buf[:]); err != nil || start != s {
 			delete(tr.reapers, pid)
 		}
 	}
@@ -211,7 +172,7 @@ func (tr *tree) list() []Process {
 	defer tr.mu.Unlock()
 	var out []Process
 	for pid, img := range tr.images {
-		parent, start, _, err := readStat(pid, tr.buf[:])
+		parent, start, _, err := procstat.Read(pid, tr.buf[:])
 		if err != nil || start != img.start {
 			continue
 		}
