@@ -32,7 +32,7 @@ func Program(rows []Row) ([]unix.SockFilter, error) {
 	a.load(offNR)
 	a.jump(unix.BPF_JGE, abiBit, "foreign", "numbers")
 	a.label("numbers")
-	a.jump(unix.BPF_JGT, newest, "unheard", "heard")
+	a.jump(unix.BPF_JGE, newest+1, "unheard", "heard")
 	a.label("heard")
 	calls := byNumber(rows)
 	a.search(calls)
