@@ -20,6 +20,9 @@ type judge struct {
 
 // Exec decides one exec. Whatever goes wrong is a refusal.
 func (j judge) Exec(ctx context.Context, a countersign.Action) execgate.Answer {
+	if a.Exec.Launch {
+		a.Peer.Exe = "countersign" // init, whose own root has no name inside
+	}
 	p, err := j.gate.Exec(ctx, a)
 	if err != nil {
 		if countersign.CodeOf(err) == countersign.EClosed {
