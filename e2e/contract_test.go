@@ -15,6 +15,7 @@ func TestContractOfRecords(t *testing.T) {
 		w.write("agent.sh", "bash inner.sh\n")
 		w.write("inner.sh", `for i in 1 2 3; do read x < .env; done
 (exec 3<>/dev/tcp/10.1.2.3/443)
+git config core.fsmonitor ./evil; until [ -z "$(git config core.fsmonitor)" ]; do read -t 0.05 x < <(sleep 1); done
 echo new > made.txt; git add made.txt; git commit -qm inside; git log -1 --format=%an:%ce
 X=$(printf %2000s | tr ' ' a); Y=$(printf %5000s | tr ' ' '\1')
 bash -c '/usr/bin/printf %s "$@" | wc -c' x $X $X $X $X $X $X $X $X $X $X
@@ -27,7 +28,7 @@ exit 3
 			t.Fatalf("the agent's work: %+v", r)
 		}
 		bundle, last := "", ""
-		denied := 0
+		denied, refusedKeys := 0, 0
 		for _, m := range w.raw() {
 			typ, _ := m["type"].(string)
 			if strings.HasPrefix(typ, "ledger.") {
@@ -47,6 +48,9 @@ exit 3
 					}
 				}
 			}
+			if typ == "workspace.git-config" && field(m, "actor.kind") == "agent" && field(m, "decision.verdict") == "deny" {
+				refusedKeys++
+			}
 			exe, _ := field(m, "actor.peer.exe").(string)
 			if typ == "file.denied" && strings.HasSuffix(exe, "/bash") { // git looks at files as young as its index
 				denied++
@@ -60,6 +64,9 @@ exit 3
 		}
 		if denied != 3 {
 			t.Errorf("%d records of three refused opens", denied)
+		}
+		if refusedKeys != 1 {
+			t.Errorf("%d records of one refused git key", refusedKeys)
 		}
 		w.must("verify")
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
+	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/tui/host"
 	"github.com/countersign/countersign/workspace/stage"
 )
@@ -82,11 +83,7 @@ func (s *live) watch() {
 		case stage.Denied:
 			s.newDenied(e)
 		case stage.Conflict, stage.Branch, stage.GitRefused, stage.Failed:
-			_, err := s.ledger.Append(s.ctx, countersign.Record{
-				Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: base.Who()},
-				Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: base.Printable(e.Path), Summary: e.Text},
-			}, false)
-			if err != nil && s.ctx.Err() == nil {
+			if _, err := s.ledger.Append(s.ctx, s.workspaceRecord(e), false); err != nil && s.ctx.Err() == nil {
 				s.fail(err)
 			}
 		}
@@ -94,6 +91,24 @@ func (s *live) watch() {
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Warn("your own edits no longer reach the session", "err", err)
 	}
+}
+
+// workspaceRecord is what the staging layer noticed: of the person's doing
+// outside, but for the git configuration, which the agent tried to change.
+func (s *live) workspaceRecord(e stage.Event) countersign.Record {
+	r := countersign.Record{
+		Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: base.Who()}, Agent: &countersign.Agent{Name: s.opt.Agent},
+		Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: base.Printable(e.Path), Summary: gate.Line(e.Text)},
+		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+	}
+	switch e.Kind {
+	case stage.GitRefused:
+		r.Actor, r.Policy.Rule = &countersign.Actor{Kind: "agent", ID: s.opt.Agent}, "git-config"
+		r.Decision = &countersign.DecisionRecord{Verdict: countersign.Deny, Basis: countersign.ByPolicy, Reason: "the key starts a program, or is not the session's to change: it was taken back"}
+	case stage.Failed:
+		r.Actor = &countersign.Actor{Kind: "system"}
+	}
+	return r
 }
 
 // farewell says what the session left for the person.
