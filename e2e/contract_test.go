@@ -15,6 +15,7 @@ func TestContractOfRecords(t *testing.T) {
 		w.write("agent.sh", "bash inner.sh\n")
 		w.write("inner.sh", `for i in 1 2 3; do read x < .env; done
 (exec 3<>/dev/tcp/10.1.2.3/443)
+getent hosts asked.example
 git config core.fsmonitor ./evil; until [ -z "$(git config core.fsmonitor)" ]; do read -t 0.05 x < <(sleep 1); done
 echo new > made.txt; git add made.txt; git commit -qm inside; git log -1 --format=%an:%ce
 X=$(printf %2000s | tr ' ' a); Y=$(printf %5000s | tr ' ' '\1')
@@ -28,7 +29,7 @@ exit 3
 			t.Fatalf("the agent's work: %+v", r)
 		}
 		bundle, last := "", ""
-		denied, refusedKeys := 0, 0
+		denied, refusedKeys, nets := 0, 0, 0
 		for _, m := range w.raw() {
 			typ, _ := m["type"].(string)
 			if strings.HasPrefix(typ, "ledger.") {
@@ -52,6 +53,12 @@ exit 3
 				refusedKeys++
 			}
 			exe, _ := field(m, "actor.peer.exe").(string)
+			if typ == "net.denied" {
+				nets++
+			}
+			if host := field(m, "action.host"); typ == "net.denied" && (host == "asked.example" && !strings.HasSuffix(exe, "/getent") || host == "10.1.2.3" && !strings.HasSuffix(exe, "/bash")) {
+				t.Errorf("who asked for %s: %v", host, m["actor"])
+			}
 			if typ == "file.denied" && strings.HasSuffix(exe, "/bash") { // git looks at files as young as its index
 				denied++
 			}
@@ -64,6 +71,9 @@ exit 3
 		}
 		if denied != 3 {
 			t.Errorf("%d records of three refused opens", denied)
+		}
+		if nets < 2 {
+			t.Errorf("%d refused connections and names on record", nets)
 		}
 		if refusedKeys != 1 {
 			t.Errorf("%d records of one refused git key", refusedKeys)

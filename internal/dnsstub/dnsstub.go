@@ -14,8 +14,9 @@ import (
 )
 
 // Serve answers on conn until it is closed (RFC 1035 messages over UDP). asked
-// is called for every question but localhost, before its answer.
-func Serve(conn net.PacketConn, asked func(name, typ string)) error {
+// is called for every question but localhost, before its answer, with the
+// address it came from.
+func Serve(conn net.PacketConn, asked func(from net.Addr, name, typ string)) error {
 	buf := make([]byte, 4096)
 	for {
 		n, from, err := conn.ReadFrom(buf)
@@ -25,7 +26,8 @@ func Serve(conn net.PacketConn, asked func(name, typ string)) error {
 		if err != nil {
 			return err
 		}
-		if reply := answer(buf[:n], asked); reply != nil {
+		tell := func(name, typ string) { asked(from, name, typ) }
+		if reply := answer(buf[:n], tell); reply != nil {
 			_, _ = conn.WriteTo(reply, from)
 		}
 	}

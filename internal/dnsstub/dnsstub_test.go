@@ -17,7 +17,7 @@ func TestResolverIsToldNothing(t *testing.T) {
 	defer conn.Close()
 	var mu sync.Mutex
 	names := map[string]int{}
-	go Serve(conn, func(name, _ string) {
+	go Serve(conn, func(_ net.Addr, name, _ string) {
 		mu.Lock()
 		defer mu.Unlock()
 		names[name]++

@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"net"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gate"
@@ -69,8 +70,8 @@ func (s *live) tripped(e tripwire.Event) {
 }
 
 // askedName records a name that a process of the session asked the resolver for.
-func (s *live) askedName(name, typ string) {
-	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
+func (s *live) askedName(from net.Addr, name, typ string) {
+	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Peer: asker(s.box.InitPID, from), Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "no-network", Reason: "names are not resolved inside: asked for " + typ, Layer: "built-in"}
 	if err := s.gate.Refused(a, r, "NXDOMAIN", 1); err != nil {
 		s.fail(err)
