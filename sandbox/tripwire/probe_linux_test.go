@@ -241,10 +241,13 @@ func first(dir, names string) error {
 }
 
 // untilClosed opens path until the answer is ENOTCONN, and says how many opens
-// were refused, aborted by the end of the server, and answered otherwise.
+// were refused, aborted by the end of the server, cut off while a thread of the
+// dying server was copying the request or its answer (the kernel says EIO, see
+// fuse_dev_do_read), and answered otherwise, with the last such answer.
 func untilClosed(path, openers string) error {
 	k, _ := strconv.Atoi(openers)
-	var refused, aborted, other atomic.Int64
+	var refused, aborted, cut, other atomic.Int64
+	var odd atomic.Value
 	var wg sync.WaitGroup
 	for range k {
 		wg.Go(func() {
@@ -255,16 +258,19 @@ func untilClosed(path, openers string) error {
 					refused.Add(1)
 				case unix.ECONNABORTED:
 					aborted.Add(1)
+				case unix.EIO:
+					cut.Add(1)
 				case unix.ENOTCONN:
 					return
 				default:
 					other.Add(1)
+					odd.Store(fmt.Sprint(err))
 				}
 			}
 		})
 	}
 	wg.Wait()
-	fmt.Println(refused.Load(), aborted.Load(), other.Load())
+	fmt.Println(refused.Load(), aborted.Load(), cut.Load(), other.Load(), odd.Load())
 	return nil
 }
 

@@ -16,7 +16,8 @@
 //     that the open will be refused: a tool that asks first (sort, vim) would
 //     give up with a refusal that nobody sees; so it goes on to the open, which
 //     is refused and reported once.
-//   - When the server is gone, the kernel answers ENOTCONN: closed.
+//   - When the server is gone, the kernel answers ENOTCONN: closed. Calls under way
+//     as it dies end with ECONNABORTED or EIO.
 //
 // What the kernel refuses by itself is not seen here: unlink and rename of a
 // mount point (EBUSY), link (EXDEV), exec of a file without an x bit (EACCES).
