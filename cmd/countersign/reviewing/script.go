@@ -83,6 +83,7 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 		if err := PrintHunks(r.App, r.kept, r.review.Changeset()); err != nil {
 			return err
 		}
+		r.sayDrift(r.review.Changeset())
 	}
 	if !f.Apply {
 		return nil
