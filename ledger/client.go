@@ -92,7 +92,14 @@ func connect(d Dirs) (*pipe, *rawConn, error) {
 		return nil, nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Geteuid(), err))
 	}
 	p := &pipe{rw: c}
-	if err := hello(p); err != nil {
+	err = c.readWithin(greeting) // a ledger that is stopped must not hold its clients up for ever
+	if err == nil {
+		err = hello(p)
+	}
+	if err == nil {
+		err = c.readWithin(0)
+	}
+	if err != nil {
 		c.close()
 		if countersign.CodeOf(err) == countersign.EInternal {
 			return nil, nil, pending(err) // it hung up: it is about to end
@@ -186,11 +193,22 @@ func (c *Client) ask(ctx context.Context, kind byte, take func([]byte) error, pa
 		c.putBack(p)
 		return err
 	case countersign.EInternal:
-		err = closedErr(fmt.Errorf("the ledger process is gone: %w", err))
+		err = c.lost(fmt.Errorf("the ledger process is gone: %w", err))
 	}
 	p.rw.(*rawConn).close()
 	c.shut(err)
 	return err
+}
+
+// lost says why the ledger is gone that a connection found gone: what it said
+// itself on the connection of reports, else err.
+func (c *Client) lost(err error) error {
+	select {
+	case <-c.closed:
+	case <-time.After(farewell):
+		c.shut(closedErr(err))
+	}
+	return c.Err()
 }
 
 func (c *Client) putBack(p *pipe) {
@@ -217,8 +235,7 @@ func (c *Client) pipe() (*pipe, error) {
 	var p *pipe
 	if err == nil {
 		if p, _, err = connect(c.dirs); err != nil {
-			err = closedErr(err)
-			c.shut(err)
+			err = c.lost(err)
 		}
 	}
 	if err != nil {
@@ -241,7 +258,7 @@ func (c *Client) AppendAsync(r countersign.Record) {
 		return
 	}
 	if err := c.reports.send(askReport, record(id), body); err != nil {
-		c.shut(closedErr(err))
+		_ = c.lost(err) // Err keeps it
 	}
 }
 
@@ -298,7 +315,9 @@ func (c *Client) Close() error {
 	c.order.Lock()
 	err := c.Err()
 	if err == nil {
-		err = c.reports.send(askDone)
+		if err = c.reports.send(askDone); err != nil {
+			err = c.lost(err)
+		}
 	}
 	c.order.Unlock()
 	if err == nil {

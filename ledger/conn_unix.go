@@ -42,6 +42,8 @@ func (c *rawConn) Read(p []byte) (int, error) {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
+		case errors.Is(err, unix.EAGAIN):
+			return 0, os.ErrDeadlineExceeded // readWithin
 		case err != nil:
 			return 0, err
 		case n == 0:
@@ -74,6 +76,23 @@ func (c *rawConn) hangUp() {
 	if c.f != nil {
 		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
 	}
+}
+
+// hangUpRead lets nothing more in: whoever reads gets what has arrived and then
+// the end, whoever writes at the other end an error. What is written here still
+// arrives.
+func (c *rawConn) hangUpRead() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.f != nil {
+		_ = unix.Shutdown(c.fd, unix.SHUT_RD)
+	}
+}
+
+// readWithin bounds how long each read may wait; 0 means for ever.
+func (c *rawConn) readWithin(d time.Duration) error {
+	tv := unix.NsecToTimeval(d.Nanoseconds())
+	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
 }
 
 // close frees the descriptor; nobody may be reading or writing it.

@@ -12,13 +12,15 @@ var errWindows = errors.New("the ledger process does not run on Windows yet")
 
 type rawConn struct{}
 
-func raw(*net.UnixConn) (*rawConn, error)    { return nil, errWindows }
-func (c *rawConn) Read([]byte) (int, error)  { return 0, errWindows }
-func (c *rawConn) Write([]byte) (int, error) { return 0, errWindows }
-func (c *rawConn) hangUp()                   {}
-func (c *rawConn) close()                    {}
-func (c *rawConn) peerUID() (int, error)     { return -1, errWindows }
-func lockFile(string) (*os.File, error)      { return nil, errWindows }
-func locked(string) bool                     { return false }
-func bootClock() time.Duration               { return time.Since(time.Time{}) }
-func bootID() string                         { return "" }
+func raw(*net.UnixConn) (*rawConn, error)         { return nil, errWindows }
+func (c *rawConn) Read([]byte) (int, error)       { return 0, errWindows }
+func (c *rawConn) Write([]byte) (int, error)      { return 0, errWindows }
+func (c *rawConn) hangUp()                        {}
+func (c *rawConn) hangUpRead()                    {}
+func (c *rawConn) close()                         {}
+func (c *rawConn) peerUID() (int, error)          { return -1, errWindows }
+func (c *rawConn) readWithin(time.Duration) error { return errWindows }
+func lockFile(string) (*os.File, error)           { return nil, errWindows }
+func locked(string) bool                          { return false }
+func bootClock() time.Duration                    { return time.Since(time.Time{}) }
+func bootID() string                              { return "" }

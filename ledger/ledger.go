@@ -36,10 +36,14 @@ const MaxBlob = 64 << 20
 const version = 1
 
 // grace is how long the ledger process waits for another client after the last
-// has gone, patience how long it waits for the first.
+// has gone, patience how long it waits for the first. farewell is how long a
+// ledger process that ends waits for clients to take its last word, and a client
+// for that word; greeting is how long a client waits for its first.
 const (
 	grace    = time.Second
 	patience = 10 * time.Second
+	farewell = time.Second
+	greeting = 15 * time.Second
 )
 
 func closedErr(err error) error {

@@ -101,7 +101,7 @@ type server struct {
 	refuse error // why the ledger could not be opened
 	blobs  blobs
 	o      ServeOptions
-	gone   chan struct{} // a client has gone, or the book is shut
+	gone   chan struct{} // a client has gone
 
 	mu    sync.Mutex
 	conns map[*rawConn]bool
@@ -134,16 +134,22 @@ func (s *server) wait(ctx context.Context) {
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
+	var shut <-chan struct{}
+	if s.book != nil {
+		shut = s.book.Shut()
+	}
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-shut:
 			return
 		case <-timer.C:
 			if s.last() {
 				return
 			}
 		case <-s.gone:
-			if s.refuse != nil || s.book.Err() != nil {
+			if s.refuse != nil {
 				return
 			}
 			if s.clients() == 0 {
@@ -175,14 +181,25 @@ func (s *server) tell() {
 	}
 }
 
+// hangUp takes no more questions, lets each connection have the answer that is
+// under way and the error that shut the book, and then ends it. A client that
+// does not read holds nothing up: the process must end.
 func (s *server) hangUp() {
 	s.mu.Lock()
 	s.ended = true
-	for c := range s.conns {
-		c.hangUp()
-	}
 	s.mu.Unlock()
+	s.each((*rawConn).hangUpRead)
+	rude := time.AfterFunc(farewell, func() { s.each((*rawConn).hangUp) })
+	defer rude.Stop()
 	s.busy.Wait()
+}
+
+func (s *server) each(do func(*rawConn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		do(c)
+	}
 }
 
 func (s *server) accept(l *net.UnixListener) {
@@ -231,6 +248,9 @@ func (s *server) serve(c *rawConn) {
 func (s *server) answer(p *pipe) error {
 	kind, payload, err := p.receive()
 	if err != nil {
+		if s.book != nil && s.book.Err() != nil {
+			err = errors.Join(err, p.send(failed, encodeError(s.book.Err()))) // so that a door can say why it closes
+		}
 		return err
 	}
 	out, err := s.do(kind, payload)
@@ -263,23 +283,15 @@ func (s *server) do(kind byte, payload []byte) ([]byte, error) {
 		}
 		r, err := s.book.Append(id, body, kind == askCommit)
 		if err != nil {
-			return nil, s.broken(err)
+			return nil, err
 		}
 		return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), nil
 	case askBlob:
 		return s.blobs.put(payload)
 	case askDone:
-		return nil, s.broken(s.book.Flush())
+		return nil, s.book.Flush()
 	}
 	return nil, closedErr(fmt.Errorf("the ledger process does not know the question %q", kind))
-}
-
-// broken ends the process if the book is shut.
-func (s *server) broken(err error) error {
-	if err != nil && countersign.CodeOf(err) != countersign.EInvalid {
-		s.tell()
-	}
-	return err
 }
 
 func agree(payload []byte) ([]byte, error) {

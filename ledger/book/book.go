@@ -53,12 +53,13 @@ type Book struct {
 	leaf    []byte // scratch
 	newest  []byte // the newest signed checkpoint
 
-	flushed     uint64 // records up to here are durable
-	flushing    bool   // a leader is at the disk, without the lock
-	flushFailed bool   // a flush has failed: the disk is not to be written again
-	err         error  // set once: nothing is written any more
-	uncopied    bool   // the segment's last checkpoint has no copy in checkpoints/ yet
-	ending      bool   // the closing record is being written
+	flushed     uint64        // records up to here are durable
+	flushing    bool          // a leader is at the disk, without the lock
+	flushFailed bool          // a flush has failed: the disk is not to be written again
+	err         error         // set once: nothing is written any more
+	shut        chan struct{} // closed when err is set
+	uncopied    bool          // the segment's last checkpoint has no copy in checkpoints/ yet
+	ending      bool          // the closing record is being written
 	closed      bool
 
 	kick chan struct{} // wakes the timer
@@ -107,6 +108,10 @@ func (b *Book) Err() error {
 	defer b.mu.Unlock()
 	return b.err
 }
+
+// Shut is closed when nothing is written any more, also if nobody asked: the
+// timer's flush fails too.
+func (b *Book) Shut() <-chan struct{} { return b.shut }
 
 // refused is the error of a record that cannot be written as it is; the ledger
 // goes on.

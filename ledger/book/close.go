@@ -143,13 +143,16 @@ func (b *Book) fail(err error) error {
 		return b.err
 	}
 	if errors.Is(err, syscall.ENOSPC) && !b.flushFailed {
-		b.settle()
+		if b.settle(); b.err != nil {
+			return b.err // another one was here meanwhile
+		}
 		b.goodbye("enospc")
 	}
 	b.err = &countersign.Error{
 		Code: countersign.EClosed, Op: "write", Thing: "ledger", Err: err,
 		Remedy: "see to the disk, then start again: the next start checks what is on it and records what it found",
 	}
+	close(b.shut)
 	b.cond.Broadcast()
 	return b.err
 }

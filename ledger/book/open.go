@@ -35,7 +35,7 @@ func Open(o Options) (*Book, error) {
 			return nil, err
 		}
 	}
-	b := &Book{o: o, clock: newClock(o.Now, o.Mono), start: o.Mono(), kick: make(chan struct{}, 1), done: make(chan struct{})}
+	b := &Book{o: o, clock: newClock(o.Now, o.Mono), start: o.Mono(), shut: make(chan struct{}), kick: make(chan struct{}, 1), done: make(chan struct{})}
 	b.cond = sync.Cond{L: &b.mu}
 	names, err := segments(o.FS)
 	if err != nil {
