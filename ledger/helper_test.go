@@ -75,11 +75,17 @@ func start(t *testing.T, dir string, wrap ...string) *proc {
 	p := &proc{cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "LEDGER_SERVE="+dir)
 	p.cmd.Stderr = &p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { p.err = p.cmd.Wait(); close(p.done) }()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.done })
+	t.Cleanup(func() {
+		if p.running() {
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // a killed strace lets its child go on
+		}
+		<-p.done
+	})
 	return p
 }
 

@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/ledger"
+	"github.com/countersign/countersign/ledger/disk"
 )
 
 var _ countersign.Ledger = (*ledger.Client)(nil)
@@ -360,20 +362,58 @@ func TestOtherUsersAreNotServed(t *testing.T) {
 	}
 }
 
-// injected starts a ledger process whose k-th call fails, by strace.
-func injected(t *testing.T, dir, inject string) *ledger.Client {
+// injected starts one ledger process whose k-th call fails, by strace. The
+// client is nil if it met the error before it could serve.
+func injected(t *testing.T, dir, inject string) (*ledger.Client, *proc) {
 	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace is not installed: the kernel's own errors are not tried")
 	}
+	var p *proc
 	c, err := ledger.Dial(t.Context(), dirs(dir), func(context.Context) error {
-		start(t, dir, "strace", "-f", "-qq", "-o", filepath.Join(dir, "trace"), "-e", "trace=fdatasync,pwrite64", "-e", "inject="+inject)
+		if p == nil {
+			p = start(t, dir, "strace", "-f", "-qq", "-o", filepath.Join(dir, "trace"), "-e", "trace=fdatasync,pwrite64", "-e", "inject="+inject)
+		}
 		return nil
 	})
 	if err != nil {
-		return nil // it met the error before it could serve
+		return nil, p
 	}
-	return c
+	return c, p
+}
+
+// untilError appends until the ledger fails and returns what it promised
+// before. strace counts the calls of each thread by itself, so the error may be
+// met by any of many records.
+func untilError(t *testing.T, c *ledger.Client, want string) (ids []string) {
+	t.Helper()
+	for i := range 2000 {
+		r, err := c.Append(t.Context(), rec(i), i%2 == 0)
+		if err == nil {
+			if i%2 == 0 {
+				ids = append(ids, r.ID)
+			}
+			continue
+		}
+		if countersign.CodeOf(err) != countersign.EClosed || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		closed(t, c)
+		return ids
+	}
+	t.Error("the error was never met")
+	_ = c.Close() // the error is told above
+	return ids
+}
+
+// closed waits for the client to say that nothing can be written any more.
+func closed(t *testing.T, c *ledger.Client) {
+	t.Helper()
+	select {
+	case <-c.Closed():
+	case <-time.After(10 * time.Second):
+		t.Fatal("Closed is not closed")
+	}
 }
 
 // A real EIO at any flush or write: nothing is promised from then on, the
@@ -384,25 +424,19 @@ func TestKernelErrorsClosesTheLedger(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %d", call, k), func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				c := injected(t, dir, fmt.Sprintf("%s:when=%d+", call, k))
+				c, bad := injected(t, dir, fmt.Sprintf("%s:when=%d+", call, k))
 				var ids []string
-				for i := 0; c != nil && i < 40; i++ {
-					r, err := c.Append(t.Context(), rec(i), i%2 == 0)
-					if err != nil {
-						if countersign.CodeOf(err) != countersign.EClosed {
-							t.Errorf("got %v", err)
-						}
-						<-c.Closed()
-						break
+				if c != nil {
+					want := "input/output error"
+					if strings.HasSuffix(call, "ENOSPC") {
+						want = "no space left"
 					}
-					if i%2 == 0 {
-						ids = append(ids, r.ID)
-					}
-					if i == 39 {
-						t.Error("the error was never met")
-					}
+					ids = untilError(t, c, want)
 				}
-				d, p := retry(t, dir)
+				if err := bad.wait(t); err == nil {
+					t.Error("the process ended as if all were well")
+				}
+				d, p := dial(t, dir)
 				if err := d.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -424,24 +458,87 @@ func TestKernelErrorsClosesTheLedger(t *testing.T) {
 	}
 }
 
-// retry dials until the process that failed is gone.
-func retry(t *testing.T, dir string) (*ledger.Client, *proc) {
-	t.Helper()
-	var p *proc
-	for deadline := time.Now().Add(15 * time.Second); ; {
-		c, err := ledger.Dial(t.Context(), dirs(dir), func(context.Context) error {
-			if p == nil || !p.running() {
-				p = start(t, dir)
-			}
-			return nil
-		})
-		if err == nil {
-			return c, p
-		}
-		if time.Now().After(deadline) {
+// badFlush is a disk whose flushes fail from some moment on.
+type badFlush struct {
+	disk.FS
+	bad *atomic.Bool
+}
+
+type badFile struct {
+	disk.File
+	bad *atomic.Bool
+}
+
+func (f badFlush) Create(name string) (disk.File, error) {
+	g, err := f.FS.Create(name)
+	return badFile{g, f.bad}, err
+}
+
+func (f badFile) Flush() error {
+	if f.bad.Load() {
+		return syscall.EIO
+	}
+	return f.File.Flush()
+}
+
+// A flush that fails while nobody waits for it closes every client, and each is
+// told why.
+func TestFailedFlushIsToldToWhoDoesNotAsk(t *testing.T) {
+	dir := t.TempDir()
+	var bad atomic.Bool
+	ended := make(chan error, 1)
+	go func() {
+		ended <- ledger.Serve(context.Background(), dirs(dir), ledger.ServeOptions{FS: badFlush{disk.Dir(dirs(dir).State), &bad}})
+	}()
+	wait := func(context.Context) error { return nil }
+	var cs []*ledger.Client
+	for range 3 {
+		c, err := ledger.Dial(t.Context(), dirs(dir), wait)
+		if err != nil {
 			t.Fatal(err)
 		}
+		cs = append(cs, c)
 	}
+	bad.Store(true)
+	cs[0].AppendAsync(rec(1))
+	for i, c := range cs {
+		closed(t, c)
+		if err := c.Err(); countersign.CodeOf(err) != countersign.EClosed || !strings.Contains(err.Error(), "input/output error") {
+			t.Errorf("client %d is told %v", i, err)
+		}
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("the process ended as if all were well")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the process does not end")
+	}
+}
+
+// A ledger process that is stopped holds nobody up for ever who comes.
+func TestStoppedProcessHoldsNobodyUpForEver(t *testing.T) {
+	if os.Getenv("COUNTERSIGN_LONG") == "" {
+		t.Skip("takes 15 s; COUNTERSIGN_LONG=1 runs it")
+	}
+	dir := t.TempDir()
+	c, p := dial(t, dir)
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	_, err := ledger.Dial(t.Context(), dirs(dir), func(context.Context) error { return nil })
+	if took := time.Since(begun); countersign.CodeOf(err) != countersign.EClosed || took > time.Minute {
+		t.Errorf("after %v: %v", took, err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Append(t.Context(), rec(1), true); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	_ = c.Close() // the append has told
 }
 
 // A disk that is really full: a small file system in memory.
