@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -161,4 +163,37 @@ func TestContractOfDeniedLaunch(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+}
+
+// Directories may be longer than a socket's name can be.
+func TestContractOfLongDirectories(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("agent.sh", "echo new > made.txt\n")
+	w.repo()
+	long := filepath.Join(w.root, strings.Repeat("x", 90), strings.Repeat("y", 60))
+	w.write(filepath.Join(long, "there"), "")
+	if err := os.Mkdir(filepath.Join(long, "run"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.own()
+	t.Cleanup(func() { // what stood in is empty, and stays
+		left, _ := filepath.Glob(fmt.Sprintf("/*tmp/countersign-%d-*", w.uid))
+		more, _ := filepath.Glob(fmt.Sprintf("/var/tmp/countersign-%d-*", w.uid))
+		for _, dir := range append(left, more...) {
+			os.Remove(dir)
+		}
+	})
+	for i, kv := range w.env {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "XDG_") {
+			w.env[i] = name + "=" + filepath.Join(long, map[bool]string{true: "run", false: strings.ToLower(name)}[name == "XDG_RUNTIME_DIR"])
+		}
+	}
+	if r := w.cs("run", "--policy", w.policy(allowBash), "--approver", "none", "--", "bash", "agent.sh"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if hs := w.hunks(); len(hs) != 1 {
+		t.Errorf("%+v", hs)
+	}
+	w.must("review", "--accept-all", "--apply")
+	w.must("verify")
 }

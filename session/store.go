@@ -10,11 +10,13 @@
 package session
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -28,7 +30,7 @@ type Dirs struct {
 	State   string // $XDG_STATE_HOME/countersign
 	Config  string // $XDG_CONFIG_HOME/countersign
 	Cache   string // $XDG_CACHE_HOME/countersign
-	Runtime string // $XDG_RUNTIME_DIR/countersign, or State/run
+	Runtime string // $XDG_RUNTIME_DIR/countersign, or State/run; below /tmp or /var/tmp where that is too long for a socket
 }
 
 // XDG finds the directories of the environment (XDG Base Directory
@@ -53,8 +55,33 @@ func XDG(getenv func(string) string) (Dirs, error) {
 	if v := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(v) && writable(v) {
 		d.Runtime = filepath.Join(v, "countersign")
 	}
+	d.Runtime = reachable(d.Runtime)
 	return d, nil
 }
+
+// socketRoom is how long a runtime directory may be: sun_path has 108 bytes, the
+// last a zero (unix(7)), and a few are kept back.
+const socketRoom = 103 - len("/xxxxxxxx/control.sock")
+
+// reachable stands a short directory of this user in for one whose sockets could
+// not be named. One that is somebody else's, or open to others, is not taken.
+func reachable(dir string) string {
+	if len(dir) <= socketRoom {
+		return dir
+	}
+	sum := sha256.Sum256([]byte(dir))
+	for _, tmp := range shared {
+		short := fmt.Sprintf("%scountersign-%d-%x", tmp, os.Getuid(), sum[:6])
+		_, err := os.Lstat(short)
+		if err == nil && private(short) || err != nil && writable(tmp) {
+			return short
+		}
+	}
+	return dir
+}
+
+// shared are where anybody may make a directory.
+var shared = []string{"/tmp/", "/var/tmp/"}
 
 // Make creates the directories, for their user only.
 func (d Dirs) Make() error {
@@ -62,6 +89,9 @@ func (d Dirs) Make() error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return &countersign.Error{Code: countersign.EInvalid, Op: "create", Thing: dir, Err: err, Remedy: "make it writable for you, or point the XDG variables elsewhere"}
 		}
+	}
+	if slices.Contains(shared, filepath.Dir(d.Runtime)+"/") && !private(d.Runtime) {
+		return &countersign.Error{Code: countersign.EInvalid, Op: "use", Thing: d.Runtime, Err: errors.New("it is not yours alone"), Remedy: "point XDG_RUNTIME_DIR at a directory of yours with mode 0700"}
 	}
 	return nil
 }

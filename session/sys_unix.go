@@ -10,6 +10,12 @@ import (
 
 func writable(dir string) bool { return unix.Access(dir, unix.W_OK|unix.X_OK) == nil }
 
+// private says that a directory is this user's and nobody else can enter it.
+func private(dir string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(dir, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Getuid() && st.Mode&0o077 == 0
+}
+
 func tryLock(f *os.File, exclusive bool) error {
 	how := unix.LOCK_SH
 	if exclusive {
