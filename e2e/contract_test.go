@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -176,11 +177,17 @@ func TestContractOfLongDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.own()
-	t.Cleanup(func() { // what stood in is empty, and stays
-		left, _ := filepath.Glob(fmt.Sprintf("/*tmp/countersign-%d-*", w.uid))
-		more, _ := filepath.Glob(fmt.Sprintf("/var/tmp/countersign-%d-*", w.uid))
-		for _, dir := range append(left, more...) {
-			os.Remove(dir)
+	stands := func() []string {
+		dirs, _ := filepath.Glob(fmt.Sprintf("/var/tmp/countersign-%d-*", w.uid))
+		more, _ := filepath.Glob(fmt.Sprintf("/tmp/countersign-%d-*", w.uid))
+		return append(dirs, more...)
+	}
+	before := stands()
+	t.Cleanup(func() {
+		for _, dir := range stands() {
+			if !slices.Contains(before, dir) {
+				os.RemoveAll(dir)
+			}
 		}
 	})
 	for i, kv := range w.env {
