@@ -15,8 +15,8 @@ func TestAppliedHunksAreNoChangeAnyMore(t *testing.T) {
 	write(t, filepath.Join(e.root, "f"), strings.Repeat("line\n", 20))
 	s := e.start(t, nil)
 	w := watch(t, s)
-	write(t, filepath.Join(s.tree.path, "f"), "first\n"+strings.Repeat("line\n", 20)+"last\n")
-	write(t, filepath.Join(s.tree.path, "n"), "new\n")
+	write(t, filepath.Join(s.tree.Path, "f"), "first\n"+strings.Repeat("line\n", 20)+"last\n")
+	write(t, filepath.Join(s.tree.Path, "n"), "new\n")
 	if got := changes(t, s); got != "M f\nA n\n" {
 		t.Fatal(got)
 	}
@@ -35,7 +35,7 @@ func TestAppliedHunksAreNoChangeAnyMore(t *testing.T) {
 	write(t, filepath.Join(e.root, "f"), "edited by the person\n")
 	must(t, s.MarkApplied("f"))
 	must(t, s.Carry("f"))
-	if got := changes(t, s); got != "" || read(t, filepath.Join(s.tree.path, "f")) != "edited by the person\n" {
+	if got := changes(t, s); got != "" || read(t, filepath.Join(s.tree.Path, "f")) != "edited by the person\n" {
 		t.Errorf("changes: %s", got)
 	}
 }
@@ -54,7 +54,7 @@ func TestChangesNameTheirCommit(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// Apply as a review would, then take the commits over.
-	sh(t, e.root, "cp "+s.tree.path+"/src/a.go src/; rm src/b.go; cp "+s.tree.path+"/two .; echo one > lib/one.txt; echo more >> lib/one.txt")
+	sh(t, e.root, "cp "+s.tree.Path+"/src/a.go src/; rm src/b.go; cp "+s.tree.Path+"/two .; echo one > lib/one.txt; echo more >> lib/one.txt")
 	commits, err := s.Git().NewCommits(context.Background())
 	must(t, err)
 	must(t, s.Git().TakeOver(context.Background(), "", commits[2].ID))
@@ -74,10 +74,10 @@ func TestKilledSessionGoesOn(t *testing.T) {
 	s := e.start(t, nil)
 	old := read(t, filepath.Join(s.layer, "base.idx"))
 	w := watch(t, s)
-	write(t, filepath.Join(s.tree.path, "agent"), "a")
+	write(t, filepath.Join(s.tree.Path, "agent"), "a")
 	sh(t, e.root, "echo person >> src/a.go; rm src/b.go; mkdir x; echo n > x/new")
-	eventually(t, "the edits", has(filepath.Join(s.tree.path, "x/new"), "n\n"))
-	eventually(t, "the edits", absent(filepath.Join(s.tree.path, "src/b.go")))
+	eventually(t, "the edits", has(filepath.Join(s.tree.Path, "x/new"), "n\n"))
+	eventually(t, "the edits", absent(filepath.Join(s.tree.Path, "src/b.go")))
 	w.stop()
 	s.release()
 	write(t, filepath.Join(s.layer, "base.idx"), old)
@@ -106,7 +106,7 @@ func TestTenThousandFileChange(t *testing.T) {
 		dirs = 100
 	}
 	for i := range dirs {
-		dir := filepath.Join(s.tree.path, fmt.Sprint("d", i))
+		dir := filepath.Join(s.tree.Path, fmt.Sprint("d", i))
 		must(t, os.Mkdir(dir, 0o755))
 		for j := range 100 {
 			must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(j)), []byte(fmt.Sprint(i, j)), 0o644))
@@ -134,7 +134,7 @@ func TestAgentCannotLeadTheHostAstray(t *testing.T) {
 	done := make(chan struct{})
 	go func() { // the agent
 		defer close(done)
-		src, away := filepath.Join(s.tree.path, "src"), filepath.Join(s.tree.path, "away")
+		src, away := filepath.Join(s.tree.Path, "src"), filepath.Join(s.tree.Path, "away")
 		for {
 			select {
 			case <-stop:

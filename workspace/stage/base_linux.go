@@ -1,68 +1,17 @@
 package stage
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 
+	"github.com/countersign/countersign/workspace/base"
+	"github.com/countersign/countersign/workspace/layer"
 	"golang.org/x/sys/unix"
-
-	countersign "github.com/countersign/countersign"
 )
 
 // BaseBytes returns the content a path had in the base (a link's target): from
 // the real tree while it still stands there, else from what was saved when the
 // agent first changed the file, else from git.
-func (s *Staging) BaseBytes(rel string) ([]byte, error) {
-	e := s.entry(rel)
-	if e == nil || (e.kind != kFile && e.kind != kLink) {
-		return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the base of", Thing: rel, Err: unix.ENOENT}
-	}
-	name := hex.EncodeToString(e.sum[:])
-	if f, _, err := s.saved.openRegular(name); err == nil {
-		defer f.Close()
-		if b, err := io.ReadAll(f); err == nil && sha256.Sum256(b) == e.sum {
-			return b, nil
-		}
-	}
-	if r, err := openAt(s.real, rel, e.mode); err == nil {
-		defer r.Close()
-		if b, err := io.ReadAll(r); err == nil && sha256.Sum256(b) == e.sum {
-			return b, nil
-		}
-	}
-	if p := s.opts.Project; p.Git {
-		for _, b := range p.Committed(context.Background(), rel) {
-			if sha256.Sum256(b) == e.sum {
-				return b, nil
-			}
-		}
-	}
-	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the base of", Thing: rel, Err: errors.New("the real file has changed since, and its old bytes were not saved")}
-}
-
-// saveBase keeps the base bytes of a path that the agent has changed, while the
-// real file still holds them.
-func (s *Staging) saveBase(rel string, e *entry) {
-	name := hex.EncodeToString(e.sum[:])
-	if _, err := s.saved.lstat(name); err == nil || e.kind != kFile {
-		return
-	}
-	st, err := s.real.lstat(rel)
-	if err != nil || st.Size != e.real.size || st.Mtim.Nano() != e.real.mtime {
-		return
-	}
-	tmp := tempName()
-	c, err := copyFile(s.real, rel, s.tmp, tmp, true)
-	if err == nil && c.sum == e.sum {
-		err = s.tmp.rename(tmp, s.saved, name)
-	}
-	if err != nil || c.sum != e.sum {
-		s.tmp.unlink(tmp)
-	}
-}
+func (s *Staging) BaseBytes(rel string) ([]byte, error) { return s.base.Bytes(rel) }
 
 // MarkApplied moves the base of paths forward to what the real tree holds now:
 // what was applied is no longer a change.
@@ -70,9 +19,9 @@ func (s *Staging) MarkApplied(paths ...string) error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	for _, rel := range paths {
-		st, err := s.real.lstat(rel)
+		st, err := s.real.Lstat(rel)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-			s.setEntry(rel, nil)
+			s.base.Set(rel, nil)
 			continue
 		}
 		if err != nil {
@@ -81,29 +30,29 @@ func (s *Staging) MarkApplied(paths ...string) error {
 		if f := st.Mode & unix.S_IFMT; f != unix.S_IFREG && f != unix.S_IFLNK {
 			continue
 		}
-		sum, err := s.real.sumOf(rel, st.Mode)
+		sum, err := s.real.Sum(rel, st.Mode)
 		if err != nil {
 			return err
 		}
-		k := kFile
+		k := base.File
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			k = kLink
+			k = base.Link
 		}
-		ne := &entry{kind: k, mode: st.Mode, real: stampOf(&st), sum: sum} // no stamp: the staged file is read next time
-		if e := s.entry(rel); e != nil {
-			ne.flags = e.flags & fIgnored
+		ne := &base.Entry{Kind: k, Mode: st.Mode, Real: layer.StampOf(&st), Sum: sum} // no stamp: the staged file is read next time
+		if e := s.base.Get(rel); e != nil {
+			ne.Flags = e.Flags & base.Ignored
 		}
-		s.setEntry(rel, ne)
-		s.knowDirs(parent(rel))
+		s.base.Set(rel, ne)
+		s.knowDirs(layer.Parent(rel))
 	}
 	return s.store()
 }
 
 // knowDirs enters the directories above an applied file.
 func (s *Staging) knowDirs(dir string) {
-	for ; dir != "" && s.entry(dir) == nil; dir = parent(dir) {
-		if st, err := s.real.lstat(dir); err == nil {
-			s.setEntry(dir, &entry{kind: kDir, mode: st.Mode, real: stampOf(&st)})
+	for ; dir != "" && s.base.Get(dir) == nil; dir = layer.Parent(dir) {
+		if st, err := s.real.Lstat(dir); err == nil {
+			s.base.Set(dir, &base.Entry{Kind: base.Dir, Mode: st.Mode, Real: layer.StampOf(&st)})
 		}
 	}
 }
@@ -115,20 +64,20 @@ func (s *Staging) Carry(paths ...string) error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	for _, rel := range paths {
-		st, err := s.real.lstat(rel)
+		st, err := s.real.Lstat(rel)
 		if err != nil {
 			return err
 		}
-		if _, denied := s.opts.Denied(rel); denied || s.meta.Backend == Overlay {
+		if _, _, denied := s.names.Denied(&layer.Item{Rel: rel, St: st}); denied || s.meta.Backend == Overlay {
 			continue
 		}
-		if _, err := s.tree.lstat(rel); err == nil {
-			if err := s.tree.rename(rel, s.saved, "carried-"+tempName()); err != nil {
+		if _, err := s.tree.Lstat(rel); err == nil {
+			if err := s.tree.Rename(rel, s.saved, "carried-"+layer.TempName()); err != nil {
 				return err
 			}
 		}
-		s.setEntry(rel, nil)
-		if err := s.takeFile(&item{rel, st}, false, true); err != nil {
+		s.base.Set(rel, nil)
+		if err := s.takeFile(&layer.Item{Rel: rel, St: st}, false, true); err != nil {
 			return err
 		}
 	}

@@ -5,25 +5,27 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"os"
 	"path/filepath"
 	"sort"
 
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/base"
+	"github.com/countersign/countersign/workspace/layer"
+	"github.com/countersign/countersign/workspace/survey"
 )
 
 // prepareSnapshot makes the staged tree what the real one is, where the agent
 // has not changed it.
-func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
-	s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: s.tree.path, Target: s.opts.Project.Root})
+func (s *Staging) prepareSnapshot(ctx context.Context, sc *survey.Survey) error {
+	s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: s.tree.Path, Target: s.opts.Project.Root})
 	fresh := s.blank
 	if err := s.takeGone(sc); err != nil {
 		return err
 	}
-	rels := make([]string, 0, len(sc.items))
-	for rel := range sc.items {
+	rels := make([]string, 0, len(sc.Items))
+	for rel := range sc.Items {
 		rels = append(rels, rel)
 	}
 	sort.Strings(rels) // a directory before what lies in it
@@ -38,11 +40,11 @@ func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
 		}
 	}
 	first := s.hardLinks(sc, jobs)
-	err := parallel(ctx, len(jobs), func(i int) error {
+	err := layer.Parallel(ctx, len(jobs), func(i int) error {
 		if at := first[jobs[i]]; at != "" && at != jobs[i] {
 			return nil // linked below
 		}
-		return s.takeFile(sc.items[jobs[i]], sc.ignored.Files[jobs[i]], fresh)
+		return s.takeFile(sc.Items[jobs[i]], sc.Ignored.Files[jobs[i]], fresh)
 	})
 	if err != nil {
 		return err
@@ -58,120 +60,97 @@ func (s *Staging) prepareSnapshot(ctx context.Context, sc *scan) error {
 
 // takeDir handles what is decided at once: directories, denied names and special
 // files. It tells whether rel is a file or link to be looked at.
-func (s *Staging) takeDir(sc *scan, rel string) (later bool, err error) {
-	it := sc.items[rel]
-	if rule, denied := sc.denied[rel]; denied {
-		return false, s.takeDenied(it, rule, sc.alias[rel])
+func (s *Staging) takeDir(sc *survey.Survey, rel string) (later bool, err error) {
+	it := sc.Items[rel]
+	if rule, denied := sc.Denied[rel]; denied {
+		return false, s.takeDenied(it, rule, sc.Alias[rel])
 	}
-	e := s.idx.m[rel]
-	switch it.format() {
+	e := s.base.Get(rel)
+	switch it.Format() {
 	case unix.S_IFREG, unix.S_IFLNK:
-		return e == nil || e.real != stampOf(&it.st) || (e.kind != kFile && e.kind != kLink && e.kind != kClosed), nil
+		return e == nil || e.Real != layer.StampOf(&it.St) || (e.Kind != base.File && e.Kind != base.Link && e.Kind != base.Closed), nil
 	case unix.S_IFDIR:
-		if e != nil && (e.kind == kDir || e.kind == kBulk || e.kind == kAttach) {
+		if e != nil && (e.Kind == base.Dir || e.Kind == base.Bulk || e.Kind == base.Attach) {
 			return false, nil
 		}
-		if err := s.tree.mkdirAll(rel, it.st.Mode&0o777|0o700); agents(err) {
+		if err := s.tree.MkdirAll(rel, it.St.Mode&0o777|0o700); layer.Swapped(err) {
 			return false, nil // the agent has something else there
 		} else if err != nil {
 			return false, err
 		}
-		ne := &entry{kind: kDir, mode: it.st.Mode, real: stampOf(&it.st)}
-		if sc.ignored.Dirs[rel] {
-			ne.flags = fIgnored
+		ne := &base.Entry{Kind: base.Dir, Mode: it.St.Mode, Real: layer.StampOf(&it.St)}
+		if sc.Ignored.Dirs[rel] {
+			ne.Flags = base.Ignored
 		}
-		s.idx.m[rel] = ne
+		s.base.Set(rel, ne)
 		return false, nil
 	}
-	s.notes = append(s.notes, Note{rel, "is " + special(it.format()) + " and is not in the session's tree"})
+	s.notes = append(s.notes, Note{rel, "is " + it.Special() + " and is not in the session's tree"})
 	return false, nil
 }
 
 // takeDenied sees to it that a placeholder stands at a denied path, and nothing
 // that was there.
-func (s *Staging) takeDenied(it *item, rule, alias string) error {
-	e := s.entry(it.rel)
-	k := kDenied
-	if it.format() == unix.S_IFDIR {
-		k = kVault
+func (s *Staging) takeDenied(it *layer.Item, rule, alias string) error {
+	e := s.base.Get(it.Rel)
+	k := base.Denied
+	if it.Format() == unix.S_IFDIR {
+		k = base.Vault
 	}
-	t := trip(s.opts.Project.Root, it.rel, rule, alias, &it.st)
+	t := trip(s.opts.Project.Root, it.Rel, rule, alias, &it.St)
 	s.mu.Lock()
-	s.trips[it.rel] = t
+	s.trips[it.Rel] = t
 	s.mu.Unlock()
-	if e != nil && e.kind == k {
-		e.real, e.mode, e.rule, e.alias = stampOf(&it.st), it.st.Mode, rule, alias
+	s.names.Remember(it, it.Rel, rule)
+	if e != nil && e.Kind == k {
+		e.Real, e.Mode, e.Rule, e.Alias = layer.StampOf(&it.St), it.St.Mode, rule, alias
 		return nil
 	}
 	if s.meta.Backend == Overlay {
-		s.setEntry(it.rel, &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), rule: rule, alias: alias})
+		s.base.Set(it.Rel, &base.Entry{Kind: k, Mode: it.St.Mode, Real: layer.StampOf(&it.St), Rule: rule, Alias: alias})
 		return nil
 	}
-	if err := s.setAside(it.rel); err != nil {
+	if err := s.setAside(it.Rel); err != nil {
 		return err
 	}
-	st, err := s.placeholder(it)
+	if err := s.tree.MkdirAll(layer.Parent(it.Rel), 0o755); err != nil {
+		return err
+	}
+	st, err := s.tree.Placeholder(it, it.Rel)
 	if err != nil {
 		return err
 	}
-	s.setEntry(it.rel, &entry{kind: k, mode: it.st.Mode, real: stampOf(&it.st), snap: stampOf(&st), rule: rule, alias: alias})
+	s.base.Set(it.Rel, &base.Entry{Kind: k, Mode: it.St.Mode, Real: layer.StampOf(&it.St), Snap: layer.StampOf(&st), Rule: rule, Alias: alias})
 	return nil
-}
-
-// placeholder puts an empty file or directory of the same permission and time.
-func (s *Staging) placeholder(it *item) (st unix.Stat_t, err error) {
-	perm := it.st.Mode & 0o777
-	if it.format() == unix.S_IFLNK {
-		perm = 0o644
-	}
-	if err := s.tree.mkdirAll(parent(it.rel), 0o755); err != nil {
-		return st, err
-	}
-	if it.format() == unix.S_IFDIR {
-		err = s.tree.mkdir(it.rel, perm|0o700)
-	} else {
-		var f *os.File
-		if f, err = s.tree.open(it.rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600); err == nil {
-			err = unix.Fchmod(int(f.Fd()), perm)
-			f.Close()
-		}
-	}
-	if err == nil {
-		err = s.tree.utimes(it.rel, it.st.Mtim)
-	}
-	if err != nil {
-		return st, err
-	}
-	return s.tree.lstat(it.rel)
 }
 
 // setAside takes what stands at a path that is now denied out of the agent's
 // sight: what it made there itself is the person's to judge, not lost.
 func (s *Staging) setAside(rel string) error {
-	if _, err := s.tree.lstat(rel); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	if _, err := s.tree.Lstat(rel); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil
 	}
-	if e := s.entry(rel); e != nil { // a copy of the real file from before it was denied
-		s.saved.unlink(hex.EncodeToString(e.sum[:]))
-		return s.tree.removeAll(rel)
+	if e := s.base.Get(rel); e != nil { // a copy of the real file from before it was denied
+		s.saved.Unlink(hex.EncodeToString(e.Sum[:]))
+		return s.tree.RemoveAll(rel)
 	}
-	name := tempName()
-	if err := s.tree.rename(rel, s.saved, "aside-"+name); err != nil {
+	name := layer.TempName()
+	if err := s.tree.Rename(rel, s.saved, "aside-"+name); err != nil {
 		return err
 	}
-	s.note(rel, "was made inside; the host now has a denied file of that name, so the session's was moved to "+filepath.Join(s.saved.path, "aside-"+name))
+	s.note(rel, "was made inside; the host now has a denied file of that name, so the session's was moved to "+filepath.Join(s.saved.Path, "aside-"+name))
 	return nil
 }
 
 // hardLinks maps each file with more names to the first of them.
-func (s *Staging) hardLinks(sc *scan, jobs []string) map[string]string {
-	first, by := map[string]string{}, map[fileID]string{}
+func (s *Staging) hardLinks(sc *survey.Survey, jobs []string) map[string]string {
+	first, by := map[string]string{}, map[layer.FileID]string{}
 	for _, rel := range jobs {
-		it := sc.items[rel]
-		if it.format() != unix.S_IFREG || it.st.Nlink < 2 {
+		it := sc.Items[rel]
+		if it.Format() != unix.S_IFREG || it.St.Nlink < 2 {
 			continue
 		}
-		id := idOf(&it.st)
+		id := layer.IDOf(&it.St)
 		if by[id] == "" {
 			by[id] = rel
 		}
@@ -186,34 +165,34 @@ func (s *Staging) makeLinks(first map[string]string, jobs []string) error {
 		if at == "" || at == rel {
 			continue
 		}
-		e := s.idx.m[at]
-		if e == nil || e.kind != kFile || s.idx.m[rel] != nil {
+		e := s.base.Get(at)
+		if e == nil || e.Kind != base.File || s.base.Get(rel) != nil {
 			if err := s.takeFileNow(rel); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := s.tree.link(at, s.tree, rel); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := s.tree.Link(at, s.tree, rel); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		st, err := s.tree.lstat(at)
+		st, err := s.tree.Lstat(at)
 		if err != nil {
 			return err
 		}
-		e.snap = stampOf(&st)
+		e.Snap = layer.StampOf(&st)
 		ne := *e
-		s.idx.m[rel] = &ne
+		s.base.Set(rel, &ne)
 	}
 	for _, at := range first { // linking changed the ctime of all
-		if e := s.idx.m[at]; e != nil && e.kind == kFile {
-			if st, err := s.tree.lstat(at); err == nil && st.Ino == e.snap.ino {
-				e.snap = stampOf(&st)
+		if e := s.base.Get(at); e != nil && e.Kind == base.File {
+			if st, err := s.tree.Lstat(at); err == nil && st.Ino == e.Snap.Ino {
+				e.Snap = layer.StampOf(&st)
 			}
 		}
 	}
 	for rel, at := range first {
-		if e, f := s.idx.m[rel], s.idx.m[at]; e != nil && f != nil && e.snap.ino == f.snap.ino {
-			e.snap = f.snap
+		if e, f := s.base.Get(rel), s.base.Get(at); e != nil && f != nil && e.Snap.Ino == f.Snap.Ino {
+			e.Snap = f.Snap
 		}
 	}
 	return nil
@@ -221,32 +200,32 @@ func (s *Staging) makeLinks(first map[string]string, jobs []string) error {
 
 // takeFileNow looks at one path again and takes it over.
 func (s *Staging) takeFileNow(rel string) error {
-	st, err := s.real.lstat(rel)
+	st, err := s.real.Lstat(rel)
 	if err != nil {
 		return nil // gone since; the watch or the next start tells
 	}
-	return s.takeFile(&item{rel, st}, false, false)
+	return s.takeFile(&layer.Item{Rel: rel, St: st}, false, false)
 }
 
 // takeFile carries one file or link of the real tree into the staged one, unless
 // the agent has changed it there.
-func (s *Staging) takeFile(it *item, ignored, fresh bool) error {
-	e := s.entry(it.rel)
+func (s *Staging) takeFile(it *layer.Item, ignored, fresh bool) error {
+	e := s.base.Get(it.Rel)
 	if !fresh {
-		switch free, err := s.free(it.rel, e); {
+		switch free, err := s.base.Free(it.Rel, e); {
 		case err != nil:
 			return err
 		case !free:
 			return s.clash(it, e)
 		}
 	}
-	ne := &entry{kind: kFile, mode: it.st.Mode}
+	ne := &base.Entry{Kind: base.File, Mode: it.St.Mode}
 	if ignored {
-		ne.flags = fIgnored
+		ne.Flags = base.Ignored
 	}
-	at, dst := s.tmp, tempName()
+	at, dst := s.tmp, layer.TempName()
 	if fresh {
-		at, dst = s.tree, it.rel
+		at, dst = s.tree, it.Rel
 	}
 	if err := s.copyItem(it, at, dst, ne); err != nil {
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ELOOP) {
@@ -255,7 +234,7 @@ func (s *Staging) takeFile(it *item, ignored, fresh bool) error {
 		return err
 	}
 	if !fresh {
-		placed, err := s.putInPlace(dst, it.rel, ne, e)
+		placed, err := s.putInPlace(dst, it.Rel, ne, e)
 		if err != nil {
 			return err
 		}
@@ -263,63 +242,55 @@ func (s *Staging) takeFile(it *item, ignored, fresh bool) error {
 			return s.clash(it, e)
 		}
 	}
-	s.setEntry(it.rel, ne)
+	s.base.Set(it.Rel, ne)
 	return nil
 }
 
 // copyItem copies a file or link to dst below at and fills in the entry.
-func (s *Staging) copyItem(it *item, at *root, dst string, ne *entry) error {
-	if it.format() == unix.S_IFLNK {
-		to, err := s.real.readlink(it.rel)
+func (s *Staging) copyItem(it *layer.Item, at *layer.Root, dst string, ne *base.Entry) error {
+	if it.Format() == unix.S_IFLNK {
+		to, err := s.real.Readlink(it.Rel)
 		if err == nil {
-			err = at.symlink(to, dst)
+			err = at.Symlink(to, dst)
 		}
 		if err == nil {
-			err = at.utimes(dst, it.st.Mtim)
+			err = at.Utimes(dst, it.St.Mtim)
 		}
 		if err != nil {
 			return err
 		}
-		st, err := at.lstat(dst)
-		ne.kind, ne.real, ne.snap, ne.sum = kLink, stampOf(&it.st), stampOf(&st), sha256.Sum256([]byte(to))
+		st, err := at.Lstat(dst)
+		ne.Kind, ne.Real, ne.Snap, ne.Sum = base.Link, layer.StampOf(&it.St), layer.StampOf(&st), sha256.Sum256([]byte(to))
 		return err
 	}
-	c, err := copyFile(s.real, it.rel, at, dst, true)
+	c, err := layer.CopyFile(s.real, it.Rel, at, dst, true)
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 		return s.closed(it, at, dst, ne)
 	}
-	ne.mode, ne.real, ne.snap, ne.sum = c.mode, c.real, c.snap, c.sum
+	ne.Mode, ne.Real, ne.Snap, ne.Sum = c.Mode, c.Real, c.Snap, c.Sum
 	return err
 }
 
 // closed stands in for a file the user cannot read.
-func (s *Staging) closed(it *item, at *root, dst string, ne *entry) error {
-	f, err := at.open(dst, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0)
+func (s *Staging) closed(it *layer.Item, at *layer.Root, dst string, ne *base.Entry) error {
+	f, err := at.Open(dst, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0)
 	if err != nil {
 		return err
 	}
 	f.Close()
-	st, err := at.lstat(dst)
-	ne.kind, ne.real, ne.snap = kClosed, stampOf(&it.st), stampOf(&st)
-	s.note(it.rel, "cannot be read; an empty file without permissions stands in its place")
+	st, err := at.Lstat(dst)
+	ne.Kind, ne.Real, ne.Snap = base.Closed, layer.StampOf(&it.St), layer.StampOf(&st)
+	s.note(it.Rel, "cannot be read; an empty file without permissions stands in its place")
 	return err
 }
 
-// agents tells whether an error means that the agent has put something else at
-// a path, or at one above it.
-func agents(err error) bool {
-	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
-}
-
-func (k kind) dir() bool { return k == kDir || k == kVault || k == kBulk || k == kAttach }
-
 // takeGone removes what is gone from the real tree, or has become a directory or
 // is none any more, and is untouched in the staged one.
-func (s *Staging) takeGone(sc *scan) error {
+func (s *Staging) takeGone(sc *survey.Survey) error {
 	var gone []string
-	for rel, e := range s.idx.m {
-		it := sc.items[rel]
-		if it != nil && e.kind.dir() != (it.format() == unix.S_IFDIR) || it == nil && !underBulk(sc.bulk, rel) && !unread(sc.failed, rel) {
+	for rel, e := range s.base.All() {
+		it := sc.Items[rel]
+		if it != nil && e.Kind.IsDir() != (it.Format() == unix.S_IFDIR) || it == nil && !underBulk(sc.Bulk, rel) && !unread(sc.Failed, rel) {
 			gone = append(gone, rel)
 		}
 	}
@@ -334,32 +305,30 @@ func (s *Staging) takeGone(sc *scan) error {
 
 // dropGone carries one deletion in.
 func (s *Staging) dropGone(rel string) error {
-	e := s.entry(rel)
+	e := s.base.Get(rel)
 	var err error
-	switch e.kind {
-	case kDir, kVault:
-		err = s.tree.rmdir(rel)
-	case kBulk, kAttach:
+	switch e.Kind {
+	case base.Dir, base.Vault:
+		err = s.tree.Rmdir(rel)
+	case base.Bulk, base.Attach:
 		return nil // the session's own; kept
 	default:
 		var free bool
-		if _, serr := s.tree.lstat(rel); errors.Is(serr, unix.ENOENT) || agents(serr) {
+		if _, serr := s.tree.Lstat(rel); errors.Is(serr, unix.ENOENT) || layer.Swapped(serr) {
 			break // deleted on both sides
 		}
-		if free, err = s.free(rel, e); err == nil && !free && e.kind != kDenied && e.kind != kClosed {
-			s.mu.Lock()
-			e.flags |= fConflict
-			s.mu.Unlock()
+		if free, err = s.base.Free(rel, e); err == nil && !free && e.Kind != base.Denied && e.Kind != base.Closed {
+			s.base.Clash(e)
 			return nil
 		}
 		if err == nil {
 			err = s.takeOut(rel, e)
 		}
 	}
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !agents(err) {
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !layer.Swapped(err) {
 		return err
 	}
-	s.setEntry(rel, nil)
+	s.base.Set(rel, nil)
 	s.mu.Lock()
 	delete(s.trips, rel)
 	s.mu.Unlock()
@@ -368,55 +337,38 @@ func (s *Staging) dropGone(rel string) error {
 
 // takeOut removes an untouched file. If it was touched at this very moment it
 // is put back.
-func (s *Staging) takeOut(rel string, e *entry) error {
-	if e.kind == kDenied || e.kind == kClosed {
-		return s.tree.unlink(rel)
+func (s *Staging) takeOut(rel string, e *base.Entry) error {
+	if e.Kind == base.Denied || e.Kind == base.Closed {
+		return s.tree.Unlink(rel)
 	}
-	tmp := tempName()
-	if err := s.tree.rename(rel, s.tmp, tmp); err != nil {
+	tmp := layer.TempName()
+	if err := s.tree.Rename(rel, s.tmp, tmp); err != nil {
 		return err
 	}
 	if s.cameOut(tmp, e) {
-		return s.tmp.unlink(tmp)
+		return s.tmp.Unlink(tmp)
 	}
-	return s.tmp.renameat(tmp, s.tree, rel, unix.RENAME_NOREPLACE)
+	return s.tmp.RenameFlags(tmp, s.tree, rel, unix.RENAME_NOREPLACE)
 }
 
 // dirTimes gives new directories the times of the real ones.
-func (s *Staging) dirTimes(rels []string, sc *scan) error {
+func (s *Staging) dirTimes(rels []string, sc *survey.Survey) error {
 	for i := len(rels) - 1; i >= 0; i-- {
-		it, e := sc.items[rels[i]], s.idx.m[rels[i]]
-		if e == nil || e.kind != kDir || e.snap.ino != 0 {
+		it, e := sc.Items[rels[i]], s.base.Get(rels[i])
+		if e == nil || e.Kind != base.Dir || e.Snap.Ino != 0 {
 			continue
 		}
-		if err := s.tree.utimes(it.rel, it.st.Mtim); err != nil {
+		if err := s.tree.Utimes(it.Rel, it.St.Mtim); err != nil {
 			continue // the agent has something else there
 		}
-		if st, err := s.tree.lstat(it.rel); err == nil {
-			e.snap = stampOf(&st)
+		if st, err := s.tree.Lstat(it.Rel); err == nil {
+			e.Snap = layer.StampOf(&st)
 		}
-		if it.st.Mode&0o700 != 0o700 && it.st.Mode&0o500 == 0o500 { // one that cannot be read stays ours to read
-			s.tree.chmod(it.rel, it.st.Mode&0o777)
+		if it.St.Mode&0o700 != 0o700 && it.St.Mode&0o500 == 0o500 { // one that cannot be read stays ours to read
+			s.tree.Chmod(it.Rel, it.St.Mode&0o777)
 		}
 	}
 	return nil
-}
-
-func (s *Staging) entry(rel string) *entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.idx.m[rel]
-}
-
-func (s *Staging) setEntry(rel string, e *entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.dirty = true
-	if e == nil {
-		delete(s.idx.m, rel)
-		return
-	}
-	s.idx.m[rel] = e
 }
 
 func (s *Staging) note(rel, text string) {
@@ -426,7 +378,7 @@ func (s *Staging) note(rel, text string) {
 }
 
 func underBulk(bulk map[string]bool, rel string) bool {
-	for d := rel; d != ""; d = parent(d) {
+	for d := rel; d != ""; d = layer.Parent(d) {
 		if bulk[d] {
 			return true
 		}
@@ -435,21 +387,10 @@ func underBulk(bulk map[string]bool, rel string) bool {
 }
 
 func unread(failed map[string]error, rel string) bool {
-	for d := rel; d != ""; d = parent(d) {
+	for d := rel; d != ""; d = layer.Parent(d) {
 		if failed[d] != nil {
 			return true
 		}
 	}
 	return false
-}
-
-// gitMode is the mode git would record.
-func gitMode(mode uint32) uint32 {
-	switch {
-	case mode&unix.S_IFMT == unix.S_IFLNK:
-		return 0o120000
-	case mode&0o100 != 0:
-		return 0o100755
-	}
-	return 0o100644
 }

@@ -9,31 +9,34 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/countersign/countersign/workspace/base"
+	"github.com/countersign/countersign/workspace/layer"
+	"github.com/countersign/countersign/workspace/survey"
 	"golang.org/x/sys/unix"
 )
 
 // carry brings one path of the real tree in.
 func (c *carrier) carry(ctx context.Context, rel string, ignored map[string]bool) (below []string, err error) {
 	s := c.s
-	st, err := s.real.lstat(rel)
+	st, err := s.real.Lstat(rel)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil, c.gone(rel)
 	}
 	if err != nil {
 		return nil, err
 	}
-	it := &item{rel, st}
+	it := &layer.Item{Rel: rel, St: st}
 	if rule, alias, denied := s.deniedNow(it); denied {
 		return nil, c.denied(it, rule, alias)
 	}
-	e := s.entry(rel)
-	if e != nil && e.kind != kDir && e.kind != kFile && e.kind != kLink && e.kind != kBulk && e.kind != kAttach {
+	e := s.base.Get(rel)
+	if e != nil && e.Kind != base.Dir && e.Kind != base.File && e.Kind != base.Link && e.Kind != base.Bulk && e.Kind != base.Attach {
 		if err := s.dropGone(rel); err != nil { // it was denied or unreadable and is no more
 			return nil, err
 		}
 		e = nil
 	}
-	switch it.format() {
+	switch it.Format() {
 	case unix.S_IFDIR:
 		return c.dir(ctx, it, e, ignored[rel+"/"])
 	case unix.S_IFREG, unix.S_IFLNK:
@@ -44,28 +47,21 @@ func (c *carrier) carry(ctx context.Context, rel string, ignored map[string]bool
 
 // deniedNow tells whether a path is denied by its name, by one above it, or as
 // another name of a denied inode.
-func (s *Staging) deniedNow(it *item) (rule, alias string, denied bool) {
-	for d := it.rel; d != ""; d = parent(d) {
-		if rule, is := s.opts.Denied(d); is {
-			return rule, "", d == it.rel || s.entry(d) != nil
+func (s *Staging) deniedNow(it *layer.Item) (rule, alias string, denied bool) {
+	for d := layer.Parent(it.Rel); d != ""; d = layer.Parent(d) {
+		if e := s.base.Get(d); e != nil && e.Kind == base.Vault {
+			return e.Rule, e.Alias, true
 		}
 	}
-	if it.st.Nlink < 2 || it.format() != unix.S_IFREG {
-		return "", "", false
+	if _, rule, denied := s.names.Below(it.Rel); denied {
+		return rule, "", true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range s.trips {
-		if t.Ino == it.st.Ino && !t.Dir {
-			return t.Rule, t.Path, true
-		}
-	}
-	return "", "", false
+	return s.names.Denied(it)
 }
 
 // hardLinked tells whether a file that is not denied by name has more names.
 func (s *Staging) hardLinked(rel string) bool {
-	st, err := s.real.lstat(rel)
+	st, err := s.real.Lstat(rel)
 	if err != nil || st.Nlink < 2 || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return false
 	}
@@ -74,36 +70,34 @@ func (s *Staging) hardLinked(rel string) bool {
 }
 
 // otherNames lists the staged files that are other names of a denied inode.
-func (s *Staging) otherNames(it *item) (rels []string) {
-	if it.st.Nlink < 2 || it.format() != unix.S_IFREG {
+func (s *Staging) otherNames(it *layer.Item) (rels []string) {
+	if it.St.Nlink < 2 || it.Format() != unix.S_IFREG {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for rel, e := range s.idx.m {
-		if e.kind == kFile && e.real.ino == it.st.Ino && rel != it.rel {
+	for rel, e := range s.base.All() {
+		if e.Kind == base.File && e.Real.Ino == it.St.Ino && rel != it.Rel {
 			rels = append(rels, rel)
 		}
 	}
 	return rels
 }
 
-func (c *carrier) denied(it *item, rule, alias string) error {
+func (c *carrier) denied(it *layer.Item, rule, alias string) error {
 	s := c.s
-	if up := parent(it.rel); up != "" {
-		if e := s.entry(up); e != nil && e.kind == kVault {
+	for up := layer.Parent(it.Rel); up != ""; up = layer.Parent(up) {
+		if e := s.base.Get(up); e != nil && e.Kind == base.Vault {
 			return nil // behind its directory's tripwire
 		}
 	}
-	if e := s.entry(it.rel); e != nil && (e.kind == kDenied || e.kind == kVault) && e.real == stampOf(&it.st) {
+	if e := s.base.Get(it.Rel); e != nil && (e.Kind == base.Denied || e.Kind == base.Vault) && e.Real == layer.StampOf(&it.St) {
 		return nil
 	}
 	err := s.takeDenied(it, rule, alias)
-	c.on(Event{Kind: Denied, Path: it.rel, Trip: trip(s.opts.Project.Root, it.rel, rule, alias, &it.st), Error: err})
+	c.on(Event{Kind: Denied, Path: it.Rel, Trip: trip(s.opts.Project.Root, it.Rel, rule, alias, &it.St), Error: err})
 	for _, rel := range s.otherNames(it) {
-		if st, err := s.real.lstat(rel); err == nil && st.Ino == it.st.Ino {
-			err = s.takeDenied(&item{rel, st}, rule, it.rel)
-			c.on(Event{Kind: Denied, Path: rel, Trip: trip(s.opts.Project.Root, rel, rule, it.rel, &st), Error: err})
+		if st, err := s.real.Lstat(rel); err == nil && st.Ino == it.St.Ino {
+			err = s.takeDenied(&layer.Item{Rel: rel, St: st}, rule, it.Rel)
+			c.on(Event{Kind: Denied, Path: rel, Trip: trip(s.opts.Project.Root, rel, rule, it.Rel, &st), Error: err})
 		}
 	}
 	return nil
@@ -113,29 +107,26 @@ func (c *carrier) denied(it *item, rule, alias string) error {
 func (c *carrier) gone(rel string) error {
 	s := c.s
 	var rels []string
-	s.mu.Lock()
-	for p, e := range s.idx.m {
+	for p, e := range s.base.All() {
 		if p == rel || strings.HasPrefix(p, rel+"/") {
-			if e.kind == kBulk || e.kind == kAttach {
-				s.mu.Unlock()
+			if e.Kind == base.Bulk || e.Kind == base.Attach {
 				return nil // the session keeps its own
 			}
 			rels = append(rels, p)
 		}
 	}
-	s.mu.Unlock()
 	sort.Sort(sort.Reverse(sort.StringSlice(rels)))
 	for _, p := range rels {
-		e := s.entry(p)
-		k, was := e.kind, e.flags&fConflict
+		e := s.base.Get(p)
+		k, was := e.Kind, e.Flags&base.Conflict
 		if err := s.dropGone(p); err != nil {
 			return err
 		}
-		switch now := s.entry(p); {
-		case k == kDenied || k == kVault:
+		switch now := s.base.Get(p); {
+		case k == base.Denied || k == base.Vault:
 			c.on(Event{Kind: Gone, Path: p})
-		case k == kDir:
-		case now != nil && now.flags&fConflict != 0:
+		case k == base.Dir:
+		case now != nil && now.Flags&base.Conflict != 0:
 			if was == 0 {
 				c.on(Event{Kind: Conflict, Path: p, Text: "deleted outside, changed inside"})
 			}
@@ -147,41 +138,41 @@ func (c *carrier) gone(rel string) error {
 }
 
 // dir carries a directory in and lists what lies in it.
-func (c *carrier) dir(ctx context.Context, it *item, e *entry, ignored bool) (below []string, err error) {
+func (c *carrier) dir(ctx context.Context, it *layer.Item, e *base.Entry, ignored bool) (below []string, err error) {
 	s := c.s
-	if e != nil && (e.kind == kBulk || e.kind == kAttach) || ignored {
+	if e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach) || ignored {
 		return nil, nil // a build outside is no edit; the next start looks at it
 	}
-	if e == nil || e.kind != kDir {
+	if e == nil || e.Kind != base.Dir {
 		if e != nil { // a file became a directory
-			if free, err := s.free(it.rel, e); err != nil || !free {
+			if free, err := s.base.Free(it.Rel, e); err != nil || !free {
 				return nil, s.clash(it, e)
 			}
-			if err := s.dropGone(it.rel); err != nil {
+			if err := s.dropGone(it.Rel); err != nil {
 				return nil, err
 			}
 		}
 		if s.meta.Backend == Snapshot {
-			if err := s.tree.mkdirAll(it.rel, it.st.Mode&0o777|0o700); err != nil {
-				if agents(err) {
-					c.on(Event{Kind: Conflict, Path: it.rel, Text: "a directory outside, something else inside"})
+			if err := s.tree.MkdirAll(it.Rel, it.St.Mode&0o777|0o700); err != nil {
+				if layer.Swapped(err) {
+					c.on(Event{Kind: Conflict, Path: it.Rel, Text: "a directory outside, something else inside"})
 					return nil, nil
 				}
 				return nil, err
 			}
-			s.setEntry(it.rel, &entry{kind: kDir, mode: it.st.Mode, real: stampOf(&it.st)})
+			s.base.Set(it.Rel, &base.Entry{Kind: base.Dir, Mode: it.St.Mode, Real: layer.StampOf(&it.St)})
 		}
 	}
-	c.watchBelow(ctx, onReal, s.real, it.rel)
+	c.watchBelow(ctx, onReal, s.real, it.Rel)
 	if e != nil { // another directory may have been moved here
-		below = s.known(it.rel)
+		below = s.known(it.Rel)
 	}
-	all, err := s.real.names(it.rel)
+	all, err := s.real.Names(it.Rel)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	for _, e := range all {
-		if at := path.Join(it.rel, e.Name()); e.Name() != ".git" && !slices.Contains(below, at) {
+		if at := path.Join(it.Rel, e.Name()); e.Name() != ".git" && !survey.Temporary(at) && !slices.Contains(below, at) {
 			below = append(below, at)
 		}
 	}
@@ -190,10 +181,8 @@ func (c *carrier) dir(ctx context.Context, it *item, e *entry, ignored bool) (be
 
 // known lists what the base has directly below a directory.
 func (s *Staging) known(dir string) (rels []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for rel := range s.idx.m {
-		if parent(rel) == dir {
+	for rel := range s.base.All() {
+		if layer.Parent(rel) == dir {
 			rels = append(rels, rel)
 		}
 	}
@@ -201,22 +190,22 @@ func (s *Staging) known(dir string) (rels []string) {
 }
 
 // file carries a file or link in.
-func (c *carrier) file(it *item, e *entry, ignored bool) error {
+func (c *carrier) file(it *layer.Item, e *base.Entry, ignored bool) error {
 	s := c.s
-	if e != nil && e.real == stampOf(&it.st) {
+	if e != nil && e.Real == layer.StampOf(&it.St) {
 		return nil
 	}
 	if s.meta.Backend == Overlay {
 		return c.overlayEdit(it, e)
 	}
-	if e != nil && e.kind == kDir {
-		if err := c.gone(it.rel); err != nil {
+	if e != nil && e.Kind == base.Dir {
+		if err := c.gone(it.Rel); err != nil {
 			return err
 		}
-		e = s.entry(it.rel)
+		e = s.base.Get(it.Rel)
 	}
 	if e == nil {
-		if st, err := s.tree.lstat(it.rel); err == nil && st.Mode&unix.S_IFMT == it.format() {
+		if st, err := s.tree.Lstat(it.Rel); err == nil && st.Mode&unix.S_IFMT == it.Format() {
 			return c.met(it, e) // made on both sides
 		}
 	}
@@ -226,7 +215,7 @@ func (c *carrier) file(it *item, e *entry, ignored bool) error {
 	return c.tell(it, e)
 }
 
-func (c *carrier) met(it *item, e *entry) error {
+func (c *carrier) met(it *layer.Item, e *base.Entry) error {
 	if err := c.s.clash(it, e); err != nil {
 		return err
 	}
@@ -234,29 +223,27 @@ func (c *carrier) met(it *item, e *entry) error {
 }
 
 // tell says what became of an edit.
-func (c *carrier) tell(it *item, before *entry) error {
-	e := c.s.entry(it.rel)
+func (c *carrier) tell(it *layer.Item, before *base.Entry) error {
+	e := c.s.base.Get(it.Rel)
 	switch {
-	case e != nil && e.real.mtime == it.st.Mtim.Nano() && e.real.ctime == it.st.Ctim.Nano():
-		c.on(Event{Kind: Carried, Path: it.rel})
-	case e == nil || e.flags&fIgnored == 0:
-		c.on(Event{Kind: Conflict, Path: it.rel, Text: "changed outside and inside"})
+	case e != nil && e.Real.MTime == it.St.Mtim.Nano() && e.Real.CTime == it.St.Ctim.Nano():
+		c.on(Event{Kind: Carried, Path: it.Rel})
+	case e == nil || e.Flags&base.Ignored == 0:
+		c.on(Event{Kind: Conflict, Path: it.Rel, Text: "changed outside and inside"})
 	}
 	return nil
 }
 
 // overlayEdit looks whether an edit meets one of the agent's.
-func (c *carrier) overlayEdit(it *item, e *entry) error {
+func (c *carrier) overlayEdit(it *layer.Item, e *base.Entry) error {
 	s := c.s
-	if _, err := s.tree.lstat(it.rel); err != nil {
-		c.on(Event{Kind: Carried, Path: it.rel})
+	if _, err := s.tree.Lstat(it.Rel); err != nil {
+		c.on(Event{Kind: Carried, Path: it.Rel})
 		return nil
 	}
 	if e != nil {
-		s.mu.Lock()
-		e.flags |= fConflict
-		s.mu.Unlock()
+		s.base.Clash(e)
 	}
-	c.on(Event{Kind: Conflict, Path: it.rel, Text: "changed outside and inside"})
+	c.on(Event{Kind: Conflict, Path: it.Rel, Text: "changed outside and inside"})
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"github.com/countersign/countersign/workspace/layer"
 )
 
 // Close ends the use of the layer. What has undecided changes, or commits of its
@@ -38,7 +40,7 @@ func (s *Staging) Close() error {
 
 // keep makes the layer the project's kept one.
 func (s *Staging) keep() error {
-	if err := os.RemoveAll(filepath.Join(s.layer, "git")); err != nil {
+	if err := layer.Remove(filepath.Join(s.layer, "git")); err != nil {
 		return err
 	}
 	kept := s.keptDir()
@@ -49,9 +51,9 @@ func (s *Staging) keep() error {
 	if holder, _ := os.ReadFile(s.holderFile()); err == nil && m.ID == string(holder) && m.ID != s.meta.ID {
 		return Discard(s.opts.SessionDir) // ours has but a copy of the ignored files
 	}
-	old := filepath.Join(s.layer, "..", "old-"+tempName())
+	old := filepath.Join(s.layer, "..", "old-"+layer.TempName())
 	if err := os.Rename(kept, old); err == nil {
-		defer os.RemoveAll(old)
+		defer layer.Remove(old)
 	}
 	return os.Rename(s.layer, kept)
 }

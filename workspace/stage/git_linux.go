@@ -10,29 +10,31 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/layer"
+	"github.com/countersign/countersign/workspace/survey"
 )
 
 // prepareGit makes the session's git and what it needs in the tree.
-func (s *Staging) prepareGit(ctx context.Context, sc *scan) (err error) {
+func (s *Staging) prepareGit(ctx context.Context, sc *survey.Survey) (err error) {
 	hooks := filepath.Join(s.layer, "hooks")
 	if err := os.MkdirAll(hooks, 0o755); err != nil {
 		return err
 	}
-	s.nested = sc.nested
+	s.base.Nested = sc.Nested
 	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
 		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "git"),
-		Hooks: hooks, Nested: sc.nested, Denied: s.opts.Denied, UntrackedCache: s.meta.Backend == Overlay,
+		Hooks: hooks, Nested: sc.Nested, Denied: s.opts.Denied, UntrackedCache: s.meta.Backend == Overlay,
 	})
 	if err != nil {
 		return err
 	}
 	for _, p := range s.git.Places {
-		s.places[p.Rel] = true
+		s.base.Places[p.Rel] = true
 		if err := s.place(p); err != nil {
 			return err
 		}
 		if p.File != nil {
-			at := filepath.Join(s.tree.path, p.Rel)
+			at := filepath.Join(s.tree.Path, p.Rel)
 			s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: at, Target: filepath.Join(s.opts.Project.Root, p.Rel), RO: true})
 		}
 	}
@@ -42,7 +44,7 @@ func (s *Staging) prepareGit(ctx context.Context, sc *scan) (err error) {
 
 // place puts a mount point or a .git file.
 func (s *Staging) place(p gitview.Place) error {
-	st, err := s.tree.lstat(p.Rel)
+	st, err := s.tree.Lstat(p.Rel)
 	want := uint32(unix.S_IFDIR)
 	if p.File != nil {
 		want = unix.S_IFREG
@@ -51,22 +53,22 @@ func (s *Staging) place(p gitview.Place) error {
 		return nil
 	}
 	if err == nil {
-		if err := s.tree.removeAll(p.Rel); err != nil {
+		if err := s.tree.RemoveAll(p.Rel); err != nil {
 			return err
 		}
 	}
 	if s.meta.Backend == Overlay {
-		err = s.upperDir(parent(p.Rel))
+		err = s.upperDir(layer.Parent(p.Rel))
 	} else {
-		err = s.tree.mkdirAll(parent(p.Rel), 0o755)
+		err = s.tree.MkdirAll(layer.Parent(p.Rel), 0o755)
 	}
 	if err != nil {
 		return err
 	}
 	if p.File == nil {
-		return s.tree.mkdir(p.Rel, 0o755)
+		return s.tree.Mkdir(p.Rel, 0o755)
 	}
-	f, err := s.tree.open(p.Rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	f, err := s.tree.Open(p.Rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}

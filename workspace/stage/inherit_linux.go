@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/countersign/countersign/workspace/base"
+	"github.com/countersign/countersign/workspace/layer"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +41,7 @@ func (s *Staging) inherit(ctx context.Context) error {
 }
 
 // findLayer finds a snapshot layer by its id.
-func (s *Staging) findLayer(id string) (layer string, live bool) {
+func (s *Staging) findLayer(id string) (dir string, live bool) {
 	all, _ := filepath.Glob(filepath.Join(s.opts.StateDir, "sessions", "*", "layer"))
 	for _, dir := range append(all, s.keptDir()) {
 		if dir == s.layer {
@@ -52,30 +54,34 @@ func (s *Staging) findLayer(id string) (layer string, live bool) {
 	return "", false
 }
 
-func (s *Staging) inheritFrom(ctx context.Context, layer string, live bool) error {
-	donor, err := openRoot(filepath.Join(layer, "tree"))
+func (s *Staging) inheritFrom(ctx context.Context, from string, live bool) error {
+	donor, err := layer.Open(filepath.Join(from, "tree"))
 	if err != nil {
 		return nil // gone since
 	}
 	defer donor.Close()
-	idx, err := loadIndex(filepath.Join(layer, "base.idx"))
+	idx, err := base.LoadIndex(filepath.Join(from, "base.idx"))
 	if err != nil {
 		return nil
 	}
-	ig, err := s.opts.Project.IgnoredAt(ctx, s.opts.Project.Repo, donor.path)
+	ig, err := s.opts.Project.IgnoredAt(ctx, s.opts.Project.Repo, donor.Path)
 	if err != nil {
 		return err
 	}
 	var rels []string
 	for rel := range ig.Dirs {
-		rels = append(rels, rel)
+		if _, denied := s.opts.Denied(rel + "/"); !denied {
+			rels = append(rels, rel)
+		}
 	}
 	for rel := range ig.Files {
-		rels = append(rels, rel)
+		if _, denied := s.opts.Denied(rel); !denied {
+			rels = append(rels, rel)
+		}
 	}
 	sort.Strings(rels)
 	for _, rel := range rels {
-		if _, denied := s.opts.Denied(rel); denied || strings.HasSuffix(rel, ".git") {
+		if strings.HasSuffix(rel, ".git") {
 			continue
 		}
 		if err := s.inheritOne(donor, idx, rel, live); err != nil {
@@ -86,65 +92,65 @@ func (s *Staging) inheritFrom(ctx context.Context, layer string, live bool) erro
 	if live {
 		return nil
 	}
-	return idx.save(filepath.Join(layer, "base.idx"))
+	return idx.Save(filepath.Join(from, "base.idx"))
 }
 
 // inheritOne moves or copies one ignored file or directory with its entries.
-func (s *Staging) inheritOne(donor *root, idx *index, rel string, live bool) error {
-	if err := s.tree.mkdirAll(parent(rel), 0o755); agents(err) {
+func (s *Staging) inheritOne(donor *layer.Root, idx *base.Index, rel string, live bool) error {
+	if err := s.tree.MkdirAll(layer.Parent(rel), 0o755); layer.Swapped(err) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	if err := s.tree.removeAll(rel); err != nil && !agents(err) {
+	if err := s.tree.RemoveAll(rel); err != nil && !layer.Swapped(err) {
 		return err
 	}
-	for p := range s.idx.m {
+	for p := range s.base.All() {
 		if p == rel || strings.HasPrefix(p, rel+"/") {
-			delete(s.idx.m, p)
+			s.base.Set(p, nil)
 		}
 	}
 	if live {
 		return s.copyIgnored(donor, idx, rel)
 	}
-	if err := donor.rename(rel, s.tree, rel); err != nil {
-		if errors.Is(err, unix.ENOENT) || agents(err) {
+	if err := donor.Rename(rel, s.tree, rel); err != nil {
+		if errors.Is(err, unix.ENOENT) || layer.Swapped(err) {
 			return nil
 		}
 		return err
 	}
-	for p, e := range idx.m {
+	for p, e := range idx.All() {
 		if p == rel || strings.HasPrefix(p, rel+"/") {
-			s.idx.m[p] = e
-			delete(idx.m, p)
+			s.base.Set(p, e)
+			idx.Set(p, nil)
 		}
 	}
-	if st, err := s.tree.lstat(rel); err == nil && s.idx.m[rel] != nil && s.idx.m[rel].kind != kBulk {
-		s.idx.m[rel].snap = stampOf(&st) // the rename changed its ctime
+	if st, err := s.tree.Lstat(rel); err == nil && s.base.Get(rel) != nil && s.base.Get(rel).Kind != base.Bulk {
+		s.base.Get(rel).Snap = layer.StampOf(&st) // the rename changed its ctime
 	}
 	return nil
 }
 
 // copyIgnored copies from a live holder. Files are taken as they are at that
 // moment; placeholders of denied files are made anew.
-func (s *Staging) copyIgnored(donor *root, idx *index, rel string) error {
-	if err := copyTree(donor, s.tree, rel, func(p string) bool {
-		e := idx.m[p]
-		return e != nil && (e.kind == kDenied || e.kind == kVault)
+func (s *Staging) copyIgnored(donor *layer.Root, idx *base.Index, rel string) error {
+	if err := layer.CopyTree(donor, s.tree, rel, func(p string) bool {
+		e := idx.Get(p)
+		return e != nil && (e.Kind == base.Denied || e.Kind == base.Vault)
 	}); err != nil {
 		return err
 	}
-	if e := idx.m[rel]; e != nil && e.kind == kBulk {
+	if e := idx.Get(rel); e != nil && e.Kind == base.Bulk {
 		ne := *e
-		ne.rule = "" // not a copy of the real one: never to be replaced by it
-		s.idx.m[rel] = &ne
+		ne.Rule = "" // not a copy of the real one: never to be replaced by it
+		s.base.Set(rel, &ne)
 	}
-	for p, e := range idx.m {
-		if !strings.HasPrefix(p, rel+"/") || e.kind != kDenied && e.kind != kVault {
+	for p, e := range idx.All() {
+		if !strings.HasPrefix(p, rel+"/") || e.Kind != base.Denied && e.Kind != base.Vault {
 			continue
 		}
-		if st, err := s.real.lstat(p); err == nil {
-			if err := s.takeDenied(&item{p, st}, e.rule, e.alias); err != nil {
+		if st, err := s.real.Lstat(p); err == nil {
+			if err := s.takeDenied(&layer.Item{Rel: p, St: st}, e.Rule, e.Alias); err != nil {
 				return err
 			}
 		}

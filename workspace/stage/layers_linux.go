@@ -1,19 +1,18 @@
 package stage
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/layer"
 )
 
 // Layer is a session's layer as it lies on disk.
@@ -75,40 +74,15 @@ func lockLayer(layer string) (*os.File, error) {
 
 // Discard removes a session's layer for good.
 func Discard(sessionDir string) error {
-	layer := filepath.Join(sessionDir, "layer")
-	if _, live, err := readMeta(layer); err == nil && live {
+	if _, live, err := readMeta(filepath.Join(sessionDir, "layer")); err == nil && live {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "discard the layer of", Thing: sessionDir, Err: errors.New("its session is still running"), Remedy: "countersign stop it first"}
 	}
-	r, err := openRoot(sessionDir)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return r.removeAll("layer") // not os.RemoveAll: an overlay leaves directories without permissions
+	return layer.Remove(filepath.Join(sessionDir, "layer"))
 }
 
 // DiskUse returns the bytes on disk below a session's layer, or below any
 // directory of the state.
-func DiskUse(dir string) (int64, error) {
-	r, err := openRoot(dir)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	var mu sync.Mutex
-	var sum int64
-	seen := map[fileID]bool{}
-	err = r.walk(context.Background(), "", func(it item) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if it.st.Nlink < 2 || it.format() == unix.S_IFDIR || !seen[idOf(&it.st)] {
-			sum += it.st.Blocks * 512
-			seen[idOf(&it.st)] = true
-		}
-		return true
-	}, nil)
-	return sum, err
-}
+func DiskUse(dir string) (int64, error) { return layer.DiskUse(dir) }
 
 // replaceFile writes a file by rename. It is not flushed: what it describes is
 // not either, and a start must not wait for a disk.

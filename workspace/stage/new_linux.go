@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/base"
 	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/layer"
+	"github.com/countersign/countersign/workspace/survey"
 )
 
 // Staging is one session's layer.
@@ -22,27 +25,24 @@ type Staging struct {
 	meta  meta
 	layer string // the directory that holds everything of this layer
 	lock  *os.File
-	real  *root // the real tree, only read
-	tree  *root // snapshot: the staged tree; overlay: its upper directory
-	tmp   *root // files being made, on the layer's file system
-	saved *root // base bytes by sha256
+	real  *layer.Root // the real tree, only read
+	tree  *layer.Root // snapshot: the staged tree; overlay: its upper directory
+	tmp   *layer.Root // files being made, on the layer's file system
+	saved *layer.Root // base bytes by sha256
 
-	op       sync.Mutex // held while layer and base must agree: a comparison, an edit carried in
-	mu       sync.Mutex // guards what follows; taken after op
-	idx      *index
-	git      *gitview.Session
-	attached map[string]*root // upper directories of attached ones
-	places   map[string]bool  // where a .git of ours stands
-	nested   []string
-	trips    map[string]*Trip
-	notes    []Note
-	mounts   []countersign.Mount
-	moves    []DeniedMove
-	commits  commitCache
-	hidden   int // ignored changed files that Changes did not list
-	dirty    bool
-	blank    bool // nothing is in the staged tree yet
-	closers  []func()
+	op      sync.Mutex // held while layer and base must agree: a comparison, an edit carried in
+	mu      sync.Mutex // guards trips and notes; taken after op
+	base    *base.Base
+	names   *survey.Names
+	git     *gitview.Session
+	trips   map[string]*Trip
+	notes   []Note
+	mounts  []countersign.Mount
+	moves   []DeniedMove
+	commits base.Commits
+	hidden  int  // ignored changed files that Changes did not list
+	blank   bool // nothing is in the staged tree yet
+	closers []func()
 }
 
 // meta says what a layer is; layer/meta.json.
@@ -60,7 +60,7 @@ type meta struct {
 // or the one named by From, or with Fresh starts from the real tree.
 func New(ctx context.Context, o Options) (*Staging, error) {
 	o.defaults()
-	s := &Staging{opts: o, layer: filepath.Join(o.SessionDir, "layer"), places: map[string]bool{}, attached: map[string]*root{}, trips: map[string]*Trip{}}
+	s := &Staging{opts: o, layer: filepath.Join(o.SessionDir, "layer"), trips: map[string]*Trip{}}
 	undo, err := s.acquire()
 	if err == nil {
 		err = s.prepare(ctx)
@@ -114,7 +114,7 @@ func (s *Staging) acquire() (undo func(), err error) {
 		if err := os.Mkdir(s.layer, 0o700); err != nil {
 			return undo, err
 		}
-		undo = func() { os.RemoveAll(s.layer) }
+		undo = func() { layer.Remove(s.layer) }
 	}
 	return undo, s.load()
 }
@@ -153,8 +153,8 @@ func (s *Staging) source() (string, error) {
 func (s *Staging) reviewed() (string, error) {
 	for _, l := range Layers(s.opts.StateDir, s.opts.Project.Root) {
 		if !l.Live && l.Changes == 0 && l.Backend == Snapshot && s.fits(l.Backend) {
-			layer := filepath.Join(l.SessionDir, "layer")
-			return layer, os.RemoveAll(filepath.Join(layer, "git"))
+			at := filepath.Join(l.SessionDir, "layer")
+			return at, layer.Remove(filepath.Join(at, "git"))
 		}
 	}
 	return "", nil
@@ -173,10 +173,11 @@ func (s *Staging) load() (err error) {
 	if s.lock, err = lockLayer(s.layer); err != nil {
 		return err
 	}
-	s.idx, s.blank = newIndex(), true
+	idx := base.NewIndex()
+	s.blank = true
 	if m, _, err := readMeta(s.layer); err == nil {
 		s.meta, s.blank = m, false
-		if s.idx, err = loadIndex(filepath.Join(s.layer, "base.idx")); err != nil {
+		if idx, err = base.LoadIndex(filepath.Join(s.layer, "base.idx")); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -187,15 +188,23 @@ func (s *Staging) load() (err error) {
 			return err
 		}
 	}
-	return s.openRoots()
+	if err := s.openRoots(); err != nil {
+		return err
+	}
+	s.names = survey.NewNames(s.real, s.opts.Denied)
+	s.base = &base.Base{
+		Index: idx, Project: s.opts.Project, Real: s.real, Tree: s.tree, Tmp: s.tmp, Saved: s.saved,
+		Attached: map[string]*layer.Root{}, Places: map[string]bool{}, Denied: s.opts.Denied, Notable: s.opts.Notable,
+	}
+	return nil
 }
 
 func (s *Staging) openRoots() (err error) {
 	for _, x := range []struct {
-		at  **root
+		at  **layer.Root
 		dir string
 	}{{&s.real, s.opts.Project.Root}, {&s.tree, filepath.Join(s.layer, "tree")}, {&s.tmp, filepath.Join(s.layer, "tmp")}, {&s.saved, filepath.Join(s.layer, "saved")}} {
-		if *x.at, err = openRoot(x.dir); err != nil {
+		if *x.at, err = layer.Open(x.dir); err != nil {
 			return err
 		}
 		s.closers = append(s.closers, (*x.at).Close)
@@ -218,15 +227,16 @@ func (s *Staging) release() {
 
 // prepare brings the layer to what the real tree is now.
 func (s *Staging) prepare(ctx context.Context) error {
-	sc, err := s.scan(ctx)
+	sc, err := survey.Take(ctx, s.look())
 	if err != nil {
 		return err
 	}
 	if s.meta.Backend == "" {
-		s.meta = meta{V: 1, ID: tempName(), Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
+		s.meta = meta{V: 1, ID: layer.TempName(), Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
 	}
+	s.base.Overlay = s.meta.Backend == Overlay
 	s.meta.Used, s.meta.Changes = s.opts.Now().UTC(), -1
-	for rel, err := range sc.failed {
+	for rel, err := range sc.Failed {
 		s.notes = append(s.notes, Note{rel, "cannot be read: " + err.Error()})
 	}
 	if err := s.inherit(ctx); err != nil {
@@ -246,11 +256,19 @@ func (s *Staging) prepare(ctx context.Context) error {
 	return s.store()
 }
 
-func (s *Staging) choose(sc *scan) string {
+// look says how the real tree is walked.
+func (s *Staging) look() survey.Options {
+	return survey.Options{Project: s.opts.Project, Real: s.real, Names: s.names, Small: s.opts.SmallFiles, Whole: func(rel string) bool {
+		e := s.base.Get(rel)
+		return e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach)
+	}}
+}
+
+func (s *Staging) choose(sc *survey.Survey) string {
 	switch {
 	case s.opts.Backend != "":
 		return s.opts.Backend
-	case sc.files > s.opts.MaxFiles || sc.bytes > s.opts.MaxBytes:
+	case sc.Files > s.opts.MaxFiles || sc.Bytes > s.opts.MaxBytes:
 		return Overlay
 	}
 	return Snapshot
@@ -258,10 +276,9 @@ func (s *Staging) choose(sc *scan) string {
 
 // store writes index and meta.
 func (s *Staging) store() error {
-	if err := s.idx.save(filepath.Join(s.layer, "base.idx")); err != nil {
+	if err := s.base.Save(filepath.Join(s.layer, "base.idx")); err != nil {
 		return err
 	}
-	s.dirty = false
 	b, err := json.Marshal(s.meta)
 	if err != nil {
 		return err
@@ -309,3 +326,6 @@ func trip(root, rel, rule, alias string, st *unix.Stat_t) *Trip {
 		Ino: st.Ino, Nlink: uint32(st.Nlink), UID: st.Uid, GID: st.Gid,
 	}
 }
+
+// full tells whether an error means that there is no room.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -109,7 +109,7 @@ func TestIgnoredDirectoriesLiveOn(t *testing.T) {
 	must(t, s.Close())
 	s = e.start(t, nil)
 	mustInside(t, s, "test $(cat node_modules/x) = new")
-	write(t, filepath.Join(s.tree.path, "src/a.go"), "undecided")
+	write(t, filepath.Join(s.tree.Path, "src/a.go"), "undecided")
 	must(t, s.Close())
 	s = e.start(t, func(o *Options) { o.Fresh = true })
 	if got := changes(t, s); got != "" {
@@ -149,7 +149,7 @@ func TestHugeIgnoredDirectoryIsAttached(t *testing.T) {
 	}
 	mustInside(t, s, `rm -rf node_modules/* ; mkdir node_modules/q; echo 1 > node_modules/q/x; test $(ls node_modules | wc -l) = 1; echo S > node_modules/q/.env`)
 	if got := changes(t, s); got != "IA node_modules/q/.env\n" {
-		t.Errorf("changes: %s %+v %s", got, s.idx.m["node_modules"], mustInside(t, s, "ls -laR node_modules"))
+		t.Errorf("changes: %s %+v %s", got, s.base.Get("node_modules"), mustInside(t, s, "ls -laR node_modules"))
 	}
 	s2 := e.start(t, big) // while the first one runs
 	mustInside(t, s2, `test $(cat node_modules/q/x) = 1; echo 2 > node_modules/q/x`)
@@ -166,13 +166,13 @@ func TestOddFiles(t *testing.T) {
 	sh(t, root, `mkfifo pipe; mkdir locked empty; echo r > locked/r; chmod 555 locked; truncate -s 5M hole; echo end >> hole; ln src/a.go src/same.go; chmod 444 lib/one.txt; touch -d '2001-02-03 04:05:06.123456789' src/b.go; ln -s /etc/passwd out; ln -s .env tosecret`)
 	t.Cleanup(func() { sh(t, root, "chmod 755 locked") })
 	s := newEnv(t, root).start(t, nil)
-	if d := difference(survey(t, root), survey(t, s.tree.path)); strings.ReplaceAll(d, "M .env", "") != "" {
+	if d := difference(look(t, root), look(t, s.tree.Path)); strings.ReplaceAll(d, "M .env", "") != "" {
 		t.Errorf("the copy differs:\n%s", d)
 	}
 	if got := changes(t, s); got != "" {
 		t.Errorf("changes:\n%s", got)
 	}
-	sh(t, s.tree.path, `test -d empty; test "$(stat -c %a locked)" = 555; test $(stat -c %b hole) -lt 100; test src/a.go -ef src/same.go; test $(stat -c %a lib/one.txt) = 444; test "$(stat -c %y src/b.go | cut -c1-29)" = "2001-02-03 04:05:06.123456789"; test ! -e pipe; chmod 755 locked`)
+	sh(t, s.tree.Path, `test -d empty; test "$(stat -c %a locked)" = 555; test $(stat -c %b hole) -lt 100; test src/a.go -ef src/same.go; test $(stat -c %a lib/one.txt) = 444; test "$(stat -c %y src/b.go | cut -c1-29)" = "2001-02-03 04:05:06.123456789"; test ! -e pipe; chmod 755 locked`)
 	if n := s.Notes(); len(n) != 1 || n[0].Path != "pipe" {
 		t.Errorf("notes: %+v", n)
 	}
@@ -205,7 +205,7 @@ func TestDeniedByNameLinkAndDirectory(t *testing.T) {
 func TestFromNamesALayer(t *testing.T) {
 	e := newEnv(t, project(t))
 	a := e.start(t, nil)
-	write(t, filepath.Join(a.tree.path, "a.txt"), "a")
+	write(t, filepath.Join(a.tree.Path, "a.txt"), "a")
 	dir := a.opts.SessionDir
 	p := a.opts.Project
 	_, err := New(context.Background(), Options{Project: p, StateDir: e.state, SessionDir: filepath.Join(e.state, "sessions/x"), From: dir})
@@ -214,7 +214,7 @@ func TestFromNamesALayer(t *testing.T) {
 	}
 	must(t, a.Close())
 	b := e.start(t, func(o *Options) { o.Fresh = true })
-	write(t, filepath.Join(b.tree.path, "b.txt"), "b")
+	write(t, filepath.Join(b.tree.Path, "b.txt"), "b")
 	must(t, b.Close())
 	if l := Layers(e.state, e.root); len(l) != 2 || l[0].Changes != 1 || l[0].Live {
 		t.Errorf("layers: %+v", l)

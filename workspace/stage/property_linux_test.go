@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// survey reads a tree: path to mode and content, as git would record it.
-func survey(t testing.TB, dir string) map[string]string {
+// look reads a tree: path to mode and content, as git would record it.
+func look(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	must(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -126,15 +126,15 @@ func TestChangesAreTheTrueDifference(t *testing.T) {
 	}
 	e := newEnv(t, root)
 	s := e.start(t, nil)
-	before := survey(t, root)
-	if d := difference(before, survey(t, s.tree.path)); d != "" {
+	before := look(t, root)
+	if d := difference(before, look(t, s.tree.Path)); d != "" {
 		t.Fatalf("the copy differs:\n%s", d)
 	}
 	for i := range rounds {
 		for range 1 + rnd.IntN(12) {
-			edit(rnd, s.tree.path)
+			edit(rnd, s.tree.Path)
 		}
-		want := difference(before, survey(t, s.tree.path))
+		want := difference(before, look(t, s.tree.Path))
 		if got := unfold(changes(t, s)); got != want {
 			t.Fatalf("round %d, seed %d: got\n%s\nwant\n%s", i, seed, got, want)
 		}
@@ -143,7 +143,7 @@ func TestChangesAreTheTrueDifference(t *testing.T) {
 	must(t, s.Close())
 	write(t, filepath.Join(root, "outside/new"), "x")
 	s = e.start(t, nil)
-	if got := unfold(changes(t, s)); got != difference(survey(t, root), survey(t, s.tree.path)) {
+	if got := unfold(changes(t, s)); got != difference(look(t, root), look(t, s.tree.Path)) {
 		t.Errorf("continued: got\n%s", got)
 	}
 }
@@ -161,10 +161,10 @@ func TestSyncConvergesOnRandomEditsOutside(t *testing.T) {
 		for range 30 {
 			edit(rnd, root)
 		}
-		want := survey(t, root)
-		eventually(t, "the trees are equal", func() bool { return difference(want, survey(t, s.tree.path)) == "" })
+		want := look(t, root)
+		eventually(t, "the trees are equal", func() bool { return difference(want, look(t, s.tree.Path)) == "" })
 		if t.Failed() {
-			t.Fatalf("seed %d:\n%s", seed, difference(want, survey(t, s.tree.path)))
+			t.Fatalf("seed %d:\n%s", seed, difference(want, look(t, s.tree.Path)))
 		}
 	}
 	w.stop()
@@ -176,7 +176,7 @@ func TestSyncConvergesOnRandomEditsOutside(t *testing.T) {
 	}
 	must(t, s.Close())
 	s = e.start(t, nil)
-	if d := difference(survey(t, root), survey(t, s.tree.path)); d != "" || changes(t, s) != "" {
+	if d := difference(look(t, root), look(t, s.tree.Path)); d != "" || changes(t, s) != "" {
 		t.Errorf("seed %d: the next start differs:\n%s", seed, d)
 	}
 }

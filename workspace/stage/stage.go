@@ -4,11 +4,11 @@
 // It promises:
 //   - The real tree is only read.
 //   - The content of a denied file never enters the layer, not by its name, a
-//     hard link of its inode, nor a symbolic link that bears a denied name; an
-//     empty placeholder stands there, over which a tripwire is to be laid.
-//   - What lies in the layer is the agent's: it is reached through no symbolic
-//     link and never outside the layer (openat2, RESOLVE_BENEATH and
-//     RESOLVE_NO_SYMLINKS).
+//     hard link of its inode, a name that it was moved to while the session ran,
+//     nor a symbolic link that bears a denied name; an empty placeholder stands
+//     there, over which a tripwire is to be laid.
+//   - What lies in the layer is the agent's: it is reached as package layer
+//     reaches it, never by a path.
 //   - Changes is the exact difference to the base, whoever made it. The base is
 //     what the session started from, moved forward by a person's edits that were
 //     carried in and by what was applied.
@@ -17,9 +17,10 @@
 //   - A failed start leaves nothing half-made.
 //
 // There are two back ends: a snapshot (a copy, by reflink where the file system
-// can) and, for large trees, an overlay. It may touch the session's directory
-// and the project's own below the state directory. It runs nothing; git is
-// asked through gitview.
+// can) and, for large trees, an overlay. What the real tree holds is found by
+// package survey; package base keeps the base and compares. It may touch the
+// session's directory and the project's own below the state directory. It runs
+// nothing; git is asked through gitview.
 package stage
 
 import (
@@ -43,8 +44,8 @@ type Options struct {
 	StateDir   string // holds projects/HASH
 	SessionDir string // the session's own directory
 	// Denied tells whether a path below the root is denied, and by which rule.
-	// What lies below a denied directory is denied with it. It is called from
-	// several goroutines.
+	// A directory's path ends in a slash, here and for Notable. What lies below a
+	// denied directory is denied with it. It is called from several goroutines.
 	Denied func(rel string) (rule string, denied bool)
 	// Notable tells which paths are listed even where git ignores them (the
 	// project's editor and agent configuration). Denied names always are.

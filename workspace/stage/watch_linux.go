@@ -8,8 +8,12 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/countersign/countersign/workspace/base"
+	"github.com/countersign/countersign/workspace/layer"
+	"github.com/countersign/countersign/workspace/survey"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,10 +25,18 @@ const (
 	patience = 400 * time.Millisecond
 )
 
+// whose directory a watch stands on
+const (
+	onReal    layer.Side = iota // the person's tree
+	onTree                      // the staged tree
+	onRealGit                   // a real git directory
+	onOwnGit                    // a session's git directory
+)
+
 // carrier is a running Watch.
 type carrier struct {
 	s     *Staging
-	w     *watcher
+	w     *layer.Watcher
 	on    func(Event)
 	dirty map[string]bool // paths of the real tree to be looked at
 	saves map[string]bool // paths the agent has touched
@@ -38,37 +50,28 @@ type carrier struct {
 
 // Conflicts lists the paths that a person and the agent both changed.
 func (s *Staging) Conflicts() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []string
-	for rel, e := range s.idx.m {
-		if e.flags&fConflict != 0 {
-			list = append(list, rel)
-		}
-	}
-	sort.Strings(list)
-	return list
+	return s.base.Conflicts()
 }
 
 // Watch carries a person's edits into the layer until ctx ends: within a second,
 // whole, and only where the agent has not changed the same path. A denied name
 // is reported, its content never copied. In an overlay the kernel itself shows
 // the edit, once it has let go of what it had cached; then only conflicts,
-// denied names and git are seen to. onEvent is called from one goroutine.
+// denied names and git are layer.Seen to. onEvent is called from one goroutine.
 func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
-	w, err := newWatcher()
+	w, err := layer.NewWatcher()
 	if err != nil {
 		return err
 	}
-	defer w.f.Close()
+	defer w.Close()
 	c := &carrier{s: s, w: w, on: onEvent, dirty: map[string]bool{}, saves: map[string]bool{}, git: true, conf: true, all: true}
 	c.watchAll(ctx)
-	events := make(chan []seen)
+	events := make(chan []layer.Seen)
 	go func() {
 		defer close(events)
 		buf := make([]byte, 1<<16)
 		for {
-			list, err := w.read(buf)
+			list, err := w.Read(buf)
 			if err != nil {
 				return
 			}
@@ -83,7 +86,7 @@ func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 	return c.loop(ctx, events)
 }
 
-func (c *carrier) loop(ctx context.Context, events <-chan []seen) error {
+func (c *carrier) loop(ctx context.Context, events <-chan []layer.Seen) error {
 	var quiet, late <-chan time.Time
 	for {
 		select {
@@ -123,30 +126,30 @@ func (c *carrier) pending() bool {
 	return len(c.dirty)+len(c.saves) > 0 || c.git || c.conf || c.all
 }
 
-func (c *carrier) note(e seen) {
+func (c *carrier) note(e layer.Seen) {
 	switch {
-	case e.mask&unix.IN_Q_OVERFLOW != 0:
+	case e.Mask&unix.IN_Q_OVERFLOW != 0:
 		c.all = true
-	case e.name == "":
-	case e.side == onReal:
-		if e.name == ".git" {
+	case e.Name == "":
+	case e.Side == onReal:
+		if e.Name == ".git" || survey.Temporary(e.Name) {
 			return // a repository's own; git's watches see to those known
 		}
-		c.dirty[e.path()] = true
-	case e.side == onTree:
-		if e.mask&unix.IN_ISDIR != 0 {
-			if e.mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.places[e.path()] {
-				c.w.add(c.s.tree, place{onTree, e.path()})
+		c.dirty[e.Path()] = true
+	case e.Side == onTree:
+		if e.Mask&unix.IN_ISDIR != 0 {
+			if e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.base.Places[e.Path()] {
+				c.w.Add(c.s.tree, layer.Place{Side: onTree, Rel: e.Path()})
 			}
 			return
 		}
-		c.saves[e.path()] = true
-	case e.side == onRealGit:
-		if !strings.HasSuffix(e.name, ".lock") {
+		c.saves[e.Path()] = true
+	case e.Side == onRealGit:
+		if !strings.HasSuffix(e.Name, ".lock") {
 			c.git = true
 		}
-	case e.side == onOwnGit:
-		c.conf = c.conf || e.name == "config"
+	case e.Side == onOwnGit:
+		c.conf = c.conf || e.Name == "config"
 	}
 }
 
@@ -156,32 +159,32 @@ func (c *carrier) watchAll(ctx context.Context) {
 	c.watchBelow(ctx, onReal, s.real, "")
 	c.watchBelow(ctx, onTree, s.tree, "")
 	for _, d := range s.git.RealDirs() {
-		c.w.addPath(d, place{onRealGit, d})
+		c.w.AddPath(d, layer.Place{Side: onRealGit, Rel: d})
 	}
 	for _, d := range s.git.GitDirs() {
-		c.w.addPath(d, place{onOwnGit, d})
+		c.w.AddPath(d, layer.Place{Side: onOwnGit, Rel: d})
 	}
-	if c.w.full {
+	if c.w.Full() {
 		c.on(Event{Kind: Failed, Text: "not every directory can be watched: raise fs.inotify.max_user_watches; edits there reach the session at its next start"})
 	}
 }
 
-func (c *carrier) watchBelow(ctx context.Context, on side, r *root, dir string) {
-	if c.w.add(r, place{on, dir}) != nil {
+func (c *carrier) watchBelow(ctx context.Context, on layer.Side, r *layer.Root, dir string) {
+	if c.w.Add(r, layer.Place{Side: on, Rel: dir}) != nil {
 		return
 	}
-	r.walk(ctx, dir, func(it item) bool {
-		if it.format() != unix.S_IFDIR || path.Base(it.rel) == ".git" || c.s.bulky(it.rel) {
+	r.Walk(ctx, dir, func(it layer.Item) bool {
+		if it.Format() != unix.S_IFDIR || path.Base(it.Rel) == ".git" || survey.Temporary(it.Rel) || c.s.bulky(it.Rel) {
 			return false
 		}
-		return c.w.add(r, place{on, it.rel}) == nil
+		return c.w.Add(r, layer.Place{Side: on, Rel: it.Rel}) == nil
 	}, nil)
 }
 
 // bulky tells whether a directory is handled as a whole, or denied.
 func (s *Staging) bulky(rel string) bool {
-	e := s.entry(rel)
-	return e != nil && (e.kind == kBulk || e.kind == kAttach || e.kind == kVault)
+	e := s.base.Get(rel)
+	return e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach || e.Kind == base.Vault)
 }
 
 // flush deals with everything noted.
@@ -189,9 +192,9 @@ func (c *carrier) flush(ctx context.Context) {
 	s := c.s
 	s.op.Lock()
 	for rel := range c.saves {
-		e := s.entry(rel)
-		if st, err := s.tree.lstat(rel); e != nil && (err != nil || e.snap != stampOf(&st)) {
-			s.saveBase(rel, e)
+		e := s.base.Get(rel)
+		if st, err := s.tree.Lstat(rel); e != nil && (err != nil || e.Snap != layer.StampOf(&st)) {
+			s.base.Keep(rel, e)
 		}
 	}
 	if c.all {
@@ -209,7 +212,7 @@ func (c *carrier) flush(ctx context.Context) {
 	linked := slices.Compact(c.linked) // by now every denied name that one of them could be is known
 	c.linked = nil
 	c.carryAll(ctx, linked, true)
-	if s.dirty {
+	if s.base.Dirty() {
 		if err := s.store(); err != nil {
 			c.on(Event{Kind: Failed, Error: err, Text: "the base of the layer cannot be written"})
 		}
@@ -254,27 +257,32 @@ func (c *carrier) guard(ctx context.Context) {
 func (c *carrier) compareAll(ctx context.Context) {
 	s := c.s
 	here := map[string]bool{}
-	s.real.walk(ctx, "", func(it item) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		here[it.rel] = true
-		e := s.idx.m[it.rel]
-		if path.Base(it.rel) == ".git" {
+	var mu sync.Mutex
+	s.real.Walk(ctx, "", func(it layer.Item) bool {
+		if survey.Temporary(it.Rel) {
 			return false
 		}
-		if e == nil || it.format() != unix.S_IFDIR && e.real != stampOf(&it.st) {
-			if e == nil && s.meta.Backend == Overlay {
-				return it.format() == unix.S_IFDIR // the kernel shows it
-			}
-			c.dirty[it.rel] = true
+		_, _, denied := s.names.Denied(&it)
+		mu.Lock()
+		defer mu.Unlock()
+		here[it.Rel] = true
+		e := s.base.Get(it.Rel)
+		if path.Base(it.Rel) == ".git" {
+			return false
 		}
-		return it.format() == unix.S_IFDIR && (e == nil && s.meta.Backend == Overlay || e != nil && e.kind == kDir)
+		if e == nil || it.Format() != unix.S_IFDIR && e.Real != layer.StampOf(&it.St) {
+			if e == nil && !denied && s.meta.Backend == Overlay {
+				return it.Format() == unix.S_IFDIR // the kernel shows it
+			}
+			c.dirty[it.Rel] = true
+		}
+		return !denied && it.Format() == unix.S_IFDIR && (e == nil && s.meta.Backend == Overlay || e != nil && e.Kind == base.Dir)
 	}, nil)
 	if s.meta.Backend == Snapshot {
 		c.touched(ctx)
 	}
-	for rel, e := range s.idx.m {
-		if !here[rel] && e.kind != kBulk && e.kind != kAttach && !s.inBulk(rel) {
+	for rel, e := range s.base.All() {
+		if !here[rel] && e.Kind != base.Bulk && e.Kind != base.Attach && !s.inBulk(rel) {
 			c.dirty[rel] = true
 		}
 	}
@@ -283,18 +291,18 @@ func (c *carrier) compareAll(ctx context.Context) {
 // touched saves the base of what the agent changed before anybody watched.
 func (c *carrier) touched(ctx context.Context) {
 	s := c.s
-	s.tree.walk(ctx, "", func(it item) bool {
-		e := s.entry(it.rel)
-		if e != nil && e.kind == kFile && e.snap != stampOf(&it.st) {
-			s.saveBase(it.rel, e)
+	s.tree.Walk(ctx, "", func(it layer.Item) bool {
+		e := s.base.Get(it.Rel)
+		if e != nil && e.Kind == base.File && e.Snap != layer.StampOf(&it.St) {
+			s.base.Keep(it.Rel, e)
 		}
-		return it.format() == unix.S_IFDIR && e != nil && e.kind == kDir
+		return it.Format() == unix.S_IFDIR && e != nil && e.Kind == base.Dir
 	}, nil)
 }
 
 func (s *Staging) inBulk(rel string) bool {
-	for d := parent(rel); d != ""; d = parent(d) {
-		if e := s.idx.m[d]; e != nil && (e.kind == kBulk || e.kind == kAttach) {
+	for d := layer.Parent(rel); d != ""; d = layer.Parent(d) {
+		if e := s.base.Get(d); e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach) {
 			return true
 		}
 	}
@@ -309,8 +317,8 @@ func (c *carrier) carryAll(ctx context.Context, rels []string, last bool) (more 
 			return nil
 		}
 		if !last && c.s.hardLinked(rel) {
-			if st, err := c.s.real.lstat(rel); err == nil { // a write through one name is an event of that name alone
-				c.linked = append(append(c.linked, rel), c.s.otherNames(&item{rel, st})...)
+			if st, err := c.s.real.Lstat(rel); err == nil { // a write through one name is an event of that name alone
+				c.linked = append(append(c.linked, rel), c.s.otherNames(&layer.Item{Rel: rel, St: st})...)
 			}
 			continue
 		}
@@ -327,10 +335,10 @@ func (c *carrier) carryAll(ctx context.Context, rels []string, last bool) (more 
 func (c *carrier) newIgnored(ctx context.Context, rels []string) map[string]bool {
 	var ask []string
 	for _, rel := range rels {
-		if c.s.entry(rel) != nil {
+		if c.s.base.Get(rel) != nil {
 			continue
 		}
-		if st, err := c.s.real.lstat(rel); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if st, err := c.s.real.Lstat(rel); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			rel += "/"
 		}
 		ask = append(ask, rel)
@@ -338,6 +346,6 @@ func (c *carrier) newIgnored(ctx context.Context, rels []string) map[string]bool
 	if len(ask) == 0 {
 		return nil
 	}
-	ig, _ := c.s.ignoredBy(ctx, c.s.opts.Project.Root, ask) // in doubt it is carried in
+	ig, _ := c.s.base.Ignored(ctx, c.s.opts.Project.Root, ask) // in doubt it is carried in
 	return ig
 }

@@ -84,9 +84,9 @@ func TestWatchCarriesEditsIn(t *testing.T) {
 	e := newEnv(t, project(t))
 	s := e.start(t, nil)
 	w := watch(t, s)
-	in := func(p string) string { return filepath.Join(s.tree.path, p) }
+	in := func(p string) string { return filepath.Join(s.tree.Path, p) }
 	write(t, in("lib/one.txt"), "agent\n")
-	eventually(t, "the base of an agent's edit is saved", func() bool { _, err := os.Lstat(filepath.Join(s.saved.path, sumHex("one\n"))); return err == nil })
+	eventually(t, "the base of an agent's edit is saved", func() bool { _, err := os.Lstat(filepath.Join(s.saved.Path, sumHex("one\n"))); return err == nil })
 
 	start := time.Now()
 	write(t, filepath.Join(e.root, "src/a.go"), "package person\n")
@@ -125,7 +125,7 @@ func TestWatchNeverCopiesADeniedName(t *testing.T) {
 		sh(t, e.root, fmt.Sprintf(`mkdir -p d%d; echo SECRET > d%d/.env; printf SECRET%d > .t; mv .t .env; ln d%d/.env hard%d`, i, i, i, i, i))
 	}
 	sh(t, e.root, "echo SECRET > later; ln later sub-later")
-	eventually(t, "a file with two names", has(filepath.Join(s.tree.path, "sub-later"), "SECRET\n"))
+	eventually(t, "a file with two names", has(filepath.Join(s.tree.Path, "sub-later"), "SECRET\n"))
 	sh(t, e.root, "ln later later.pem")
 	eventually(t, "a file that became another name of a denied one", func() bool { return w.saw(Denied, "sub-later") })
 	eventually(t, "the last name is reported", func() bool { return w.saw(Denied, "d49/.env") && w.saw(Denied, "hard49") })
@@ -146,8 +146,8 @@ func TestBranchSwitchOutsideReachesTheSession(t *testing.T) {
 	w := watch(t, s)
 	sh(t, e.root, `git checkout -q other`)
 	eventually(t, "the branch", func() bool { return w.saw(Branch, "") })
-	eventually(t, "the files", has(filepath.Join(s.tree.path, "f300"), "300\n"))
-	eventually(t, "the rest", absent(filepath.Join(s.tree.path, "src/b.go")))
+	eventually(t, "the files", has(filepath.Join(s.tree.Path, "f300"), "300\n"))
+	eventually(t, "the rest", absent(filepath.Join(s.tree.Path, "src/b.go")))
 	var out string
 	eventually(t, "a clean status", func() bool {
 		out = mustInside(t, s, "git branch --show-current; git status --porcelain")
@@ -165,10 +165,10 @@ func TestDeletedOutsideChangedInsideIsAConflict(t *testing.T) {
 	e := newEnv(t, project(t))
 	s := e.start(t, nil)
 	w := watch(t, s)
-	write(t, filepath.Join(s.tree.path, "src/a.go"), "agent")
+	write(t, filepath.Join(s.tree.Path, "src/a.go"), "agent")
 	sh(t, e.root, "rm -r src")
 	eventually(t, "conflict", func() bool { return w.saw(Conflict, "src/a.go") })
-	eventually(t, "the other file goes", absent(filepath.Join(s.tree.path, "src/b.go")))
+	eventually(t, "the other file goes", absent(filepath.Join(s.tree.Path, "src/b.go")))
 	if got := changes(t, s); got != "M src/a.go\n" {
 		t.Errorf("changes:\n%s", got)
 	}

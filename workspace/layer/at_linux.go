@@ -1,4 +1,4 @@
-package stage
+package layer
 
 import (
 	"crypto/rand"
@@ -12,28 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// root is a directory below which paths are resolved without leaving it and
+// Root is a directory below which paths are resolved without leaving it and
 // without following any symbolic link.
-type root struct {
+type Root struct {
 	fd   int
-	path string
+	Path string
 }
 
-func openRoot(dir string) (*root, error) {
+// Open takes a directory as a root.
+func Open(dir string) (*Root, error) {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
-	return &root{fd, dir}, nil
+	return &Root{fd: fd, Path: dir}, nil
 }
 
-func (r *root) Close() { unix.Close(r.fd) }
+// Close gives the directory back.
+func (r *Root) Close() { unix.Close(r.fd) }
 
-func (r *root) err(op, rel string, err error) error {
+func (r *Root) err(op, rel string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &fs.PathError{Op: op, Path: path.Join(r.path, rel), Err: err}
+	return &fs.PathError{Op: op, Path: path.Join(r.Path, rel), Err: err}
 }
 
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
@@ -50,7 +52,7 @@ func openat2(at int, name string, flags int, perm uint32) (int, error) {
 
 // dir opens a directory as a starting point. A path longer than PATH_MAX is
 // walked in pieces.
-func (r *root) dir(rel string) (int, error) {
+func (r *Root) dir(rel string) (int, error) {
 	if rel == "" || rel == "." {
 		return unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
@@ -75,7 +77,7 @@ func (r *root) dir(rel string) (int, error) {
 }
 
 // in calls f with the directory of rel and its last element.
-func (r *root) in(op, rel string, f func(at int, name string) error) error {
+func (r *Root) in(op, rel string, f func(at int, name string) error) error {
 	d, name := path.Split(rel)
 	at, err := r.dir(strings.TrimSuffix(d, "/"))
 	if err != nil {
@@ -85,7 +87,8 @@ func (r *root) in(op, rel string, f func(at int, name string) error) error {
 	return r.err(op, rel, f(at, name))
 }
 
-func (r *root) lstat(rel string) (st unix.Stat_t, err error) {
+// Lstat is lstat(2); "" is the root itself.
+func (r *Root) Lstat(rel string) (st unix.Stat_t, err error) {
 	if rel == "" {
 		return st, unix.Fstat(r.fd, &st)
 	}
@@ -95,21 +98,22 @@ func (r *root) lstat(rel string) (st unix.Stat_t, err error) {
 	return st, err
 }
 
-func (r *root) open(rel string, flags int, perm uint32) (f *os.File, err error) {
+// Open is open(2) of anything but a symbolic link, and waits for no other side.
+func (r *Root) Open(rel string, flags int, perm uint32) (f *os.File, err error) {
 	err = r.in("open", rel, func(at int, name string) error {
 		fd, err := openat2(at, name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
 		if err == nil {
-			f = os.NewFile(uintptr(fd), path.Join(r.path, rel))
+			f = os.NewFile(uintptr(fd), path.Join(r.Path, rel))
 		}
 		return err
 	})
 	return f, err
 }
 
-// openRegular opens a file for reading and refuses anything but a regular one.
-func (r *root) openRegular(rel string) (*os.File, unix.Stat_t, error) {
+// OpenRegular opens a file for reading and refuses anything but a regular one.
+func (r *Root) OpenRegular(rel string) (*os.File, unix.Stat_t, error) {
 	var st unix.Stat_t
-	f, err := r.open(rel, unix.O_RDONLY, 0)
+	f, err := r.Open(rel, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, st, err
 	}
@@ -123,7 +127,8 @@ func (r *root) openRegular(rel string) (*os.File, unix.Stat_t, error) {
 	return f, st, nil
 }
 
-func (r *root) readlink(rel string) (to string, err error) {
+// Readlink reads where a symbolic link leads.
+func (r *Root) Readlink(rel string) (to string, err error) {
 	err = r.in("readlink", rel, func(at int, name string) error {
 		for size := 256; ; size *= 4 {
 			b := make([]byte, size)
@@ -140,23 +145,24 @@ func (r *root) readlink(rel string) (to string, err error) {
 	return to, err
 }
 
-func (r *root) mkdir(rel string, perm uint32) error {
+// Mkdir is mkdir(2).
+func (r *Root) Mkdir(rel string, perm uint32) error {
 	return r.in("mkdir", rel, func(at int, name string) error { return unix.Mkdirat(at, name, perm) })
 }
 
-// mkdirAll makes rel and what is missing above it.
-func (r *root) mkdirAll(rel string, perm uint32) error {
+// MkdirAll makes rel and what is missing above it.
+func (r *Root) MkdirAll(rel string, perm uint32) error {
 	if rel == "" || rel == "." {
 		return nil
 	}
-	err := r.mkdir(rel, perm)
+	err := r.Mkdir(rel, perm)
 	if errors.Is(err, unix.ENOENT) {
-		if err = r.mkdirAll(parent(rel), 0o755); err == nil {
-			err = r.mkdir(rel, perm)
+		if err = r.MkdirAll(Parent(rel), 0o755); err == nil {
+			err = r.Mkdir(rel, perm)
 		}
 	}
 	if errors.Is(err, unix.EEXIST) {
-		st, lerr := r.lstat(rel)
+		st, lerr := r.Lstat(rel)
 		if lerr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			return nil
 		}
@@ -164,19 +170,23 @@ func (r *root) mkdirAll(rel string, perm uint32) error {
 	return err
 }
 
-func (r *root) symlink(to, rel string) error {
+// Symlink makes a symbolic link at rel.
+func (r *Root) Symlink(to, rel string) error {
 	return r.in("symlink", rel, func(at int, name string) error { return unix.Symlinkat(to, at, name) })
 }
 
-func (r *root) unlink(rel string) error {
+// Unlink removes what is no directory.
+func (r *Root) Unlink(rel string) error {
 	return r.in("unlink", rel, func(at int, name string) error { return unix.Unlinkat(at, name, 0) })
 }
 
-func (r *root) rmdir(rel string) error {
+// Rmdir removes an empty directory.
+func (r *Root) Rmdir(rel string) error {
 	return r.in("rmdir", rel, func(at int, name string) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) })
 }
 
-func (r *root) chmod(rel string, perm uint32) error {
+// Chmod changes the permission of anything but a symbolic link.
+func (r *Root) Chmod(rel string, perm uint32) error {
 	return r.in("chmod", rel, func(at int, name string) error {
 		fd, err := openat2(at, name, unix.O_PATH, 0) // fails on a symbolic link
 		if err != nil {
@@ -187,30 +197,34 @@ func (r *root) chmod(rel string, perm uint32) error {
 	})
 }
 
-func (r *root) utimes(rel string, mtime unix.Timespec) error {
+// Utimes sets both times, of a symbolic link its own.
+func (r *Root) Utimes(rel string, mtime unix.Timespec) error {
 	return r.in("utimes", rel, func(at int, name string) error {
 		return unix.UtimesNanoAt(at, name, []unix.Timespec{mtime, mtime}, unix.AT_SYMLINK_NOFOLLOW)
 	})
 }
 
-// rename moves from below r to a path below to, replacing what is there.
-func (r *root) rename(from string, to *root, rel string) error { return r.renameat(from, to, rel, 0) }
+// Rename moves from below r to a path below to, replacing what is there.
+func (r *Root) Rename(from string, to *Root, rel string) error {
+	return r.RenameFlags(from, to, rel, 0)
+}
 
-// renameat takes the flags of renameat2(2).
-func (r *root) renameat(from string, to *root, rel string, flags uint) error {
+// RenameFlags takes the flags of renameat2(2).
+func (r *Root) RenameFlags(from string, to *Root, rel string, flags uint) error {
 	return r.in("rename", from, func(at int, name string) error {
 		return to.in("rename", rel, func(at2 int, name2 string) error { return unix.Renameat2(at, name, at2, name2, flags) })
 	})
 }
 
-func (r *root) link(from string, to *root, rel string) error {
+// Link makes another name of a file below to.
+func (r *Root) Link(from string, to *Root, rel string) error {
 	return r.in("link", from, func(at int, name string) error {
 		return to.in("link", rel, func(at2 int, name2 string) error { return unix.Linkat(at, name, at2, name2, 0) })
 	})
 }
 
-// names reads a directory.
-func (r *root) names(rel string) ([]fs.DirEntry, error) {
+// Names reads a directory.
+func (r *Root) Names(rel string) ([]fs.DirEntry, error) {
 	at, err := r.dir(rel)
 	if err != nil {
 		return nil, r.err("readdir", rel, err)
@@ -220,31 +234,9 @@ func (r *root) names(rel string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, r.err("readdir", rel, err)
 	}
-	f := os.NewFile(uintptr(fd), path.Join(r.path, rel))
+	f := os.NewFile(uintptr(fd), path.Join(r.Path, rel))
 	defer f.Close()
 	return f.ReadDir(-1)
-}
-
-// removeAll removes rel and what is below it, through no link.
-func (r *root) removeAll(rel string) error {
-	err := r.unlink(rel)
-	if err == nil || errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
-		return err
-	}
-	r.chmod(rel, 0o700) // a directory its owner may not write; the removal below tells
-	all, err := r.names(rel)
-	if err != nil {
-		return err
-	}
-	for _, e := range all {
-		if err := r.removeAll(path.Join(rel, e.Name())); err != nil {
-			return err
-		}
-	}
-	return r.rmdir(rel)
 }
 
 func procFD(fd int) string { return "/proc/self/fd/" + itoa(fd) }
@@ -256,7 +248,8 @@ func itoa(n int) string {
 	return itoa(n/10) + string(rune('0'+n%10))
 }
 
-func parent(rel string) string {
+// Parent is the directory of rel, "" at the root.
+func Parent(rel string) string {
 	d := path.Dir(rel)
 	if d == "." {
 		return ""
@@ -264,9 +257,15 @@ func parent(rel string) string {
 	return d
 }
 
-// tempName is a name nobody else uses.
-func tempName() string {
+// TempName is a name nobody else uses.
+func TempName() string {
 	var b [12]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
+}
+
+// Swapped tells whether an error means that something else than was expected
+// stands at a path, or at one above it.
+func Swapped(err error) bool {
+	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }

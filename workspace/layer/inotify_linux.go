@@ -1,4 +1,4 @@
-package stage
+package layer
 
 import (
 	"bytes"
@@ -13,53 +13,59 @@ import (
 	countersign "github.com/countersign/countersign"
 )
 
-// side says whose directory a watch stands on.
-type side int
+// Side says whose directory a watch stands on; its values are the caller's.
+type Side int
 
-const (
-	onReal    side = iota // the person's tree
-	onTree                // the staged tree
-	onRealGit             // a real git directory
-	onOwnGit              // a session's git directory
-)
-
-type place struct {
-	side side
-	rel  string // for git directories: the absolute path
+// Place is a watched directory.
+type Place struct {
+	Side Side
+	Rel  string // below its root; of AddPath what the caller names it by
 }
 
-// watcher is one inotify(7) instance. Watches are set through a descriptor of
+// Watcher is one inotify(7) instance. Watches are set through a descriptor of
 // the directory, so that no link can lead them elsewhere.
-type watcher struct {
+type Watcher struct {
 	f    *os.File
 	fd   int // f's: asking f for it would make its reads block
 	mu   sync.Mutex
-	by   map[int32]place
-	have map[place]int32
+	by   map[int32]Place
+	have map[Place]int32
 	full bool // the limit of watches was met
 }
 
-func newWatcher() (*watcher, error) {
+// NewWatcher makes one without watches.
+func NewWatcher() (*Watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, &countersign.Error{Code: countersign.EInvalid, Op: "watch the tree", Err: err, Remedy: "raise fs.inotify.max_user_instances"}
 	}
-	return &watcher{fd: fd, f: os.NewFile(uintptr(fd), "inotify"), by: map[int32]place{}, have: map[place]int32{}}, nil
+	return &Watcher{fd: fd, f: os.NewFile(uintptr(fd), "inotify"), by: map[int32]Place{}, have: map[Place]int32{}}, nil
+}
+
+// Close ends a Read and all watches.
+func (w *Watcher) Close() error { return w.f.Close() }
+
+// Full tells that the limit of watches was met, and some directory has none.
+func (w *Watcher) Full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.full
 }
 
 const watchMask = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
 
-// add watches a directory below r.
-func (w *watcher) add(r *root, p place) error {
-	fd, err := r.dir(p.rel)
+// Add watches a directory below r.
+func (w *Watcher) Add(r *Root, p Place) error {
+	fd, err := r.dir(p.Rel)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	return w.addPath(procFD(fd), p)
+	return w.AddPath(procFD(fd), p)
 }
 
-func (w *watcher) addPath(at string, p place) error {
+// AddPath watches a directory that nobody else can swap.
+func (w *Watcher) AddPath(at string, p Place) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wd, err := unix.InotifyAddWatch(w.fd, at, watchMask)
@@ -72,20 +78,20 @@ func (w *watcher) addPath(at string, p place) error {
 	return err
 }
 
-// seen is one event.
-type seen struct {
-	place
-	name string
-	mask uint32
+// Seen is one event.
+type Seen struct {
+	Place
+	Name string
+	Mask uint32 // of inotify(7)
 }
 
-// read waits for events. An overflow is one with no place and IN_Q_OVERFLOW.
-func (w *watcher) read(buf []byte) ([]seen, error) {
+// Read waits for events. An overflow is one with no place and IN_Q_OVERFLOW.
+func (w *Watcher) Read(buf []byte) ([]Seen, error) {
 	n, err := w.f.Read(buf)
 	if err != nil {
 		return nil, err
 	}
-	var list []seen
+	var list []Seen
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
@@ -102,10 +108,11 @@ func (w *watcher) read(buf []byte) ([]seen, error) {
 			}
 			delete(w.by, wd)
 		case ok || mask&unix.IN_Q_OVERFLOW != 0:
-			list = append(list, seen{p, name, mask})
+			list = append(list, Seen{p, name, mask})
 		}
 	}
 	return list, nil
 }
 
-func (e seen) path() string { return path.Join(e.rel, e.name) }
+// Path is the path of what changed.
+func (e Seen) Path() string { return path.Join(e.Rel, e.Name) }

@@ -1,4 +1,4 @@
-package stage
+package base
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"path"
 	"strings"
 
@@ -14,8 +15,8 @@ import (
 	"github.com/countersign/countersign/workspace/tree"
 )
 
-// commitCache keeps the commits made inside while no ref moves.
-type commitCache struct {
+// Commits keeps the commits made inside while no ref moves.
+type Commits struct {
 	tips string
 	list []gitview.Commit
 }
@@ -23,22 +24,22 @@ type commitCache struct {
 // madeIn is the newest commit that touches a path.
 type madeIn struct{ commit, blob string }
 
-// markCommits names the newest commit made inside that holds a change's bytes. A
+// Mark names the newest commit made inside that holds a change's bytes. A
 // commit that must not be taken over names none: its changes stand alone.
-func (s *Staging) markCommits(ctx context.Context, list []tree.Change) error {
-	tips := s.git.Tips()
-	if tips != s.commits.tips {
-		commits, err := s.git.NewCommits(ctx)
+func (k *Commits) Mark(ctx context.Context, git *gitview.Session, list []tree.Change) error {
+	tips := git.Tips()
+	if tips != k.tips {
+		commits, err := git.NewCommits(ctx)
 		if err != nil {
 			return err
 		}
-		s.commits = commitCache{tips, commits}
+		*k = Commits{tips, commits}
 	}
-	if len(s.commits.list) == 0 {
+	if len(k.list) == 0 {
 		return nil
 	}
 	by := map[string]madeIn{}
-	for _, c := range s.commits.list { // the oldest first
+	for _, c := range k.list { // the oldest first
 		if c.Refused != "" {
 			continue
 		}
@@ -75,7 +76,7 @@ func blobID(st *tree.State, n int) string {
 		h = sha256.New()
 	}
 	fmt.Fprintf(h, "blob %d\x00", st.Size)
-	if _, err := hashFrom(h, r); err != nil {
+	if _, err := io.Copy(h, r); err != nil {
 		return ""
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -1,11 +1,11 @@
-package stage
+package layer
 
 import (
 	"crypto/sha256"
-	"errors"
 	"hash"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -13,30 +13,30 @@ import (
 
 var bufs = sync.Pool{New: func() any { b := make([]byte, 1<<18); return &b }}
 
-// copied is what copyFile took over.
-type copied struct {
-	real, snap stamp
-	mode       uint32
-	sum        [32]byte
+// Copied is what CopyFile took over.
+type Copied struct {
+	Real, Snap Stamp
+	Mode       uint32
+	Sum        [32]byte // if asked for
 }
 
-// copyFile copies a regular file's bytes, permission and modification time from
+// CopyFile copies a regular file's bytes, permission and modification time from
 // one tree to a name that is free in another. The stamp of the source is the one
 // before its first byte was read: a write during the copy is found later.
-func copyFile(from *root, rel string, to *root, dst string, sum bool) (c copied, err error) {
-	in, st, err := from.openRegular(rel)
+func CopyFile(from *Root, rel string, to *Root, dst string, sum bool) (c Copied, err error) {
+	in, st, err := from.OpenRegular(rel)
 	if err != nil {
 		return c, err
 	}
 	defer in.Close()
-	out, err := to.open(dst, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	out, err := to.Open(dst, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return c, err
 	}
 	defer func() {
 		out.Close()
 		if err != nil {
-			to.unlink(dst)
+			to.Unlink(dst)
 		}
 	}()
 	var h hash.Hash
@@ -46,9 +46,9 @@ func copyFile(from *root, rel string, to *root, dst string, sum bool) (c copied,
 	if err = copyBytes(out, in, st.Size, h); err != nil {
 		return c, err
 	}
-	c.real, c.mode = stampOf(&st), st.Mode
+	c.Real, c.Mode = StampOf(&st), st.Mode
 	if sum {
-		h.Sum(c.sum[:0])
+		h.Sum(c.Sum[:0])
 	}
 	fd := int(out.Fd())
 	if err = unix.Fchmod(fd, st.Mode&0o777); err != nil {
@@ -59,7 +59,7 @@ func copyFile(from *root, rel string, to *root, dst string, sum bool) (c copied,
 	}
 	var got unix.Stat_t
 	err = unix.Fstat(fd, &got)
-	c.snap = stampOf(&got)
+	c.Snap = StampOf(&got)
 	return c, err
 }
 
@@ -118,13 +118,13 @@ func zero(b []byte) bool {
 	return true
 }
 
-// sumOf hashes what stands at rel: a file's bytes or a link's target.
-func (r *root) sumOf(rel string, mode uint32) (sum [32]byte, err error) {
+// Sum hashes what stands at rel: a file's bytes or a link's target.
+func (r *Root) Sum(rel string, mode uint32) (sum [32]byte, err error) {
 	if mode&unix.S_IFMT == unix.S_IFLNK {
-		to, err := r.readlink(rel)
+		to, err := r.Readlink(rel)
 		return sha256.Sum256([]byte(to)), err
 	}
-	f, _, err := r.openRegular(rel)
+	f, _, err := r.OpenRegular(rel)
 	if err != nil {
 		return sum, err
 	}
@@ -135,5 +135,15 @@ func (r *root) sumOf(rel string, mode uint32) (sum [32]byte, err error) {
 	return sum, err
 }
 
-// full tells whether an error means that there is no room.
-func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+// Content opens a file, or a link's target as text.
+func (r *Root) Content(rel string, mode uint32) (io.ReadCloser, error) {
+	if mode&unix.S_IFMT == unix.S_IFLNK {
+		to, err := r.Readlink(rel)
+		return io.NopCloser(strings.NewReader(to)), err
+	}
+	f, _, err := r.OpenRegular(rel)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

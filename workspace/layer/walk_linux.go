@@ -1,4 +1,4 @@
-package stage
+package layer
 
 import (
 	"context"
@@ -9,23 +9,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// item is one path a walk found.
-type item struct {
-	rel string
-	st  unix.Stat_t
+// Item is one path a walk found.
+type Item struct {
+	Rel string
+	St  unix.Stat_t
 }
 
-func (it *item) format() uint32 { return it.st.Mode & unix.S_IFMT }
+// Format is the S_IFMT part of the mode.
+func (it *Item) Format() uint32 { return it.St.Mode & unix.S_IFMT }
+
+// Name is the path as policies want it: a directory's ends in a slash.
+func (it *Item) Name() string {
+	if it.Format() == unix.S_IFDIR {
+		return it.Rel + "/"
+	}
+	return it.Rel
+}
 
 // walkers is how many goroutines walk or copy: the work is the kernel's, and two
 // cores are common.
 const walkers = 2
 
-// walk goes through the tree below rel (rel itself left out) and calls visit for
+// Walk goes through the tree below rel (rel itself left out) and calls visit for
 // each entry, from several goroutines; visit tells whether to go into a
 // directory. What vanishes, or is swapped for a link, meanwhile is left out; one that
 // cannot be read is reported to fail, if fail is not nil.
-func (r *root) walk(ctx context.Context, rel string, visit func(item) bool, fail func(rel string, err error)) error {
+func (r *Root) Walk(ctx context.Context, rel string, visit func(Item) bool, fail func(rel string, err error)) error {
 	q := &queue{dirs: []string{rel}}
 	q.cond.L = &q.mu
 	var wg sync.WaitGroup
@@ -39,7 +48,7 @@ func (r *root) walk(ctx context.Context, rel string, visit func(item) bool, fail
 					return
 				}
 				found, err := r.walkDir(dir, visit)
-				if err != nil && !errors.Is(err, unix.ENOENT) && !agents(err) && fail != nil {
+				if err != nil && !errors.Is(err, unix.ENOENT) && !Swapped(err) && fail != nil {
 					fail(dir, err)
 				}
 				q.done(found)
@@ -50,8 +59,8 @@ func (r *root) walk(ctx context.Context, rel string, visit func(item) bool, fail
 	return ctx.Err()
 }
 
-func (r *root) walkDir(dir string, visit func(item) bool) (found []string, err error) {
-	all, err := r.names(dir)
+func (r *Root) walkDir(dir string, visit func(Item) bool) (found []string, err error) {
+	all, err := r.Names(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +70,12 @@ func (r *root) walkDir(dir string, visit func(item) bool) (found []string, err e
 	}
 	defer unix.Close(at)
 	for _, e := range all {
-		it := item{rel: path.Join(dir, e.Name())}
-		if unix.Fstatat(at, e.Name(), &it.st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		it := Item{Rel: path.Join(dir, e.Name())}
+		if unix.Fstatat(at, e.Name(), &it.St, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue // gone since
 		}
-		if visit(it) && it.format() == unix.S_IFDIR {
-			found = append(found, it.rel)
+		if visit(it) && it.Format() == unix.S_IFDIR {
+			found = append(found, it.Rel)
 		}
 	}
 	return found, nil
@@ -103,12 +112,8 @@ func (q *queue) done(more []string) {
 	q.cond.Broadcast()
 }
 
-func stampOf(st *unix.Stat_t) stamp {
-	return stamp{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino}
-}
-
-// parallel runs f for 0..n-1 on the walkers and returns the first error.
-func parallel(ctx context.Context, n int, f func(i int) error) error {
+// Parallel runs f for 0..n-1 on the walkers and returns the first error.
+func Parallel(ctx context.Context, n int, f func(i int) error) error {
 	var (
 		mu   sync.Mutex
 		next int

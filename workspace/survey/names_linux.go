@@ -1,0 +1,93 @@
+package survey
+
+import (
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign/workspace/layer"
+	"github.com/countersign/countersign/workspace/tree"
+)
+
+// Names tells what is denied. It remembers the inode of everything that ever bore
+// a denied name: renaming a file does not make it harmless.
+type Names struct {
+	real   *layer.Root
+	denied func(rel string) (rule string, denied bool)
+	mu     sync.Mutex
+	known  map[layer.FileID]secret
+}
+
+// secret is a denied inode.
+type secret struct {
+	rel, rule string
+	born      int64 // tells it from a later inode of the same number; 0: not known
+}
+
+// NewNames takes the policy's word: denied gets a path below real, a directory's
+// with a slash at its end, and is called from several goroutines.
+func NewNames(real *layer.Root, denied func(rel string) (rule string, denied bool)) *Names {
+	return &Names{real: real, denied: denied, known: map[layer.FileID]secret{}}
+}
+
+// ByName tells whether an item's own name is denied.
+func (n *Names) ByName(it *layer.Item) (rule string, denied bool) { return n.denied(it.Name()) }
+
+// Denied tells whether an item's own name is denied, or its inode as another name
+// of the path alias.
+func (n *Names) Denied(it *layer.Item) (rule, alias string, denied bool) {
+	if rule, denied := n.denied(it.Name()); denied {
+		return rule, "", true
+	}
+	return n.Alias(it)
+}
+
+// Below tells by which rule a directory above rel is denied by name.
+func (n *Names) Below(rel string) (dir, rule string, denied bool) {
+	for d := layer.Parent(rel); d != ""; d = layer.Parent(d) {
+		if rule, denied := n.denied(d + "/"); denied {
+			return d, rule, true
+		}
+	}
+	return "", "", false
+}
+
+// Alias tells whether an item is another name of something denied.
+func (n *Names) Alias(it *layer.Item) (rule, of string, is bool) {
+	n.mu.Lock()
+	s, known := n.known[layer.IDOf(&it.St)]
+	n.mu.Unlock()
+	if !known {
+		return "", "", false
+	}
+	if s.born != 0 {
+		if id, born := n.real.Born(it.Rel); id == layer.IDOf(&it.St) && born != s.born {
+			return "", "", false // the number was given to another file since
+		}
+	}
+	return s.rule, s.rel, true
+}
+
+// Remember keeps the inode of something denied, as the path of: its own or, for
+// what a denied symbolic link leads to, the link's.
+func (n *Names) Remember(it *layer.Item, of, rule string) {
+	if f := it.Format(); f != unix.S_IFREG && f != unix.S_IFDIR {
+		return
+	}
+	want := layer.IDOf(&it.St)
+	id, born := n.real.Born(it.Rel)
+	if id != want {
+		born = 0 // replaced since
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s, known := n.known[want]; known && (born == 0 || s.born == born) {
+		return
+	}
+	n.known[want] = secret{of, rule, born}
+}
+
+// Temporary tells whether a path is one that an apply is still making.
+func Temporary(rel string) bool { return strings.HasPrefix(path.Base(rel), tree.TempPrefix) }
