@@ -75,6 +75,12 @@ exit 3
 		if denied != 3 {
 			t.Errorf("%d records of three refused opens", denied)
 		}
+		if left, _ := filepath.Glob(filepath.Join(w.root, "run/countersign/*/*")); len(left) != 0 {
+			t.Errorf("left in the runtime directory: %v", left)
+		}
+		if left, _ := filepath.Glob(filepath.Join(w.root, "run/countersign/????????")); len(left) != 0 {
+			t.Errorf("left in the runtime directory: %v", left)
+		}
 		if nets < 2 {
 			t.Errorf("%d refused connections and names on record", nets)
 		}

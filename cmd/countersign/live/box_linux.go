@@ -236,6 +236,7 @@ func (s *live) startDoors() error {
 		}
 	}()
 	go s.watch()
+	s.closers.Add(func() { os.RemoveAll(filepath.Dir(s.Dirs.Socket(s.id))) })
 	return session.Serve(s.ctx, s.Dirs.Socket(s.id), s.handlers())
 }
 
