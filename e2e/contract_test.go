@@ -138,6 +138,15 @@ hello.txt modify applied`
 	if got := states(); strings.Contains(got, "applied") || strings.Count(got, "undecided") != 5 {
 		t.Errorf("after the undo:\n%s", got)
 	}
+	// The shell on what it left, and the review of that, go by the same policy.
+	if r := w.cs("shell", "--", "bash", "-c", "cat hello.txt; echo y > your.plan"); !strings.Contains(r.out, "three") {
+		t.Errorf("the shell: %+v", r)
+	}
+	for _, h := range w.hunks() {
+		if (h.Path == "my.plan" || h.Path == "your.plan") && h.Risk != "high" {
+			t.Errorf("%s is of %s risk after the shell", h.Path, h.Risk)
+		}
+	}
 	for _, c := range []struct {
 		code int
 		args []string

@@ -72,11 +72,16 @@ func (a *App) PinPolicy(file, session string) error {
 // SessionPolicy is the policy of a session: with its own layer in place of the
 // user's, if it was started with one.
 func (a *App) SessionPolicy(session, project string) (*policy.Policy, error) {
+	return a.LoadPolicy(a.PinnedPolicy(session), project)
+}
+
+// PinnedPolicy is the file that PinPolicy kept, or empty.
+func (a *App) PinnedPolicy(session string) string {
 	file := a.pinned(session)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		file = ""
+		return ""
 	}
-	return a.LoadPolicy(file, project)
+	return file
 }
 
 func (a *App) pinned(session string) string {
