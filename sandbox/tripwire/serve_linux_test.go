@@ -181,8 +181,9 @@ func TestKilledServerIsClosedAndLosesNothing(t *testing.T) {
 	total, _ := w.count(n.ID)
 	// A call that was under way when the server died may have been reported
 	// without its answer, never answered without a report. An opener is aborted
-	// once, a thread of the server cuts one call off; nobody is ever let in.
-	if other != 0 || refused == 0 || aborted > openers || cut > workers || total < refused || total > refused+aborted+cut {
+	// at most twice (fuse_dev_release ends what had been read, then what came
+	// after), a thread of the server cuts one call off; nobody is ever let in.
+	if other != 0 || refused == 0 || aborted > 2*openers || cut > workers || total < refused || total > refused+aborted+cut {
 		t.Errorf("refused %d, aborted %d, cut off %d; reported %d; all: %s", refused, aborted, cut, total, out)
 	}
 	for _, sh := range []string{`cat .env`, `echo x > .env`, `chmod 777 .env`, `ls .ssh/id`} {
