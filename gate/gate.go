@@ -157,7 +157,7 @@ func (g *Gate) unmet(rule string) (string, bool) {
 func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Decision) countersign.Decision {
 	digest, reuse := a.Digest(g.cfg.Key, secret), a.ReuseKey(g.cfg.Key, secret)
 	if ap, basis, ok := g.cfg.Desk.standing(reuse, g.cfg.Now()); ok {
-		d.Verdict, d.Basis, d.Approval = countersign.Allow, basis, &ap
+		d.Verdict, d.Basis, d.Approval, d.Reason = countersign.Allow, basis, &ap, ""
 		return d
 	}
 	if g.cfg.Headless {
