@@ -369,7 +369,7 @@ func TestPipesForIgnoreFiles(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	got, err := p.CheckIgnored(ctx, p.Repo, root, []string{"a/x.log", "b/x.log", "b/c/x.log", "x.go"})
+	got, err := p.CheckIgnored(ctx, p.Repo, root, []string{"a/x.log", "b/x.log", "b/c/x.log", "x.go", strings.Repeat("d/", 20000) + "x.log"})
 	if err != nil || !maps.Equal(got, map[string]bool{"a/x.log": true}) {
 		t.Errorf("%v, %v", got, err)
 	}

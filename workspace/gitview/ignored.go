@@ -74,6 +74,10 @@ func (p *Project) CheckIgnored(ctx context.Context, r Repo, work string, paths [
 // it opens them as they stand, and a named pipe would hold it for ever.
 const patience = 30 * time.Second
 
+// maxPath is what the kernel takes of a path (PATH_MAX); git goes through longer
+// ones for minutes and then fails.
+const maxPath = 4096
+
 // answerable leaves out the paths for which git would open an ignore file that
 // is none. They count as not ignored: what cannot be told is shown.
 func answerable(work string, paths []string) []string {
@@ -90,7 +94,7 @@ func answerable(work string, paths []string) []string {
 	}
 	var out []string
 	for _, p := range paths {
-		if plain(path.Dir(strings.TrimSuffix(p, "/"))) {
+		if len(p) < maxPath && plain(path.Dir(strings.TrimSuffix(p, "/"))) {
 			out = append(out, p)
 		}
 	}
