@@ -119,7 +119,7 @@ func (a *app) answer(ctx context.Context, id, digest string, ap countersign.Appr
 	if len(found) != 1 {
 		return &countersign.Error{
 			Code: countersign.ENotFound, Op: "answer request", Thing: id,
-			Err: fmt.Errorf("%d open requests begin so", len(found)), Remedy: "`countersign requests` lists them",
+			Err: fmt.Errorf("%d open requests have an id that begins so, not one", len(found)), Remedy: "`countersign requests` lists them",
 		}
 	}
 	r := found[0]

@@ -24,6 +24,9 @@ type sessionLine struct {
 	DiskBytes int64  `json:"disk_bytes"`
 }
 
+// worthFreeing is how many bytes of ended sessions are worth a word.
+const worthFreeing = 64 << 20
+
 func (a *app) sessionsCmd() *cobra.Command {
 	cmd := a.jsonFlag(&cobra.Command{
 		Use:   "sessions",
@@ -85,7 +88,7 @@ func (a *app) listSessions(ctx context.Context) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if idle > 0 {
+	if idle >= worthFreeing {
 		a.Say("%s lie in ended sessions with nothing to review: `countersign sessions discard SESSION` frees them", size(idle))
 	}
 	return nil
