@@ -266,8 +266,8 @@ func (s *store) self() (Repo, error) {
 			return Repo{}, err
 		}
 		for _, x := range all {
-			if strings.EqualFold(x.key, "extensions.objectformat") {
-				conf = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = " + x.value + "\n"
+			if strings.EqualFold(x.Key, "extensions.objectformat") {
+				conf = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = " + x.Value + "\n"
 			}
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/countersign/countersign/internal/gitkeys"
 )
 
 // Sync carries into the session's git what a person did to the real one: new
@@ -349,7 +351,7 @@ func guard(ctx context.Context, a agentDir) ([]string, error) {
 	if err != nil {
 		return nil, nil // git inside cannot read it either
 	}
-	kept, refused := clean(all)
+	kept, refused := gitkeys.Clean(all)
 	if len(refused) == 0 {
 		return nil, nil
 	}

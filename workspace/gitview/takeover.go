@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/gitkeys"
 )
 
 // TakeOver brings a commit made inside, and those below it, into the real
@@ -232,7 +233,7 @@ func filtersOff(ctx context.Context, r Repo) ([]string, error) {
 	}
 	var off []string
 	for _, key := range splitZ(out) {
-		section, sub, _ := setting{key: key}.parts()
+		section, sub, _ := gitkeys.Setting{Key: key}.Parts()
 		if section == "filter" && sub != "" {
 			for _, name := range []string{"clean", "smudge", "process"} {
 				off = append(off, "filter."+sub+"."+name+"=")
