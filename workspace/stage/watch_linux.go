@@ -25,7 +25,7 @@ const (
 	patience = 400 * time.Millisecond
 )
 
-// whose directory a watch stands on
+// On whose directory a watch stands.
 const (
 	onReal    layer.Side = iota // the person's tree
 	onTree                      // the staged tree
