@@ -110,11 +110,14 @@ func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
 	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	for _, l := range lines {
 		where := fmt.Sprintf("-%d,%d +%d,%d", l.OldStart, l.OldLines, l.NewStart, l.NewLines)
-		risk := ""
-		if l.Risk == countersign.RiskHigh {
-			risk = "HIGH RISK: " + l.Why
+		notes := ""
+		if l.Commit != nil {
+			notes = fmt.Sprintf("commit %.12s ", *l.Commit)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Hunk, l.State, l.Op, base.Plain(l.Path), where, risk)
+		if l.Risk == countersign.RiskHigh {
+			notes += "HIGH RISK: " + l.Why
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Hunk, l.State, l.Op, base.Plain(l.Path), where, strings.TrimSpace(notes))
 	}
 	if err := w.Flush(); err != nil {
 		return err
