@@ -99,7 +99,7 @@ func TestContractOfReview(t *testing.T) {
 	w.repo()
 	strict := allowBash + "files:\n  deny:\n    - {id: t-plan, paths: [\"*.plan\"], reason: a test}\n"
 	if r := w.script(strict, "echo three >> hello.txt\necho new > other.txt\necho a > a.txt\necho b > b.txt\necho x > my.plan\nmkdir .vscode; echo {} > .vscode/tasks.json\n"); r.code != 0 {
-		t.Fatalf("%+v", r)
+		t.Fatalf("%+v\n%s", r, w.must("log", "--json", "--type", "exec.finished").out)
 	}
 	states := func() string {
 		var out []string

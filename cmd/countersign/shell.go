@@ -5,6 +5,11 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/tui/host"
+	"github.com/creack/pty"
+	"golang.org/x/term"
+
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/session"
@@ -51,12 +56,7 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 		}
 	}
 	if a.Dirs.Live(k.ID) {
-		var exit int
-		err := session.Ask(ctx, a.Dirs.Socket(k.ID), "shell", live.ShellArgs{Argv: argv, Term: a.Getenv("TERM")}, &exit, a.In, os.Stdout, os.Stderr)
-		if err == nil && exit != 0 {
-			err = base.ExitCode(exit)
-		}
-		return err
+		return a.joinShell(ctx, a.Dirs.Socket(k.ID), argv)
 	}
 	if err := os.Chdir(k.Project); err != nil {
 		return err
@@ -66,4 +66,46 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 		o.From = "" // it left nothing that differs from the real tree
 	}
 	return a.startRun(ctx, o)
+}
+
+// joinShell runs a command in a live session. What runs there never gets the
+// person's own terminal: on a terminal it gets one made for it, and everything
+// passes through the same filter as an agent's.
+func (a *app) joinShell(ctx context.Context, socket string, argv []string) error {
+	ask := func(files ...*os.File) error {
+		var exit int
+		err := session.Ask(ctx, socket, "shell", live.ShellArgs{Argv: argv, Term: a.Getenv("TERM")}, &exit, files...)
+		if err == nil && exit != 0 {
+			err = base.ExitCode(exit)
+		}
+		return err
+	}
+	out, ok := a.Out.(*os.File)
+	if !ok || !term.IsTerminal(int(a.In.Fd())) || !term.IsTerminal(int(out.Fd())) {
+		return ask(a.In, os.Stdout, os.Stderr)
+	}
+	master, slave, err := pty.Open()
+	if err != nil {
+		return err
+	}
+	defer master.Close()
+	defer slave.Close()
+	row, col, early, err := host.Cursor(a.In, out)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	shown := make(chan error, 1)
+	go func() {
+		shown <- host.Run(ctx, host.Options{
+			Master: master, In: a.In, Out: out, Row: row, Col: col, Early: early, Now: a.Now, User: base.Who(), Agent: "shell",
+			Requests: func() []countersign.Request { return nil }, Changed: make(chan struct{}),
+			Answer: func(string, string, countersign.Approval) error { return nil },
+		})
+	}()
+	err = ask(slave, slave, slave)
+	cancel()
+	<-shown
+	return err
 }
