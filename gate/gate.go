@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	countersign "github.com/countersign/countersign"
@@ -50,6 +51,7 @@ type Gate struct {
 	closed error
 	launch error // the refusal of the agent's own start, if it was
 	mu     sync.Mutex
+	denied atomic.Int64
 	open   map[string]openExec // permits whose outcome is not known yet, by record id
 }
 
@@ -67,6 +69,9 @@ var ErrDenied = errors.New("denied")
 func New(cfg Config) *Gate {
 	return &Gate{cfg: cfg, open: map[string]openExec{}}
 }
+
+// Denied is how many commands were denied so far.
+func (g *Gate) Denied() int { return int(g.denied.Load()) }
 
 // Desk returns the queue of requests of this gate.
 func (g *Gate) Desk() *Desk { return g.cfg.Desk }
@@ -192,6 +197,7 @@ func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.D
 		return g.fail(a, err)
 	}
 	if d.Verdict != countersign.Allow {
+		g.denied.Add(1)
 		err := &countersign.Error{Code: countersign.EDenied, Op: "run", Thing: a.Summary, Err: fmt.Errorf("%w by rule %s", ErrDenied, d.Ruling.Rule), Remedy: d.Reason}
 		if a.Exec.Launch {
 			g.mu.Lock()

@@ -116,6 +116,9 @@ func (s *live) farewell() {
 	if s.opt.Own {
 		return
 	}
+	if n := s.gate.Denied(); n > 0 && s.opt.Approver == "none" {
+		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", counted(n, "command"), s.id)
+	}
 	cs, err := reviewing.HeldChangeset(context.Background(), s.App, s.kept, s.policy, s.staging)
 	if err != nil {
 		s.Say("session %s ended; its changes could not be counted: %v", s.id, err)
