@@ -181,16 +181,9 @@ func (g *Gate) Orphan(reason string) {
 	}
 }
 
-// reporter is a ledger that takes reports in order without being waited for; its
-// failure is told to whoever watches it.
-type reporter interface{ AppendAsync(r countersign.Record) }
-
-// report writes a record that nothing waits for; a failure closes the gate.
+// report writes a record that nothing waits for, in the order of its making; a
+// failure closes the gate.
 func (g *Gate) report(r countersign.Record) {
-	if l, ok := g.cfg.Ledger.(reporter); ok {
-		l.AppendAsync(r)
-		return
-	}
 	if _, err := g.cfg.Ledger.Append(context.Background(), r, false); err != nil {
 		g.Close(err)
 	}
