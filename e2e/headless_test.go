@@ -434,7 +434,7 @@ func TestClosedDescriptors(t *testing.T) {
 		for _, how := range []string{"<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"} {
 			r := w.exec("bash", "-c", fmt.Sprintf(`"$0" run --fresh --policy %q --approver none -- bash agent.sh %s`, p, how), binary)
 			if r.code != 5 {
-				t.Errorf("%s: %+v", how, r)
+				t.Errorf("%s: %+v\n%s", how, r, w.must("log", "--json", "--type", "exec.finished").out)
 			}
 		}
 		if hs := w.hunks(); len(hs) != 1 || hs[0].Path != "made.txt" {
