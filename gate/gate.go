@@ -52,7 +52,11 @@ type Gate struct {
 	launch error // the refusal of the agent's own start, if it was
 	mu     sync.Mutex
 	denied atomic.Int64
-	open   map[string]openExec // permits whose outcome is not known yet, by record id
+
+	reports sync.RWMutex // held while an outcome is written
+	over    bool         // the session has ended: no outcome comes behind it
+
+	open map[string]openExec // permits whose outcome is not known yet, by record id
 }
 
 type openExec struct {

@@ -173,17 +173,29 @@ func (g *Gate) Orphan(reason string) {
 	open := g.open
 	g.open = map[string]openExec{}
 	g.mu.Unlock()
+	g.reports.Lock() // waits for what is being written, and keeps out what would come behind
+	g.over = true
+	g.reports.Unlock()
 	for id, o := range open {
 		r := g.base("exec.finished", o.action)
 		r.Parent, r.Action.Digest = id, o.digest
 		r.Outcome = &countersign.Outcome{Status: "orphaned", Error: reason}
-		g.report(r)
+		g.write(r)
 	}
 }
 
 // report writes a record that nothing waits for, in the order of its making; a
-// failure closes the gate.
+// failure closes the gate. Behind the session's end nothing is reported: what was
+// still open there is on record as orphaned.
 func (g *Gate) report(r countersign.Record) {
+	g.reports.RLock()
+	defer g.reports.RUnlock()
+	if !g.over {
+		g.write(r)
+	}
+}
+
+func (g *Gate) write(r countersign.Record) {
 	if _, err := g.cfg.Ledger.Append(context.Background(), r, false); err != nil {
 		g.Close(err)
 	}
