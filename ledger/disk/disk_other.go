@@ -4,7 +4,8 @@ package disk
 
 import (
 	"os"
-	"runtime"
+
+	"github.com/countersign/countersign/internal/atomicfile"
 )
 
 // flush is os.File.Sync: F_FULLFSYNC on darwin, FlushFileBuffers on Windows.
@@ -12,14 +13,4 @@ func flush(f *os.File) error { return f.Sync() }
 
 func dropCache(*os.File) {}
 
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // directories cannot be flushed there
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
+func syncDir(dir string) error { return atomicfile.SyncDir(dir) }

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"runtime"
 	"syscall"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/atomicfile"
 )
 
 // Name is a path in a JSON file: a string, or {"hex": "…"} where its bytes are
@@ -65,14 +66,4 @@ func syncPath(p string) error {
 	return f.Sync()
 }
 
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // directories cannot be flushed there
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
+func syncDir(dir string) error { return atomicfile.SyncDir(dir) }
