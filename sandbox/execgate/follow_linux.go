@@ -3,6 +3,7 @@
 package execgate
 
 import (
+	"errors"
 	"os"
 	"strconv"
 
@@ -35,12 +36,7 @@ func waitFor(fd, pid int, start uint64) countersign.Outcome {
 	if err != nil {
 		return unknown
 	}
-	err = raw.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(p, 0)
-		return err != nil || n > 0
-	})
-	if err != nil {
+	if err := raw.Read(readable); err != nil {
 		return unknown
 	}
 	// A zombie shows its code in stat; once reaped, the pidfd keeps it (Linux 6.15).
@@ -52,6 +48,19 @@ func waitFor(fd, pid int, start uint64) countersign.Outcome {
 		return outcome(unix.WaitStatus(info.Exit_code))
 	}
 	return unknown
+}
+
+// readable reports whether a pidfd shows the end of its process. A signal that
+// is on its way to this thread cuts even a poll that would not wait: EINTR is
+// no end.
+func readable(fd uintptr) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(p, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil || n > 0
+		}
+	}
 }
 
 func outcome(st unix.WaitStatus) countersign.Outcome {
