@@ -98,24 +98,26 @@ func (tr *tracer) calls() []call {
 	return out
 }
 
-// records finds the leaves in what a write carried.
+// records finds the leaves in what a write carried, into a segment or, without
+// the ledger's own fields, into a spool.
 func (c call) records() []rec {
 	var out []rec
-	text := c.text
-	for {
-		i := strings.Index(text, `{\"v\":1,\"id\":`)
-		if i < 0 {
-			return out
+	for _, begin := range []string{`{\"v\":1,\"id\":`, `\"type\":`} {
+		for text := c.text; ; text = text[1:] {
+			i := strings.Index(text, begin)
+			if i < 0 {
+				break
+			}
+			text = text[i:]
+			raw, _, _ := strings.Cut(text, `", `) // the end of strace's string
+			plain := "{" + strings.TrimPrefix(strings.ReplaceAll(strings.ReplaceAll(raw, `\"`, `"`), `\\`, `\`), "{")
+			var r rec
+			if json.NewDecoder(strings.NewReader(plain)).Decode(&r) == nil {
+				out = append(out, r)
+			}
 		}
-		text = text[i:]
-		raw, _, _ := strings.Cut(text, `", `) // the end of strace's string
-		plain := strings.ReplaceAll(strings.ReplaceAll(raw, `\"`, `"`), `\\`, `\`)
-		var r rec
-		if json.NewDecoder(strings.NewReader(plain)).Decode(&r) == nil {
-			out = append(out, r)
-		}
-		text = text[1:]
 	}
+	return out
 }
 
 // release is one exec that the supervisor answered.

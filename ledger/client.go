@@ -21,11 +21,12 @@ const maxPipes = 32
 // Client is a door's way to the ledger process. It implements
 // countersign.Ledger; its methods may be called concurrently.
 type Client struct {
-	dirs    Dirs
-	reports *pipe         // for what is not answered
-	line    *rawConn      // its connection
-	order   sync.Mutex    // of reports
-	done    chan struct{} // closed by the watcher after askDone's answer
+	dirs   Dirs
+	nudges *pipe         // for what is not answered
+	line   *rawConn      // its connection
+	order  sync.Mutex    // of nudges
+	done   chan struct{} // closed by the watcher after askDone's answer
+	spool  spooler
 
 	mu     sync.Mutex
 	idle   []*pipe
@@ -43,8 +44,10 @@ func Dial(ctx context.Context, d Dirs, spawn func(context.Context) error) (*Clie
 	for {
 		p, line, err := connect(d)
 		if err == nil {
-			c := &Client{dirs: d, reports: p, line: line, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{})}
+			c := &Client{dirs: d, nudges: p, line: line, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{})}
+			c.spool.wake = make(chan struct{}, 1)
 			go c.watch()
+			go c.nudge()
 			return c, nil
 		}
 		if code := countersign.CodeOf(err); code != countersign.EPending {
@@ -134,8 +137,10 @@ func (p *pipe) answer() ([]byte, error) {
 	return payload, nil
 }
 
-// Append implements countersign.Ledger. ctx is looked at before the record is
-// sent; from then on the answer is awaited, since only it says what is written.
+// Append implements countersign.Ledger. A record with an id that need not be
+// durable goes into the client's spool, which is a file of the ledger: then the
+// receipt has no Seq. ctx is looked at before the record is sent; from then on
+// the answer is awaited, since only it says what is written.
 func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
 	id, body, err := bodyOf(r)
 	if err != nil {
@@ -144,6 +149,8 @@ func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool)
 	kind := byte(askAppend)
 	if durable {
 		kind = askCommit
+	} else if id != "" && c.put(id, body) {
+		return countersign.Receipt{ID: id}, nil
 	}
 	var rec countersign.Receipt
 	err = c.ask(ctx, kind, func(b []byte) error {
@@ -152,7 +159,7 @@ func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool)
 		}
 		rec = countersign.Receipt{Seq: binary.BigEndian.Uint64(b), ID: string(b[8:])}
 		return nil
-	}, record(id), body)
+	}, c.spool.extent().encode(), record(id), body)
 	return rec, err
 }
 
@@ -201,7 +208,7 @@ func (c *Client) ask(ctx context.Context, kind byte, take func([]byte) error, pa
 }
 
 // lost says why the ledger is gone that a connection found gone: what it said
-// itself on the connection of reports, else err.
+// itself on the connection of nudges, else err.
 func (c *Client) lost(err error) error {
 	select {
 	case <-c.closed:
@@ -244,25 +251,7 @@ func (c *Client) pipe() (*pipe, error) {
 	return p, err
 }
 
-// AppendAsync reports what has happened, in order, without waiting. It blocks
-// only while the socket is full. If it cannot be written, Closed is closed.
-func (c *Client) AppendAsync(r countersign.Record) {
-	id, body, err := bodyOf(r)
-	if err != nil {
-		c.shut(err)
-		return
-	}
-	c.order.Lock()
-	defer c.order.Unlock()
-	if c.Err() != nil {
-		return
-	}
-	if err := c.reports.send(askReport, record(id), body); err != nil {
-		_ = c.lost(err) // Err keeps it
-	}
-}
-
-// watch waits on the connection of reports for what should not come: an error,
+// watch waits on the connection of nudges for what should not come: an error,
 // or its end.
 func (c *Client) watch() {
 	p := &pipe{rw: c.line}
@@ -307,15 +296,17 @@ func (c *Client) shut(err error) {
 	c.idle = nil
 }
 
-// Close waits until all reports are durable and hangs up.
+// Close waits until all that was appended is durable and hangs up.
 func (c *Client) Close() error {
 	if err := c.Err(); err != nil {
+		c.spool.close()
 		return err
 	}
+	m := c.spool.close()
 	c.order.Lock()
 	err := c.Err()
 	if err == nil {
-		if err = c.reports.send(askDone); err != nil {
+		if err = c.nudges.send(askDone, m.encode()); err != nil {
 			err = c.lost(err)
 		}
 	}

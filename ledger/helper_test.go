@@ -41,7 +41,29 @@ func TestMain(m *testing.M) {
 		knock(socket)
 		os.Exit(0)
 	}
+	if dir := os.Getenv("LEDGER_CHATTER"); dir != "" {
+		chatter(dir)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
+}
+
+// chatter is a client that appends until it is killed. A line for each record
+// follows only when Append has returned.
+func chatter(dir string) {
+	c, err := ledger.Dial(context.Background(), dirs(dir), nil)
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	for i := 0; ; i++ {
+		r := rec(i)
+		r.ID = fmt.Sprintf("%08d-%08d", os.Getpid(), i)
+		if _, err := c.Append(context.Background(), r, i%50 == 49); err != nil {
+			return
+		}
+		fmt.Println(r.ID)
+	}
 }
 
 // knock says what a ledger process answers to this user.
@@ -130,6 +152,17 @@ func rec(i int) countersign.Record {
 	return countersign.Record{Type: "exec.decided", Session: "s1", Action: &countersign.ActionRecord{
 		Kind: countersign.KindExec, Summary: fmt.Sprintf("step %d && echo <x>", i), Argv: []string{"sh", "-c", strings.Repeat("y", i%50)},
 	}}
+}
+
+// spooled appends record i by way of the spool.
+func spooled(t testing.TB, c *ledger.Client, i int) {
+	t.Helper()
+	r := rec(i)
+	r.ID = fmt.Sprintf("0190a5c0-0000-7000-8000-%012d", i)
+	got, err := c.Append(t.Context(), r, false)
+	if err != nil || got.ID != r.ID || got.Seq != 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
 }
 
 // open opens a book on a real directory, with segments of size bytes.

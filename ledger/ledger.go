@@ -9,7 +9,8 @@
 // says. It touches one directory and one socket. It knows no record's meaning,
 // keeps no payload's plain text, and must never drop, rewrite or retry.
 //
-// Below it: segment is the format, disk the file layer, book the writer.
+// Below it: segment is the format, disk the file layer, book the writer, spool
+// the way in of what nobody waits for.
 package ledger
 
 import (
@@ -33,7 +34,7 @@ const MaxBody = segment.MaxLeaf - 512
 const MaxBlob = 64 << 20
 
 // version of the protocol between client and ledger process.
-const version = 1
+const version = 2
 
 // grace is how long the ledger process waits for another client after the last
 // has gone, patience how long it waits for the first. farewell is how long a

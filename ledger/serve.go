@@ -78,6 +78,10 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 		return closedErr(errors.Join(openErr, err))
 	}
 	s := &server{book: b, refuse: openErr, blobs: blobs{fs: o.FS, rand: o.Rand, now: o.Now}, o: o, gone: make(chan struct{}, 1), conns: map[*rawConn]bool{}}
+	s.in = newIntake(disk.Dir(d.State), b)
+	if s.refuse == nil {
+		s.refuse = s.in.leftovers()
+	}
 	return s.run(ctx, l)
 }
 
@@ -100,6 +104,7 @@ type server struct {
 	book   *book.Book
 	refuse error // why the ledger could not be opened
 	blobs  blobs
+	in     *intake
 	o      ServeOptions
 	gone   chan struct{} // a client has gone
 
@@ -119,6 +124,10 @@ func (s *server) run(ctx context.Context, l *net.UnixListener) error {
 	}
 	err := s.book.Err()
 	s.hangUp()
+	s.in.last()
+	if err == nil {
+		err = s.refuse
+	}
 	if err != nil {
 		_ = s.book.Close("") // the error that shut it is the one to tell
 		return err
@@ -237,6 +246,9 @@ func (s *server) serve(c *rawConn) {
 	p := &pipe{rw: c}
 	for s.answer(p) == nil {
 	}
+	if p.spool != "" {
+		s.in.leave(p.spool)
+	}
 	s.mu.Lock()
 	delete(s.conns, c)
 	c.close()
@@ -253,9 +265,9 @@ func (s *server) answer(p *pipe) error {
 		}
 		return err
 	}
-	out, err := s.do(kind, payload)
+	out, err := s.do(p, kind, payload)
 	if err != nil {
-		if serr := p.send(failed, encodeError(err)); serr != nil || kind == askReport {
+		if serr := p.send(failed, encodeError(err)); serr != nil || kind == askNudge {
 			return errors.Join(err, serr)
 		}
 		if countersign.CodeOf(err) == countersign.EInvalid && kind != askHello {
@@ -263,35 +275,53 @@ func (s *server) answer(p *pipe) error {
 		}
 		return err
 	}
-	if kind == askReport {
+	if kind == askNudge {
 		return nil
 	}
 	return p.send(okay, out)
 }
 
-func (s *server) do(kind byte, payload []byte) ([]byte, error) {
+func (s *server) do(p *pipe, kind byte, payload []byte) ([]byte, error) {
 	if s.refuse != nil {
 		return nil, s.refuse
 	}
 	switch kind {
 	case askHello:
 		return agree(payload)
-	case askAppend, askCommit, askReport:
-		id, body, err := splitRecord(payload)
-		if err != nil {
-			return nil, closedErr(err)
-		}
-		r, err := s.book.Append(id, body, kind == askCommit)
-		if err != nil {
-			return nil, err
-		}
-		return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), nil
 	case askBlob:
 		return s.blobs.put(payload)
+	}
+	m, rest, err := splitExtent(payload)
+	if err == nil {
+		err = s.in.take(m)
+	}
+	if err != nil {
+		return nil, closedErr(err)
+	}
+	switch kind {
+	case askAppend, askCommit:
+		return s.append(rest, kind == askCommit)
+	case askNudge:
+		p.spool = m.name // whose end is the end of this connection
+		return nil, nil
+	case askTurn:
+		return nil, s.in.drop(m.name)
 	case askDone:
 		return nil, s.book.Flush()
 	}
 	return nil, closedErr(fmt.Errorf("the ledger process does not know the question %q", kind))
+}
+
+func (s *server) append(payload []byte, durable bool) ([]byte, error) {
+	id, body, err := splitRecord(payload)
+	if err != nil {
+		return nil, closedErr(err)
+	}
+	r, err := s.book.Append(id, body, durable)
+	if err != nil {
+		return nil, err
+	}
+	return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), nil
 }
 
 func agree(payload []byte) ([]byte, error) {

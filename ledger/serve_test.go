@@ -38,7 +38,7 @@ func TestClientsShareOneProcess(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	for i := range 100 {
-		d.AppendAsync(rec(i))
+		spooled(t, d, i)
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
@@ -201,21 +201,6 @@ func TestRefusedRecordsDoNotCloseTheLedger(t *testing.T) {
 	}
 	if r, err := c.Append(t.Context(), rec(2), true); err != nil || r.Seq != 2 {
 		t.Errorf("afterwards: %+v, %v", r, err)
-	}
-}
-
-func TestReportThatCannotBeWrittenClosesTheClient(t *testing.T) {
-	c, _ := dial(t, t.TempDir())
-	big := rec(1)
-	big.Action.Summary = strings.Repeat("x", 17<<10)
-	c.AppendAsync(big)
-	select {
-	case <-c.Closed():
-	case <-time.After(10 * time.Second):
-		t.Fatal("nobody was told")
-	}
-	if c.Err() == nil {
-		t.Error("no reason")
 	}
 }
 
@@ -500,7 +485,7 @@ func TestFailedFlushIsToldToWhoDoesNotAsk(t *testing.T) {
 		cs = append(cs, c)
 	}
 	bad.Store(true)
-	cs[0].AppendAsync(rec(1))
+	spooled(t, cs[0], 1)
 	for i, c := range cs {
 		closed(t, c)
 		if err := c.Err(); countersign.CodeOf(err) != countersign.EClosed || !strings.Contains(err.Error(), "input/output error") {

@@ -16,6 +16,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/ledger/book"
 	"github.com/countersign/countersign/ledger/segment"
+	"github.com/countersign/countersign/ledger/spool"
 )
 
 // VerifyOptions are what the verifier is given from outside the ledger.
@@ -365,6 +366,9 @@ func (v *verifier) limits(o VerifyOptions) {
 	say := func(f string, a ...any) { v.rep.NotChecked = append(v.rep.NotChecked, fmt.Sprintf(f, a...)) }
 	if n := v.rep.Records - v.signed; n > 0 {
 		say("the last %d records are under no signed checkpoint yet", n)
+	}
+	if names, err := filepath.Glob(filepath.Join(v.dir, spool.Dir, "*")); err == nil && len(names) > 0 {
+		say("what %d clients have left in spool/: it is taken in while they run, or at the next start", len(names))
 	}
 	if o.Checkpoint == nil {
 		say("whether records were cut from the end, or an older copy of the whole directory put back: needs a checkpoint kept elsewhere (--checkpoint)")

@@ -10,15 +10,17 @@ import (
 )
 
 // A message is u32 length, one byte of kind, payload; big-endian. The client
-// asks, the ledger process answers each question in order, except reports,
-// which have no answer while all is well.
+// asks, the ledger process answers each question in order, except nudges, which
+// have no answer while all is well. An extent says how far the client's spool is to
+// be taken in first: u64 end, u8 length of the name, name.
 const (
 	askHello  = 'h' // u16 lowest, u16 highest version → okay + u16 version
-	askAppend = 'a' // id, body; the answer comes when it is in the file
+	askAppend = 'a' // extent, id, body; the answer comes when it is in the file
 	askCommit = 'c' // the same; when it is durable
-	askReport = 'r' // the same; no answer
+	askNudge  = 'n' // extent; no answer
+	askTurn   = 't' // extent → okay, when all of this spool is taken in and it is gone
 	askBlob   = 'b' // JSON of role and media, plain bytes → JSON of the reference
-	askDone   = 'd' // → okay, after all reports before it are durable
+	askDone   = 'd' // extent → okay, after all before it is durable
 	okay      = 'o'
 	failed    = 'f' // JSON of wireError
 )
@@ -62,6 +64,9 @@ type pipe struct {
 	at   int
 	want int    // bytes of the message that was returned last
 	out  []byte // scratch for sending
+	// spool is, in the ledger process, the client's that has this connection as
+	// its line.
+	spool string
 }
 
 // keep is the largest buffer that a pipe keeps between messages.
@@ -122,12 +127,32 @@ func (p *pipe) room(need int) {
 	}
 }
 
-// record encodes id and body for the append messages.
+// record encodes an id; the body follows it.
 func record(id string) []byte { return append([]byte{byte(len(id))}, id...) }
+
+// extent is how far a spool is to be taken in.
+type extent struct {
+	name string // empty: there is none
+	end  int64
+}
+
+func (m extent) encode() []byte {
+	return append(append(binary.BigEndian.AppendUint64(nil, uint64(m.end)), byte(len(m.name))), m.name...)
+}
+
+func splitExtent(b []byte) (m extent, rest []byte, err error) {
+	if len(b) < 9 || len(b) < 9+int(b[8]) {
+		return extent{}, nil, errForm
+	}
+	n := 9 + int(b[8])
+	return extent{name: string(b[9:n]), end: int64(binary.BigEndian.Uint64(b))}, b[n:], nil
+}
+
+var errForm = errors.New("a message of impossible form")
 
 func splitRecord(b []byte) (id string, body []byte, err error) {
 	if len(b) < 1 || len(b) < 1+int(b[0]) {
-		return "", nil, errors.New("a message of impossible form")
+		return "", nil, errForm
 	}
 	n := int(b[0])
 	return string(b[1 : 1+n]), b[1+n:], nil

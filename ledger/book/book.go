@@ -73,7 +73,7 @@ func (b *Book) Append(id string, body []byte, durable bool) (countersign.Receipt
 	if err := checkBody(body); err != nil {
 		return countersign.Receipt{}, refused(err)
 	}
-	if id != "" && !goodID(id) {
+	if id != "" && !GoodID(id) {
 		return countersign.Receipt{}, refused(errors.New("the record's id is malformed"))
 	}
 	b.mu.Lock()
@@ -88,11 +88,46 @@ func (b *Book) Append(id string, body []byte, durable bool) (countersign.Receipt
 	if err := b.write(); err != nil {
 		return countersign.Receipt{}, b.fail(err)
 	}
+	b.wake()
+	return r, nil
+}
+
+// Entry is one record of AppendAll.
+type Entry struct {
+	ID   string
+	Body []byte
+}
+
+// AppendAll writes records that nobody waits for, with one write. They have
+// happened: one that cannot be written shuts the book.
+func (b *Book) AppendAll(es []Entry) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range es {
+		err := checkBody(e.Body)
+		if err == nil && !GoodID(e.ID) {
+			err = errors.New("the record's id is malformed")
+		}
+		if err == nil {
+			_, err = b.add(e.ID, e.Body)
+		}
+		if err != nil {
+			return b.fail(err)
+		}
+	}
+	if err := b.write(); err != nil {
+		return b.fail(err)
+	}
+	b.wake()
+	return nil
+}
+
+// wake starts the timer.
+func (b *Book) wake() {
 	select {
 	case b.kick <- struct{}{}:
-	default: // the timer runs already
+	default: // it runs already
 	}
-	return r, nil
 }
 
 // Newest returns the newest signed checkpoint.

@@ -58,8 +58,8 @@ func newID(rand io.Reader, now time.Time) (string, error) {
 	return string(b), nil
 }
 
-// goodID reports whether an id that came with a record can stand in it as it is.
-func goodID(s string) bool {
+// GoodID reports whether an id that came with a record can stand in it as it is.
+func GoodID(s string) bool {
 	if len(s) == 0 || len(s) > 64 {
 		return false
 	}
