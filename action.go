@@ -11,7 +11,8 @@ const (
 	KindNet       Kind = "net.connect"
 	KindModel     Kind = "model.request"
 	KindMCP       Kind = "mcp.call"
-	KindTamper    Kind = "tamper" // a call against the sandbox itself: mount, ptrace, bpf …
+	KindGitRef    Kind = "git.ref" // a commit made inside reaches a branch of the real repository, or is given back
+	KindTamper    Kind = "tamper"  // a call against the sandbox itself: mount, ptrace, bpf …
 )
 
 // Action is one thing an agent attempts. Exactly one of the pointers that fits

@@ -62,6 +62,7 @@ type Hunk struct {
 	PostSum  string
 	PostLen  int64
 	Commit   string // id of the commit made inside that this belongs to, or empty
+	Step     int    // its place: hunks stand on those of the same path with a lower one
 	Risk     Risk
 	Why      string // reason of a high risk
 	State    HunkState

@@ -45,32 +45,14 @@ func newID() string {
 // journal turns a plan into what will be done, path by path.
 func (p *plan) journal(session string) (*journal, error) {
 	j := &journal{Version: journalVersion, ID: newID(), Kind: "apply", Root: Name(p.root.Path()), Session: session, State: writing}
-	want := map[string]*group{} // nil group: the path goes
-	for _, g := range p.groups {
-		if g.stale != "" {
-			continue
-		}
-		f := fileName{Path: Name(g.to), Merged: g.merged}
-		if g.from != g.to {
-			f.OldPath = Name(g.from)
-		}
-		for _, h := range g.hunks {
-			j.Hunks, f.Hunks = append(j.Hunks, h.Digest), append(f.Hunks, h.Digest)
-		}
-		j.Files = append(j.Files, f)
-		if g.post == nil || g.from != g.to {
-			if _, ok := want[g.from]; !ok {
-				want[g.from] = nil
-			}
-		}
-		if g.post != nil {
-			want[g.to] = g
-		}
+	for _, f := range p.files() {
+		j.Hunks = append(j.Hunks, f.Hunks...)
+		j.Files = append(j.Files, fileName{Path: Name(f.Path), OldPath: Name(f.OldPath), Merged: f.Merged, Hunks: f.Hunks})
 	}
-	for n, g := range want {
-		e := entry{Path: Name(n), Pre: p.cur[n]}
-		if g != nil {
-			e.Post, e.body = g.post, g.body
+	for n, v := range p.cur {
+		e := entry{Path: Name(n), Pre: p.real[n], Post: v}
+		if v != nil {
+			e.body = p.body(v.Sum)
 		}
 		if !e.Pre.same(e.Post) {
 			j.Entries = append(j.Entries, e)

@@ -38,6 +38,8 @@ type journal struct {
 	Removed []dir      `json:"removed,omitempty"` // directories that go if they are empty, innermost first
 	Hunks   []string   `json:"hunks,omitempty"`   // digests applied
 	Files   []fileName `json:"files,omitempty"`
+	// Beside is what the caller did together with it: kept for the undo.
+	Beside json.RawMessage `json:"beside,omitempty"`
 }
 
 type fileName struct {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 
 	countersign "github.com/countersign/countersign"
@@ -20,6 +22,7 @@ type group struct {
 	hunks    []countersign.Hunk
 	stale    string // why, once it is known
 	merged   bool
+	pre      *version // of from, as earlier groups leave it
 	post     *version // of to; nil: it goes
 	body     body
 }
@@ -30,8 +33,11 @@ type plan struct {
 	store  *Store // reviewed bytes
 	images *Store // pre-images
 	forced map[string]bool
-	groups []*group
-	cur    map[string]*version // what the tree has, by path
+	groups []*group            // of one step
+	done   []*group            // of the steps before, without what is stale
+	real   map[string]*version // what the tree has, by path
+	cur    map[string]*version // what it has after the steps before
+	bodies map[string]body     // of what they make, by SHA-256
 	odd    map[string]string   // paths that cannot be written, and why
 	stale  []countersign.Hunk
 	held   int64
@@ -51,14 +57,40 @@ func (b body) open() (io.ReadCloser, error) {
 	return Check(io.NopCloser(bytes.NewReader(b.data)), b.sum), nil
 }
 
+func (b body) bytes() ([]byte, error) {
+	r, err := b.open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
 // maxHeld is how many composed bytes wait in memory; more go to the store.
 const maxHeld = 64 << 20
 
 // makePlan reads the tree, puts a copy of all it would change into the store of
 // pre-images, and decides what is stale. forced names paths that kept changing
-// under earlier attempts.
+// under earlier attempts. The hunks of each step are applied to what those of the
+// steps before make of the tree.
 func (p *plan) makePlan(hs []countersign.Hunk) error {
-	p.cur, p.odd = map[string]*version{}, map[string]string{}
+	p.real, p.cur, p.odd, p.bodies = map[string]*version{}, map[string]*version{}, map[string]string{}, map[string]body{}
+	steps := map[int][]countersign.Hunk{}
+	for _, h := range hs {
+		if decided(h) {
+			steps[h.Step] = append(steps[h.Step], h)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(steps)) {
+		if err := p.step(steps[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step plans the hunks of one step.
+func (p *plan) step(hs []countersign.Hunk) error {
 	if err := p.collect(hs); err != nil {
 		return err
 	}
@@ -70,6 +102,7 @@ func (p *plan) makePlan(hs []countersign.Hunk) error {
 		}
 	}
 	for _, g := range p.groups {
+		g.pre = p.cur[g.from]
 		if err := p.compose(g); err != nil {
 			return err
 		}
@@ -91,7 +124,27 @@ func (p *plan) makePlan(hs []countersign.Hunk) error {
 			p.setAside(g.hunks, g.stale)
 		}
 	}
+	p.settle()
 	return nil
+}
+
+// settle makes what the groups of this step leave what the next one finds.
+func (p *plan) settle() {
+	next := map[string]*version{}
+	for _, g := range p.groups {
+		if g.stale != "" {
+			continue
+		}
+		p.done = append(p.done, g)
+		if _, ok := next[g.from]; !ok && (g.post == nil || g.from != g.to) {
+			next[g.from] = nil
+		}
+		if g.post != nil {
+			next[g.to] = g.post
+			p.bodies[g.post.Sum] = g.body
+		}
+	}
+	maps.Copy(p.cur, next)
 }
 
 func (p *plan) setAside(hs []countersign.Hunk, why string) {
@@ -104,6 +157,7 @@ func (p *plan) setAside(hs []countersign.Hunk, why string) {
 // collect groups hunks by file and refuses any whose bytes are not those its
 // digest names.
 func (p *plan) collect(hs []countersign.Hunk) error {
+	p.groups = nil
 	renames := map[string]*group{}
 	by := map[string]*group{}
 	get := func(key, from, to string) *group {
@@ -116,15 +170,12 @@ func (p *plan) collect(hs []countersign.Hunk) error {
 		return g
 	}
 	for _, h := range hs {
-		if h.Op == countersign.OpRename && decided(h) {
+		if h.Op == countersign.OpRename {
 			g := get("from\x00"+h.OldPath, h.OldPath, h.Path)
 			renames[h.OldPath] = g
 		}
 	}
 	for _, h := range hs {
-		if !decided(h) {
-			continue
-		}
 		if diff.Digest(h) != h.Digest {
 			return &countersign.Error{Code: countersign.EVerify, Op: "apply hunk", Thing: h.ID, Err: ErrBytes, Remedy: "review it again"}
 		}
@@ -147,53 +198,57 @@ func (p *plan) collect(hs []countersign.Hunk) error {
 
 // read looks at a path of the real tree and keeps a copy of its content.
 func (p *plan) read(n string) error {
-	if _, ok := p.cur[n]; ok || p.odd[n] != "" {
+	if _, ok := p.real[n]; ok || p.odd[n] != "" {
 		return nil
 	}
+	v, err := p.version(n)
+	if err == nil && p.odd[n] == "" {
+		p.real[n], p.cur[n] = v, v
+	}
+	return err
+}
+
+// version reads a path; nil if nothing is there that a file would be in the way of.
+func (p *plan) version(n string) (*version, error) {
 	info, err := p.root.Lstat(n)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		p.cur[n] = nil
-		return nil
+		return nil, nil
 	case errors.Is(err, tree.ErrRefused):
 		p.odd[n] = "a directory on the way to it is a symlink"
-		return nil
+		return nil, nil
 	case isNotDir(err):
-		p.cur[n] = nil // a file stands where its directory should be: see blocked
-		return nil
+		return nil, nil // a file stands where its directory should be: see blocked
 	case err != nil:
-		return err
+		return nil, err
 	}
 	v := &version{Size: info.Size, Mode: info.GitMode() & 0o170777, Perm: uint32(info.Mode.Perm()), UID: info.UID, GID: info.GID}
 	switch {
 	case info.Mode.IsDir():
-		p.cur[n] = nil // maybe in the way: see blocked
-		return nil
+		return nil, nil // maybe in the way: see blocked
 	case info.Mode&fs.ModeSymlink != 0:
 		t, err := p.root.Readlink(n)
 		if err != nil {
-			return drift(n, err)
+			return nil, drift(n, err)
 		}
 		v.Sum, err = p.images.PutBytes([]byte(t))
 		v.Size = int64(len(t))
 		if err != nil {
-			return err
+			return nil, err
 		}
 	case info.Mode.IsRegular():
 		f, err := p.root.Open(n)
 		if err != nil {
-			return drift(n, err)
+			return nil, drift(n, err)
 		}
 		defer f.Close()
 		if v.Sum, v.Size, err = p.images.Put(f); err != nil {
-			return err
+			return nil, err
 		}
 	default:
 		p.odd[n] = "it is neither a file nor a symlink"
-		return nil
 	}
-	p.cur[n] = v
-	return nil
+	return v, nil
 }
 
 // compose decides what a group makes of its file, or that it is stale.
@@ -241,7 +296,7 @@ func (p *plan) compose(g *group) error {
 		return nil
 	}
 	post := *cur
-	g.post, g.body = &post, body{store: p.images, sum: cur.Sum}
+	g.post, g.body = &post, p.body(cur.Sum)
 	if mode != 0 {
 		g.post.Mode = mode
 	}
@@ -299,7 +354,7 @@ func (p *plan) lines(g *group, hs []countersign.Hunk, cur *version) error {
 			return err
 		}
 	}
-	ours, err := p.images.Bytes(cur.Sum)
+	ours, err := p.body(cur.Sum).bytes()
 	if err != nil {
 		return err
 	}
@@ -398,53 +453,12 @@ func (p *plan) fill(h *countersign.Hunk) (err error) {
 	return err
 }
 
-// vacated are the paths that the plan empties.
-func (p *plan) vacated() map[string]bool {
-	m := map[string]bool{}
-	for _, g := range p.groups {
-		if g.stale == "" && (g.post == nil || g.from != g.to) {
-			m[g.from] = true
-		}
+// body is where the content of what a path is now comes from.
+func (p *plan) body(sum string) body {
+	if b, ok := p.bodies[sum]; ok {
+		return b
 	}
-	return m
-}
-
-// blocked says why a group's target cannot be written, or "".
-func (p *plan) blocked(g *group, gone map[string]bool) string {
-	if g.post == nil {
-		return ""
-	}
-	for d := path.Dir(g.to); d != "."; d = path.Dir(d) {
-		info, err := p.root.Lstat(d)
-		switch {
-		case err == nil && info.Mode&fs.ModeSymlink != 0, errors.Is(err, tree.ErrRefused):
-			return "a directory on the way to it is a symlink"
-		case err == nil && !info.Mode.IsDir() && !gone[d]:
-			return "a file stands where its directory should be"
-		}
-	}
-	if info, err := p.root.Lstat(g.to); err == nil && info.Mode.IsDir() && !p.empties(g.to, gone) {
-		return "a directory of that name is there"
-	}
-	if g.from != g.to && p.cur[g.to] != nil && !gone[g.to] {
-		return "a file of that name is there now"
-	}
-	return ""
-}
-
-// empties reports whether all that a directory holds goes.
-func (p *plan) empties(d string, gone map[string]bool) bool {
-	es, err := p.root.ReadDir(d)
-	if err != nil {
-		return false
-	}
-	for _, e := range es {
-		n := d + "/" + e.Name()
-		if !gone[n] && !(e.IsDir() && p.empties(n, gone)) {
-			return false
-		}
-	}
-	return true
+	return body{store: p.images, sum: sum}
 }
 
 func decided(h countersign.Hunk) bool {

@@ -52,19 +52,27 @@ func open(ctx context.Context, o Options) (*job, func(), error) {
 	return j, func() { j.root.Close(); unlock() }, nil
 }
 
+// begin opens a job and settles what an earlier crash left.
+func begin(ctx context.Context, o Options) (j *job, recovered string, done func(), err error) {
+	if j, done, err = open(ctx, o); err != nil {
+		return nil, "", nil, err
+	}
+	if recovered, err = j.recover(); err != nil {
+		done()
+		return nil, "", nil, err
+	}
+	return j, recovered, done, nil
+}
+
 // Apply writes the accepted and edited hunks to the real tree: all of them, or,
 // with the code EPartly beside a full Result, all that are not stale. On any
 // other error the tree is as it was.
 func Apply(ctx context.Context, o Options) (Result, error) {
-	j, done, err := open(ctx, o)
+	j, recovered, done, err := begin(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
 	defer done()
-	recovered, err := j.recover()
-	if err != nil {
-		return Result{}, err
-	}
 	forced, drifts := map[string]bool{}, map[string]int{}
 	for try := 0; ; try++ {
 		res, err := j.attempt(ctx, forced)

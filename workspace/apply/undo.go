@@ -2,58 +2,103 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sort"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 )
+
+// files tells what the plan does to each file. One that several steps change
+// goes by what it is in the end.
+func (p *plan) files() []File {
+	var all []File
+	at := map[string]int{}
+	for _, g := range p.done {
+		i, again := at[g.from]
+		if !again {
+			i = len(all)
+			all = append(all, File{Path: g.from, Pre: g.pre.sum(), PreMode: g.pre.mode()})
+		}
+		f := &all[i]
+		if g.to != g.from {
+			delete(at, g.from)
+			if f.OldPath == "" {
+				f.OldPath = f.Path
+			}
+		}
+		at[g.to] = i
+		f.Path, f.Post, f.PostMode, f.Merged = g.to, g.post.sum(), g.post.mode(), f.Merged || g.merged
+		for _, h := range g.hunks {
+			f.Hunks = append(f.Hunks, h.Digest)
+		}
+	}
+	return all
+}
 
 // result tells what a journal does, in the words of the hunks.
 func (p *plan) result(jn *journal) Result {
-	res := Result{ID: jn.ID, Stale: p.stale}
+	res := Result{ID: jn.ID, Stale: p.stale, Files: p.files()}
 	held := int64(0)
-	at := map[string]entry{}
-	for _, e := range jn.Entries {
-		at[string(e.Path)] = e
-	}
-	for _, g := range p.groups {
-		if g.stale != "" {
-			continue
-		}
-		f := File{Path: g.to, Merged: g.merged, Pre: p.cur[g.from].sum(), PreMode: p.cur[g.from].mode(), Post: g.post.sum(), PostMode: g.post.mode()}
-		if g.from != g.to {
-			f.OldPath = g.from
-		}
+	for _, g := range p.done {
 		for _, h := range g.hunks {
-			f.Hunks = append(f.Hunks, h.Digest)
 			h.State = countersign.Applied
 			if held += h.PreLen + h.PostLen; held <= maxHeld {
 				_ = p.fill(&h) // for the record; what is larger is named by its sums
 			}
 			res.Applied = append(res.Applied, h)
 		}
-		if g.merged {
-			res.Merged = append(res.Merged, g.to)
+	}
+	for _, f := range res.Files {
+		if f.Merged {
+			res.Merged = append(res.Merged, f.Path)
 		}
-		res.Files = append(res.Files, f)
 	}
 	return res
+}
+
+// Beside hands back what SetBeside kept with the last apply; nil if there is
+// neither.
+func Beside(o Options) (json.RawMessage, error) {
+	last, err := readJournal(lastPath(o.StateDir))
+	if err != nil || last == nil {
+		return nil, err
+	}
+	return last.Beside, nil
+}
+
+// SetBeside keeps with the last apply what the caller is about to do together
+// with it, so that an undo can take that back too. Without an apply that could be
+// undone it does nothing.
+func SetBeside(ctx context.Context, o Options, what json.RawMessage) error {
+	_, _, done, err := begin(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer done()
+	last, err := readJournal(lastPath(o.StateDir))
+	if err != nil || last == nil {
+		return err
+	}
+	last.Beside = what
+	b, err := json.Marshal(last)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(lastPath(o.StateDir), b, 0o600)
 }
 
 // Undo takes the last apply back. If a person has edited one of its files since,
 // it changes nothing and says which.
 func Undo(ctx context.Context, o Options) (Result, error) {
-	j, done, err := open(ctx, o)
+	j, recovered, done, err := begin(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
 	defer done()
-	recovered, err := j.recover()
-	if err != nil {
-		return Result{}, err
-	}
 	last, err := readJournal(lastPath(o.StateDir))
 	if err != nil {
 		return Result{}, err
@@ -92,15 +137,15 @@ func (j *job) reverse(last *journal) (*journal, error) {
 	undo := &journal{Version: journalVersion, ID: newID(), Kind: "undo", Root: last.Root, Session: j.o.Session, State: writing, Hunks: last.Hunks}
 	var changed []string
 	for _, e := range last.Entries {
-		p := &plan{root: j.root, images: j.images, cur: map[string]*version{}, odd: map[string]string{}}
-		if err := p.read(string(e.Path)); err != nil {
+		p := &plan{root: j.root, images: j.images, odd: map[string]string{}}
+		now, err := p.version(string(e.Path))
+		if err != nil {
 			var d *driftError
 			if !errors.As(err, &d) {
 				return nil, j.explain(err)
 			}
 			p.odd[d.path] = "changing"
 		}
-		now := p.cur[string(e.Path)]
 		if p.odd[string(e.Path)] != "" || !now.same(e.Post) {
 			changed = append(changed, string(e.Path))
 			continue

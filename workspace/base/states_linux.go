@@ -58,6 +58,9 @@ func (b *Base) stagedState(c *candidate) *tree.State {
 	return &tree.State{Mode: layer.GitMode(mode), Size: c.St.Size, SHA256: hex.EncodeToString(c.sum[:]), Open: func() (io.ReadCloser, error) { return at.Content(in, mode) }}
 }
 
+// State describes the base of rel; nil if it did not exist.
+func (b *Base) State(rel string) *tree.State { return b.baseState(rel, b.Get(rel)) }
+
 // baseState describes the base of rel; nil if it did not exist.
 func (b *Base) baseState(rel string, e *Entry) *tree.State {
 	if e == nil || e.Kind == Dir || e.Kind == Bulk || e.Kind == Attach {

@@ -2,59 +2,106 @@ package gitview
 
 import (
 	"context"
-	"crypto/sha1"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/countersign/countersign/workspace/gitrun"
+	"github.com/countersign/countersign/workspace/objects"
 )
 
-// accepted sees that every content which the commits after old bring stands in
-// the real working tree, at its path, or in the real repository already. A hunk
-// shows where a file ended up; what a commit on the way held may never have been
-// shown, and a commit below may have been rejected.
-func (s *Session) accepted(ctx context.Context, q *quarantine, r *sessionRepo, all []Commit, old, commit string) error {
+// Accepted tells whether a person has accepted, and an apply has written, all
+// that a commit does to a path below the project's root.
+type Accepted func(commit, path string) bool
+
+// accepted sees that all that the commits after old do has been accepted: the
+// person says so, or it stands in the real working tree. Of a commit that is not
+// on the line of first parents, which the review does not go through, what the
+// real repository holds already will do.
+func (s *Session) accepted(ctx context.Context, q *quarantine, r *sessionRepo, all []Commit, old, commit string, says Accepted) error {
 	base := map[string]string{"old": old}
 	if old == "" {
-		base = r.base.Refs
+		base = r.base.stand()
 	}
 	ids, err := q.between(ctx, commit, base)
 	if err != nil {
 		return err
 	}
-	coming := map[string]bool{}
-	for _, id := range ids {
-		coming[id] = true
+	by := map[string]*Commit{}
+	for i := range all {
+		by[all[i].ID] = &all[i]
 	}
-	var files []CommitFile
+	line := map[string]bool{}
+	for c := by[commit]; c != nil && !line[c.ID]; {
+		line[c.ID] = true
+		if len(c.Parents) == 0 {
+			break
+		}
+		c = by[c.Parents[0]]
+	}
+	var ask []string // "COMMIT holds PATH", of blobs that the real repository may have
 	var blobs strings.Builder
-	root := filepath.Join(s.project.Root, r.real.Rel)
-	for _, c := range all {
+	for _, id := range ids {
+		c := by[id]
+		if c == nil {
+			return fmt.Errorf("commit %.12s cannot be read", id)
+		}
 		for _, f := range c.Files {
-			if coming[c.ID] && f.NewMode != "000000" && f.NewMode != "160000" && !standsAt(filepath.Join(root, f.Path), f) {
-				f.Path = fmt.Sprintf("%.12s holds %q", c.ID, f.Path)
-				files = append(files, f)
+			switch why := s.unseen(r, c, f, says); {
+			case why == "":
+			case line[id] || f.NewMode == "160000":
+				return fmt.Errorf("commit %.12s %s, which you have not accepted", id, why)
+			case f.NewMode != "000000":
+				ask = append(ask, fmt.Sprintf("commit %.12s %s", id, why))
 				blobs.WriteString(f.New + "\n")
 			}
 		}
 	}
-	if len(files) == 0 {
+	if len(ask) == 0 {
 		return nil
 	}
-	out, err := (call{repo: r.real, in: strings.NewReader(blobs.String())}).run(ctx, "cat-file", "--batch-check", "--buffer")
+	out, err := (gitrun.Call{Repo: r.real, In: strings.NewReader(blobs.String())}).Run(ctx, "cat-file", "--batch-check", "--buffer")
 	if err != nil {
 		return err
 	}
-	for i, line := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
-		if i < len(files) && !strings.Contains(line, " blob ") {
-			return fmt.Errorf("commit %s with content that you have not accepted", files[i].Path)
+	for i, l := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
+		if i < len(ask) && !strings.Contains(l, " blob ") {
+			return fmt.Errorf("%s, which you have not accepted", ask[i])
 		}
 	}
 	return nil
+}
+
+// unseen says what a commit does to a file that nobody has accepted, or "".
+func (s *Session) unseen(r *sessionRepo, c *Commit, f CommitFile, says Accepted) string {
+	rel := path.Join(r.real.Rel, f.Path)
+	if says != nil && says(c.ID, rel) {
+		return ""
+	}
+	at := filepath.Join(s.project.Root, rel)
+	switch f.NewMode {
+	case "000000":
+		if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+		return fmt.Sprintf("deletes %q", f.Path)
+	case "160000":
+		if sub, ok := s.project.RepoAt(rel); ok {
+			if out, err := (gitrun.Call{Repo: sub}).Run(context.Background(), "rev-parse", "--verify", "HEAD"); err == nil && strings.TrimSpace(string(out)) == f.New {
+				return ""
+			}
+		}
+		return fmt.Sprintf("moves the submodule %q to another commit", f.Path)
+	}
+	if standsAt(at, f) {
+		return ""
+	}
+	return fmt.Sprintf("holds content at %q", f.Path)
 }
 
 // standsAt reports whether the file at name has the kind and the content of f.
@@ -72,7 +119,7 @@ func standsAt(name string, f CommitFile) bool {
 			return false
 		}
 		content, size = strings.NewReader(to), int64(len(to))
-	case f.NewMode != "120000" && info.Mode().IsRegular():
+	case f.NewMode != "120000" && info.Mode().IsRegular() && (info.Mode()&0o100 != 0) == (f.NewMode == "100755"):
 		file, err := os.Open(name)
 		if err != nil {
 			return false
@@ -82,11 +129,6 @@ func standsAt(name string, f CommitFile) bool {
 	default:
 		return false
 	}
-	var h hash.Hash = sha1.New()
-	if len(f.New) == 64 {
-		h = sha256.New()
-	}
-	fmt.Fprintf(h, "blob %d\x00", size)
-	_, err = io.Copy(h, content)
-	return err == nil && hex.EncodeToString(h.Sum(nil)) == f.New
+	id, err := objects.ID(content, size, len(f.New))
+	return err == nil && id == f.New
 }

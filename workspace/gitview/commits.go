@@ -5,22 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strings"
 	"time"
 
-	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitrun"
+	"github.com/countersign/countersign/workspace/gitstore"
+	"github.com/countersign/countersign/workspace/objects"
 )
 
 // Commit is a commit made inside.
 type Commit struct {
 	Repo    string // where the repository's working tree stands below the root; "" for the root
 	Ref     string // the branch it was found on, or "HEAD"
+	Here    bool   // that is what is checked out
 	ID      string
 	Parents []string
 	Author  string // as written; not trustworthy text
@@ -44,32 +47,26 @@ type CommitFile struct {
 // agent wrote.
 type quarantine struct {
 	dir   string
-	store *store
+	store *gitstore.Store
 	self  Repo
 }
 
 func (q *quarantine) close() { os.RemoveAll(q.dir) }
 
-func (q *quarantine) call() call { return call{repo: q.self, objects: []string{q.dir}} }
+func (q *quarantine) call() gitrun.Call { return gitrun.Call{Repo: q.self, Objects: []string{q.dir}} }
 
-var (
-	looseDir  = regexp.MustCompile(`^[0-9a-f]{2}$`)
-	looseName = regexp.MustCompile(`^[0-9a-f]{38}([0-9a-f]{24})?$`)
-	packName  = regexp.MustCompile(`^pack-[0-9a-f]{40,64}\.(pack|idx)$`)
-)
-
-func (s *Session) quarantine(r *sessionRepo) (*quarantine, error) {
+func (s *Session) quarantine(ctx context.Context, r *sessionRepo) (*quarantine, error) {
 	dir, err := os.MkdirTemp(s.opts.Dir, "quarantine-")
 	if err != nil {
 		return nil, err
 	}
 	q := &quarantine{dir: dir, store: r.store}
-	if q.self, err = r.store.self(); err == nil {
+	if q.self, err = r.store.Self(); err == nil {
 		err = copySmall(filepath.Join(r.real.Common, "shallow"), filepath.Join(q.self.Dir, "shallow"))
 	}
 	a, aerr := s.agent(r)
 	if err = errors.Join(err, aerr); err == nil {
-		err = a.copyObjects(dir)
+		err = a.copyObjects(ctx, q)
 		a.close()
 	}
 	if err != nil {
@@ -79,7 +76,8 @@ func (s *Session) quarantine(r *sessionRepo) (*quarantine, error) {
 	return q, nil
 }
 
-func (a agentDir) copyObjects(to string) error {
+// copyObjects copies what the session wrote, each object checked against its name.
+func (a agentDir) copyObjects(ctx context.Context, q *quarantine) error {
 	sub, err := a.root.OpenRoot(path.Join(a.rel, "objects"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -88,37 +86,12 @@ func (a agentDir) copyObjects(to string) error {
 		return err
 	}
 	defer sub.Close()
-	return fs.WalkDir(sub.FS(), ".", func(p string, d fs.DirEntry, err error) error {
-		dir, name := path.Split(p)
-		dir = strings.TrimSuffix(dir, "/")
-		switch {
-		case err != nil:
-			return nil // gone since
-		case d.IsDir():
-			if p != "." && p != "pack" && !looseDir.MatchString(p) {
-				return fs.SkipDir
-			}
-			return nil
-		case !d.Type().IsRegular() || !(dir == "pack" && packName.MatchString(name) || looseDir.MatchString(dir) && looseName.MatchString(name)):
-			return nil
-		}
-		in, err := sub.OpenFile(p, os.O_RDONLY|nonblock, 0)
-		if err != nil {
-			return nil
-		}
-		defer in.Close()
-		if fi, err := in.Stat(); err != nil || !fi.Mode().IsRegular() {
-			return nil
-		}
-		if err := os.MkdirAll(filepath.Join(to, dir), 0o700); err != nil {
-			return err
-		}
-		out, err := os.OpenFile(filepath.Join(to, p), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		_, err = out.ReadFrom(in)
-		return errors.Join(err, out.Close())
+	if err := os.MkdirAll(filepath.Join(q.dir, "pack"), 0o700); err != nil {
+		return err
+	}
+	return objects.Copy(sub, q.dir, nonblock, func(pack io.Reader) error {
+		_, _ = gitrun.Call{Repo: q.self, Store: q.dir, In: pack}.Run(ctx, "index-pack", "--stdin") // one that is damaged is left out
+		return ctx.Err()
 	})
 }
 
@@ -136,23 +109,27 @@ func (s *Session) NewCommits(ctx context.Context) ([]Commit, error) {
 	return all, nil
 }
 
-// moved lists the session's branches, HEAD first, that stand where no real ref does.
-func (s *Session) moved(r *sessionRepo) ([]ref, error) {
+// moved lists the session's branches, HEAD first, that stand where no real ref
+// does, and says which is checked out.
+func (s *Session) moved(r *sessionRepo) (list []ref, here string, err error) {
 	a, err := s.agent(r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer a.close()
 	own, head := a.refs(), a.head()
+	here = "HEAD"
 	known := map[string]bool{}
-	for _, id := range r.base.Refs {
+	for _, id := range r.base.stand() {
 		known[id] = true
 	}
-	var list []ref
 	if name, ok := strings.CutPrefix(head, "ref: "); !ok && isID(head) && !known[head] {
-		list = append(list, ref{name: "HEAD", id: head})
-	} else if ok && own[name] != "" && !known[own[name]] {
-		list = append(list, ref{name: name, id: own[name]})
+		list = append(list, ref{name: here, id: head})
+	} else if ok {
+		here = name
+		if own[name] != "" && !known[own[name]] {
+			list = append(list, ref{name: name, id: own[name]})
+		}
 	}
 	var names []string
 	for name := range own {
@@ -164,15 +141,15 @@ func (s *Session) moved(r *sessionRepo) ([]ref, error) {
 			list = append(list, ref{name: name, id: own[name]})
 		}
 	}
-	return list, nil
+	return list, here, nil
 }
 
 func (s *Session) repoCommits(ctx context.Context, r *sessionRepo) ([]Commit, error) {
-	tips, err := s.moved(r)
+	tips, here, err := s.moved(r)
 	if err != nil || len(tips) == 0 {
 		return nil, err
 	}
-	q, err := s.quarantine(r)
+	q, err := s.quarantine(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +160,7 @@ func (s *Session) repoCommits(ctx context.Context, r *sessionRepo) ([]Commit, er
 		if i == 1 {
 			first, all = all, nil
 		}
-		ids, err := q.between(ctx, t.id, r.base.Refs)
+		ids, err := q.between(ctx, t.id, r.base.stand())
 		if err != nil {
 			all = append(all, Commit{Repo: r.real.Rel, Ref: t.name, ID: t.id, Refused: "its history cannot be read: " + err.Error()})
 			continue
@@ -191,7 +168,9 @@ func (s *Session) repoCommits(ctx context.Context, r *sessionRepo) ([]Commit, er
 		for _, id := range ids {
 			if !seen[id] {
 				seen[id] = true
-				all = append(all, s.describe(ctx, q, r, t.name, id))
+				c := s.describe(ctx, q, r, t.name, id)
+				c.Here = t.name == here
+				all = append(all, c)
 			}
 		}
 	}
@@ -207,10 +186,10 @@ func (q *quarantine) between(ctx context.Context, id string, refs map[string]str
 		in += "^" + known + "\n"
 	}
 	c := q.call()
-	c.in = strings.NewReader(in)
-	out, err := c.run(ctx, "rev-list", "--topo-order", "--reverse", "--ignore-missing", "--stdin")
+	c.In = strings.NewReader(in)
+	out, err := c.Run(ctx, "rev-list", "--topo-order", "--reverse", "--ignore-missing", "--stdin")
 	if err == nil && len(out) == 0 {
-		_, err = q.call().run(ctx, "cat-file", "-e", id+"^{commit}") // --ignore-missing would hide it
+		_, err = q.call().Run(ctx, "cat-file", "-e", id+"^{commit}") // --ignore-missing would hide it
 	}
 	return strings.Fields(string(out)), err
 }
@@ -218,7 +197,7 @@ func (q *quarantine) between(ctx context.Context, id string, refs map[string]str
 // describe reads one commit and judges whether it may be taken over.
 func (s *Session) describe(ctx context.Context, q *quarantine, r *sessionRepo, refName, id string) Commit {
 	c := Commit{Repo: r.real.Rel, Ref: refName, ID: id}
-	raw, err := q.call().run(ctx, "cat-file", "commit", id)
+	raw, err := q.call().Run(ctx, "cat-file", "commit", id)
 	if err != nil {
 		c.Refused = "it cannot be read: " + err.Error()
 		return c
@@ -230,12 +209,12 @@ func (s *Session) describe(ctx context.Context, q *quarantine, r *sessionRepo, r
 	} else {
 		args = append(args, c.Parents[0], id)
 	}
-	out, err := q.call().run(ctx, args...)
+	out, err := q.call().Run(ctx, args...)
 	if err != nil {
 		c.Refused = "its files cannot be read: " + err.Error()
 		return c
 	}
-	f := splitZ(out)
+	f := gitrun.SplitZ(out)
 	for i := 0; i+1 < len(f); i += 2 {
 		m := strings.Fields(strings.TrimPrefix(f[i], ":"))
 		if len(m) < 5 {
@@ -286,8 +265,8 @@ func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) string {
 		return ""
 	}
 	in := q.call()
-	in.in = strings.NewReader(strings.Join(ids, "\n") + "\n")
-	out, err := in.run(ctx, "cat-file", "--batch-check", "--buffer")
+	in.In = strings.NewReader(strings.Join(ids, "\n") + "\n")
+	out, err := in.Run(ctx, "cat-file", "--batch-check", "--buffer")
 	if err != nil {
 		return "its content cannot be read: " + err.Error()
 	}
@@ -308,30 +287,12 @@ func pathOf(c *Commit, id string) string {
 	return id
 }
 
-// Blob returns the content of an object that a session's commit names. Content
-// of denied paths is not in reach.
-func (s *Session) Blob(ctx context.Context, repo, id string) ([]byte, error) {
-	for i := range s.repos {
-		r := &s.repos[i]
-		if r.real.Rel != repo || !isID(id) {
-			continue
-		}
-		q, err := s.quarantine(r)
-		if err != nil {
-			return nil, err
-		}
-		defer q.close()
-		return q.call().run(ctx, "cat-file", "blob", id)
-	}
-	return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read object", Thing: id, Err: fs.ErrNotExist}
-}
-
 // Tips changes whenever NewCommits would say something else.
 func (s *Session) Tips() string {
 	var b strings.Builder
 	for i := range s.repos {
-		list, err := s.moved(&s.repos[i])
-		fmt.Fprintf(&b, "%d %v\n", i, err)
+		list, here, err := s.moved(&s.repos[i])
+		fmt.Fprintf(&b, "%d %s %v\n", i, here, err)
 		for _, r := range list {
 			fmt.Fprintf(&b, "%s %s\n", r.id, r.name)
 		}

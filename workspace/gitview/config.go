@@ -2,7 +2,6 @@ package gitview
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"strings"
 
@@ -12,21 +11,6 @@ import (
 // PushURL is what every push inside is aimed at: no helper and no path of that
 // name exists, so git answers with these words.
 const PushURL = "/countersign: pushing is done outside the session, run git push in your own terminal"
-
-// parseConfig has git read configuration text (git-config(1) --file -): includes
-// are not followed, nothing is run.
-func parseConfig(ctx context.Context, text []byte) ([]gitkeys.Setting, error) {
-	out, err := call{in: bytes.NewReader(text), repo: Repo{}, work: "/"}.run(ctx, "config", "--file", "-", "--no-includes", "--list", "-z")
-	if err != nil {
-		return nil, err
-	}
-	var all []gitkeys.Setting
-	for _, kv := range splitZ(out) {
-		key, value, _ := strings.Cut(kv, "\n")
-		all = append(all, gitkeys.Setting{Key: key, Value: value})
-	}
-	return all, nil
-}
 
 // sessionConfig is the configuration a session's git directory starts with.
 func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig, filtered bool) []gitkeys.Setting {

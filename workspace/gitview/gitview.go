@@ -14,7 +14,7 @@
 //     used as one on the host.
 //
 // It may touch the session's git directory, the project's store of filtered
-// objects and, in TakeOver alone, the real repository's objects, one ref and
+// objects and, in TakeOver and GiveBack alone, the real repository's objects, one ref and
 // its index. It writes no file of a working tree and runs nothing but git.
 package gitview
 
@@ -25,6 +25,7 @@ import (
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitrun"
 )
 
 // Project is a directory tree an agent works on.
@@ -38,12 +39,7 @@ type Project struct {
 }
 
 // Repo is one repository of a project.
-type Repo struct {
-	Rel    string // where its working tree stands, below the root; "" for the root
-	Dir    string // its git directory, absolute
-	Common string // its common directory (differs from Dir in a linked worktree)
-	File   bool   // its .git is a file
-}
+type Repo = gitrun.Repo
 
 // Find looks for the project that dir belongs to: the nearest directory upwards
 // that holds a .git, else dir itself, which then is a project without git.

@@ -2,10 +2,13 @@ package gitview
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,13 +148,17 @@ func TestCommitsAreTakenOver(t *testing.T) {
 	if !v.Own() {
 		t.Error("the session's commits are not its own")
 	}
-	b, err := v.Blob(ctx, "", commits[1].Files[0].New)
+	blobs, err := v.Blobs(ctx, "", []string{commits[1].Files[0].New, commits[0].Files[0].Old})
 	must(t, err)
-	if string(b) != "c\n" {
-		t.Errorf("blob: %q", b)
+	for id, want := range map[string]string{commits[1].Files[0].New: "c\n", commits[0].Files[0].Old: sh(t, root, "git cat-file blob HEAD:a.txt")} {
+		b, err := os.ReadFile(blobs[id].File)
+		must(t, err)
+		if sum := sha256.Sum256(b); string(b) != want || hex.EncodeToString(sum[:]) != blobs[id].SHA256 || int(blobs[id].Size) != len(want) {
+			t.Errorf("blob %s: %q %+v", id, b, blobs[id])
+		}
 	}
 	sh(t, root, "cp "+v.dir+"/a.txt "+v.dir+"/c.txt .")
-	must(t, v.TakeOver(ctx, "", commits[1].ID))
+	must(t, take(v, commits[1].ID, nil))
 	if got := sh(t, root, "git status --porcelain; git log -1 --format=%s; git fsck --no-dangling 2>&1"); got != "in2\n" {
 		t.Errorf("the real repository: %s", got)
 	}
@@ -165,12 +172,16 @@ func TestCommitsAreTakenOver(t *testing.T) {
 
 // What no person has seen does not come along below an accepted commit.
 func TestTakeOverRefusesWhatNobodyAccepted(t *testing.T) {
-	for _, c := range []struct{ name, inside, outside, want string }{
-		{"a file of a commit below", `echo bad > bad.txt; git add bad.txt; git commit -qm in1; echo c > c.txt; git add c.txt; git commit -qm in2`, "echo c > c.txt", `"bad.txt"`},
-		{"bytes that a later commit takes away", `echo bad > c.txt; git add c.txt; git commit -qm in1; echo c > c.txt; git commit -qam in2`, "echo c > c.txt", `"c.txt"`},
-		{"a link in place of a file", `ln -s /etc c.txt; git add c.txt; git commit -qm in1`, "echo -n /etc > c.txt", `"c.txt"`},
-		{"a side that was merged", `git switch -qc s; echo bad > bad.txt; git add bad.txt; git commit -qm s; git rm -q bad.txt; git commit -qm s2; git switch -q main; echo c > c.txt; git add c.txt; git commit -qm in1; git merge -q -m m s`, "echo c > c.txt", `"bad.txt"`},
-		{"all of it accepted", `ln -s c.txt l; echo c > c.txt; git add c.txt l; git commit -qm in1; git mv a.txt d.txt; git commit -qm in2; git revert --no-edit HEAD`, "echo c > c.txt; ln -s c.txt l", ""},
+	for _, c := range []struct{ name, inside, outside, want, says string }{
+		{"a file of a commit below", `echo bad > bad.txt; git add bad.txt; git commit -qm in1; echo c > c.txt; git add c.txt; git commit -qm in2`, "echo c > c.txt", `"bad.txt"`, ""},
+		{"bytes that a later commit takes away", `echo bad > c.txt; git add c.txt; git commit -qm in1; echo c > c.txt; git commit -qam in2`, "echo c > c.txt", `"c.txt"`, ""},
+		{"a link in place of a file", `ln -s /etc c.txt; git add c.txt; git commit -qm in1`, "echo -n /etc > c.txt", `"c.txt"`, ""},
+		{"a side that was merged", `git switch -qc s; echo bad > bad.txt; git add bad.txt; git commit -qm s; git rm -q bad.txt; git commit -qm s2; git switch -q main; echo c > c.txt; git add c.txt; git commit -qm in1; git merge -q -m m s`, "echo c > c.txt", `"bad.txt"`, ""},
+		{"all of it accepted", `ln -s c.txt l; echo c > c.txt; git add c.txt l; git commit -qm in1; git mv a.txt d.txt; git commit -qm in2; git revert --no-edit HEAD`, "echo c > c.txt; ln -s c.txt l", "", "a.txt d.txt"},
+		{"a step on the way that nobody accepted", `git mv a.txt d.txt; git commit -qm in1; git revert --no-edit HEAD`, "", `"a.txt"`, "d.txt"},
+		{"a step on the way that was accepted", `echo 1 > c.txt; git add c.txt; git commit -qm in1; echo c > c.txt; git commit -qam in2`, "echo c > c.txt", "", "c.txt"},
+		{"a file that lost its permission", `chmod +x a.txt; git commit -qam in1`, "", `"a.txt"`, ""},
+		{"a submodule", `git init -q sub; (cd sub; git commit -q --allow-empty -m sub); git add sub 2>&1; git commit -qm in1`, "", `submodule "sub"`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx := context.Background()
@@ -183,7 +194,7 @@ func TestTakeOverRefusesWhatNobodyAccepted(t *testing.T) {
 			must(t, err)
 			before := sh(t, root, "git rev-parse HEAD")
 			last := strings.TrimSpace(sh(t, v.dir, "git rev-parse HEAD"))
-			err = v.TakeOver(ctx, "", last)
+			err = take(v, last, func(_, path string) bool { return slices.Contains(strings.Fields(c.says), path) })
 			if c.want == "" {
 				must(t, err)
 				return
@@ -210,7 +221,7 @@ func TestForgedCommitIsRefused(t *testing.T) {
 	if len(commits) != 1 || !strings.Contains(commits[0].Refused, "seen.txt") {
 		t.Fatalf("not refused: %+v", commits)
 	}
-	if err := v.TakeOver(ctx, "", commits[0].ID); err == nil {
+	if err := take(v, commits[0].ID, nil); err == nil {
 		t.Error("taken over")
 	}
 	if strings.Contains(sh(t, root, "git log --all --format=%s"), "forged") {
@@ -227,7 +238,7 @@ func TestTakeOverRefusesWhatIsNoFastForward(t *testing.T) {
 	commits, err := v.NewCommits(ctx)
 	must(t, err)
 	sh(t, root, `echo x > x; git add x; git commit -qm outside`)
-	if err := v.TakeOver(ctx, "", commits[0].ID); err == nil {
+	if err := take(v, commits[0].ID, nil); err == nil {
 		t.Error("taken over")
 	}
 	if got := sh(t, root, "git log -1 --format=%s"); got != "outside\n" {
@@ -295,16 +306,16 @@ func TestStoreGrowsAndIsMadeAnew(t *testing.T) {
 	root := repository(t)
 	sh(t, root, "git reset -q --hard")
 	v := newView(t, root, Options{})
-	gen := v.repos[0].store.st.Gen
+	gen := v.repos[0].store.Generation()
 	sh(t, root, `echo more > more.txt; git add more.txt; git commit -qm more`)
 	w := newView(t, root, v.o)
-	if w.repos[0].store.st.Gen != gen {
+	if w.repos[0].store.Generation() != gen {
 		t.Error("a new commit made the whole store anew")
 	}
 	sh(t, w.dir, "git log -1 -p --format=%s | grep -q more")
 	sh(t, root, `cp more.txt .env; git commit -qam 'the same bytes at a denied path'`)
 	x := newView(t, root, v.o)
-	if x.repos[0].store.st.Gen == gen {
+	if x.repos[0].store.Generation() == gen {
 		t.Error("content that became denied is still in the store")
 	}
 	if out, err := trySh(x.dir, "git show HEAD:more.txt"); err == nil {
@@ -337,7 +348,7 @@ func TestHostGitRunsNothingOfTheRepository(t *testing.T) {
 	commits, err := v.NewCommits(ctx)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(root, "b.txt"), []byte("b\nin\n"), 0o644))
-	must(t, v.TakeOver(ctx, "", commits[0].ID))
+	must(t, take(v, commits[0].ID, nil))
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("git on the host ran a program that the repository names")
 	}
@@ -398,4 +409,9 @@ func TestLinksLaidForASubmodule(t *testing.T) {
 	if fi, err := os.Lstat(filepath.Join(v.o.Dir, "0/modules/sub")); err != nil || !fi.IsDir() {
 		t.Errorf("the submodule has no git directory of its own: %v, %v", fi, err)
 	}
+}
+
+func take(v *view, commit string, says Accepted) error {
+	_, err := v.TakeOver(context.Background(), "", commit, says, false)
+	return err
 }

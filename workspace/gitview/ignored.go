@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/countersign/countersign/workspace/gitrun"
 )
 
 // Ignored is what one repository's working tree ignores, as paths below the
@@ -32,11 +34,11 @@ func (p *Project) IgnoredAt(ctx context.Context, r Repo, work string) (Ignored, 
 	c := p.listing(ctx, r, work)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := c.run(ctx, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+	out, err := c.Run(ctx, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
 	if err != nil {
 		return ig, err
 	}
-	for _, name := range splitZ(out) {
+	for _, name := range gitrun.SplitZ(out) {
 		if d, ok := strings.CutSuffix(name, "/"); ok {
 			ig.Dirs[path.Join(r.Rel, d)] = true
 		} else {
@@ -59,12 +61,12 @@ func (p *Project) CheckIgnored(ctx context.Context, r Repo, work string, paths [
 	if paths = answerable(work, paths); len(paths) == 0 {
 		return got, nil
 	}
-	c.in = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
-	out, err := c.run(ctx, "check-ignore", "-z", "--stdin")
-	if err != nil && exitCode(err) != 1 { // 1: none is ignored
+	c.In = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
+	out, err := c.Run(ctx, "check-ignore", "-z", "--stdin")
+	if err != nil && gitrun.ExitCode(err) != 1 { // 1: none is ignored
 		return got, err
 	}
-	for _, name := range splitZ(out) {
+	for _, name := range gitrun.SplitZ(out) {
 		got[name] = true
 	}
 	return got, nil
@@ -101,10 +103,10 @@ func answerable(work string, paths []string) []string {
 	return out
 }
 
-func (p *Project) listing(ctx context.Context, r Repo, work string) call {
-	c := call{repo: r, work: work}
+func (p *Project) listing(ctx context.Context, r Repo, work string) gitrun.Call {
+	c := gitrun.Call{Repo: r, Work: work}
 	if f := p.userSettings(ctx).excludes; f != "" {
-		c.extra = []string{"core.excludesFile=" + f}
+		c.Extra = []string{"core.excludesFile=" + f}
 	}
 	return c
 }
@@ -121,7 +123,7 @@ func (p *Project) Committed(ctx context.Context, rel string) [][]byte {
 	}
 	var got [][]byte
 	for _, at := range []string{":0:", "HEAD:"} {
-		if b, err := (call{repo: r, work: p.Root}).run(ctx, "cat-file", "blob", at+in); err == nil {
+		if b, err := (gitrun.Call{Repo: r, Work: p.Root}).Run(ctx, "cat-file", "blob", at+in); err == nil {
 			got = append(got, b)
 		}
 	}

@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitrun"
+	"github.com/countersign/countersign/workspace/gitstore"
 )
 
 // Options say how a session's git directories are made.
@@ -42,6 +46,7 @@ type Session struct {
 	project *Project
 	opts    Options
 	repos   []sessionRepo
+	mu      sync.Mutex // held while the real refs and what the base says of them must agree
 }
 
 // sessionRepo is one repository and the session's git directory for it.
@@ -51,7 +56,7 @@ type sessionRepo struct {
 	inside   string // path inside
 	worktree string // core.worktree, for a submodule's
 	name     string // of its base record
-	store    *store
+	store    *gitstore.Store
 	base     baseRefs
 
 	untracked bool
@@ -63,6 +68,16 @@ type baseRefs struct {
 	Head  string            `json:"head"` // "ref: refs/heads/x" or an object id
 	Refs  map[string]string `json:"refs"`
 	Index string            `json:"index"` // sha256 of the real index
+}
+
+// stand are the refs without those that git leaves behind an operation: what
+// only an ORIG_HEAD still names is not in the real history.
+func (b baseRefs) stand() map[string]string {
+	m := maps.Clone(b.Refs)
+	for _, name := range pseudo {
+		delete(m, name)
+	}
+	return m
 }
 
 type ref struct{ name, id, symref string }
@@ -130,12 +145,12 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 	if r.real.Rel != "" {
 		key = hashName(r.real.Rel)
 	}
-	r.store, err = openStore(ctx, filepath.Join(s.opts.Store, key), r.real, s.denyIn(r.real), refs)
+	r.store, err = gitstore.Open(ctx, filepath.Join(s.opts.Store, key), r.real, s.denyIn(r.real), tips(refs))
 	if err != nil {
 		return err
 	}
 	s.Mounts = append(s.Mounts,
-		countersign.Mount{Type: "bind", Source: r.store.objects(), Target: path.Join(r.inside, "countersign/objects"), RO: true},
+		countersign.Mount{Type: "bind", Source: r.store.Objects(), Target: path.Join(r.inside, "countersign/objects"), RO: true},
 		countersign.Mount{Type: "bind", Source: s.opts.Hooks, Target: path.Join(r.inside, "hooks"), RO: true})
 	s.ReadOnly = append(s.ReadOnly, path.Join(r.inside, "hooks"))
 	if s.loadBase(r) {
@@ -188,7 +203,7 @@ func (s *Session) denyIn(r Repo) func(string) bool {
 // refs lists what a session may see: branches, tags, remote branches, notes and
 // HEAD; no stash, no reflog.
 func (p *Project) refs(ctx context.Context, r Repo) ([]ref, error) {
-	out, err := call{repo: r, work: ""}.run(ctx, "for-each-ref", "--format=%(objectname)%00%(refname)%00%(symref)", "refs/heads", "refs/tags", "refs/remotes", "refs/notes")
+	out, err := gitrun.Call{Repo: r, Work: ""}.Run(ctx, "for-each-ref", "--format=%(objectname)%00%(refname)%00%(symref)", "refs/heads", "refs/tags", "refs/remotes", "refs/notes")
 	if err != nil {
 		return nil, err
 	}
@@ -267,11 +282,11 @@ func (p *Project) head(ctx context.Context, r Repo) (string, error) {
 	if head != "ref: refs/heads/.invalid" { // what reftable leaves there
 		return head, nil
 	}
-	out, err := call{repo: r}.run(ctx, "symbolic-ref", "-q", "HEAD")
+	out, err := gitrun.Call{Repo: r}.Run(ctx, "symbolic-ref", "-q", "HEAD")
 	if err == nil {
 		return "ref: " + strings.TrimSpace(string(out)), nil
 	}
-	out, err = call{repo: r}.run(ctx, "rev-parse", "--verify", "HEAD")
+	out, err = gitrun.Call{Repo: r}.Run(ctx, "rev-parse", "--verify", "HEAD")
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -280,11 +295,11 @@ func (s *Session) writeConfig(ctx context.Context, r *sessionRepo) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	all, err := parseConfig(ctx, b)
+	all, err := gitrun.ParseConfig(ctx, b)
 	if err != nil {
 		return err
 	}
-	conf := sessionConfig(all, *r, s.project.userSettings(ctx), len(r.store.st.Deny) > 0)
+	conf := sessionConfig(all, *r, s.project.userSettings(ctx), r.store.Withholds())
 	return os.WriteFile(filepath.Join(r.dir, "config"), formatConfig(conf), 0o644)
 }
 
@@ -326,7 +341,7 @@ func (s *Session) copyIndex(ctx context.Context, r *sessionRepo, dir string) err
 			return err
 		}
 	}
-	if len(r.store.st.Deny) == 0 {
+	if !r.store.Withholds() {
 		return nil
 	}
 	return s.maskIndex(ctx, r, filepath.Join(dir, "index"))
@@ -342,13 +357,13 @@ func (s *Session) maskIndex(ctx context.Context, r *sessionRepo, index string) e
 	if err != nil {
 		return err
 	}
-	c := call{repo: r.real, work: s.opts.Hooks, index: index}
-	out, err := c.run(ctx, "ls-files", "-z", "--cached")
+	c := gitrun.Call{Repo: r.real, Work: s.opts.Hooks, Index: index}
+	out, err := c.Run(ctx, "ls-files", "-z", "--cached")
 	if err != nil {
 		return err
 	}
 	denied, marked := s.denyIn(r.real), map[string]bool{}
-	for _, name := range splitZ(out) {
+	for _, name := range gitrun.SplitZ(out) {
 		if denied(name) {
 			marked[name] = true
 		}
@@ -365,13 +380,13 @@ func (s *Session) maskIndex(ctx context.Context, r *sessionRepo, index string) e
 		list += name + "\x00"
 	}
 	if back != "" {
-		c.in = strings.NewReader(back)
-		if _, err := c.run(ctx, "update-index", "-z", "--index-info"); err != nil {
+		c.In = strings.NewReader(back)
+		if _, err := c.Run(ctx, "update-index", "-z", "--index-info"); err != nil {
 			return err
 		}
 	}
-	c.in = strings.NewReader(list)
-	if _, err = c.run(ctx, "update-index", "-z", "--skip-worktree", "--stdin"); err != nil {
+	c.In = strings.NewReader(list)
+	if _, err = c.Run(ctx, "update-index", "-z", "--skip-worktree", "--stdin"); err != nil {
 		return err
 	}
 	return os.Chtimes(index, fi.ModTime(), fi.ModTime()) // what was racy stays so
@@ -379,16 +394,16 @@ func (s *Session) maskIndex(ctx context.Context, r *sessionRepo, index string) e
 
 // stagedBack is the --index-info that gives denied entries HEAD's version again;
 // marked loses those that HEAD has not and gains those that were staged for removal.
-func (s *Session) stagedBack(ctx context.Context, c call, denied func(string) bool, marked map[string]bool) (string, error) {
-	if _, err := c.run(ctx, "rev-parse", "-q", "--verify", "HEAD"); err != nil {
+func (s *Session) stagedBack(ctx context.Context, c gitrun.Call, denied func(string) bool, marked map[string]bool) (string, error) {
+	if _, err := c.Run(ctx, "rev-parse", "-q", "--verify", "HEAD"); err != nil {
 		return "", nil // no commit yet
 	}
-	out, err := c.run(ctx, "diff-index", "--cached", "-z", "--raw", "--no-abbrev", "--no-renames", "HEAD")
+	out, err := c.Run(ctx, "diff-index", "--cached", "-z", "--raw", "--no-abbrev", "--no-renames", "HEAD")
 	if err != nil {
 		return "", err
 	}
 	var set strings.Builder
-	f := splitZ(out)
+	f := gitrun.SplitZ(out)
 	for i := 0; i+1 < len(f); i += 2 {
 		m := strings.Fields(strings.TrimPrefix(f[i], ":"))
 		if len(m) < 5 || !denied(f[i+1]) {
@@ -441,9 +456,7 @@ func (s *Session) saveBase(r *sessionRepo, head string, refs []ref) error {
 // Close lets go of the store.
 func (s *Session) Close() error {
 	for _, r := range s.repos {
-		if r.store != nil && r.store.lock != nil {
-			r.store.lock.Close()
-		}
+		r.store.Close()
 	}
 	return nil
 }

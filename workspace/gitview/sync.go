@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign/internal/gitkeys"
+	"github.com/countersign/countersign/workspace/gitrun"
+	"github.com/countersign/countersign/workspace/gitstore"
 )
 
 // Sync carries into the session's git what a person did to the real one: new
@@ -22,6 +24,12 @@ import (
 // files of its own at the same place, its own stand. It tells whether anything
 // was carried in; told are sentences for the person.
 func (s *Session) Sync(ctx context.Context) (moved bool, told []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sync(ctx)
+}
+
+func (s *Session) sync(ctx context.Context) (moved bool, told []string, err error) {
 	for i := range s.repos {
 		r := &s.repos[i]
 		refs, err := s.project.refs(ctx, r.real)
@@ -35,7 +43,7 @@ func (s *Session) Sync(ctx context.Context) (moved bool, told []string, err erro
 		if s.unmoved(r, head, refs) {
 			continue
 		}
-		if err := r.store.refresh(ctx, s.denyIn(r.real), refs); errors.Is(err, errRebuild) {
+		if err := r.store.Refresh(ctx, s.denyIn(r.real), tips(refs)); errors.Is(err, gitstore.ErrRebuild) {
 			told = append(told, "the history outside now names, at a denied path, content this session already has in its git; start a new session to see the new commits")
 			continue
 		} else if err != nil {
@@ -236,18 +244,18 @@ func (s *Session) syncIndex(ctx context.Context, r *sessionRepo, a agentDir) err
 	if err := os.WriteFile(filepath.Join(dir, "own"), own, 0o600); err != nil {
 		return err
 	}
-	base, err := s.entries(ctx, r, s.baseIndex(r))
+	base, err := entries(ctx, r.real, s.baseIndex(r))
 	if err != nil {
 		return err
 	}
-	now, err := s.entries(ctx, r, filepath.Join(dir, "own"))
+	now, err := entries(ctx, r.real, filepath.Join(dir, "own"))
 	if err != nil {
 		return nil // not an index git can read: the session's own affair
 	}
 	if err := s.copyIndex(ctx, r, dir); err != nil {
 		return err
 	}
-	if real, err := s.entries(ctx, r, s.baseIndex(r)+".new"); err != nil || maps.Equal(real, base) && string(own) != "" {
+	if real, err := entries(ctx, r.real, s.baseIndex(r)+".new"); err != nil || maps.Equal(real, base) && string(own) != "" {
 		return err // only its stat data moved: leave git inside in peace
 	}
 	var over strings.Builder
@@ -263,8 +271,8 @@ func (s *Session) syncIndex(ctx context.Context, r *sessionRepo, a agentDir) err
 		}
 	}
 	if over.Len() > 0 {
-		c := call{repo: r.real, work: s.opts.Hooks, index: filepath.Join(dir, "index"), in: strings.NewReader(over.String())}
-		if _, err := c.run(ctx, "update-index", "-z", "--index-info"); err != nil {
+		c := gitrun.Call{Repo: r.real, Work: s.opts.Hooks, Index: filepath.Join(dir, "index"), In: strings.NewReader(over.String())}
+		if _, err := c.Run(ctx, "update-index", "-z", "--index-info"); err != nil {
 			return err
 		}
 	}
@@ -279,13 +287,13 @@ func (s *Session) syncIndex(ctx context.Context, r *sessionRepo, a agentDir) err
 }
 
 // entries lists an index: path to "mode id stage".
-func (s *Session) entries(ctx context.Context, r *sessionRepo, index string) (map[string]string, error) {
+func entries(ctx context.Context, r Repo, index string) (map[string]string, error) {
 	got := map[string]string{}
 	if _, err := os.Stat(index); err != nil {
 		return got, nil
 	}
-	out, err := call{repo: r.real, work: "/", index: index}.run(ctx, "ls-files", "-z", "--stage")
-	for _, e := range splitZ(out) {
+	out, err := gitrun.Call{Repo: r, Work: "/", Index: index}.Run(ctx, "ls-files", "-z", "--stage")
+	for _, e := range gitrun.SplitZ(out) {
 		if meta, p, ok := strings.Cut(e, "\t"); ok {
 			got[p] = meta
 		}
@@ -347,7 +355,7 @@ func guard(ctx context.Context, a agentDir) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := parseConfig(ctx, b)
+	all, err := gitrun.ParseConfig(ctx, b)
 	if err != nil {
 		return nil, nil // git inside cannot read it either
 	}
@@ -419,6 +427,15 @@ func fileSum(path string) string {
 func hashName(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:16])
+}
+
+// tips are the ids of refs.
+func tips(refs []ref) []string {
+	ids := make([]string, len(refs))
+	for i, r := range refs {
+		ids[i] = r.id
+	}
+	return ids
 }
 
 func isID(s string) bool {

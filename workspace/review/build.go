@@ -33,43 +33,59 @@ type builder struct {
 	next    map[string]cached
 	sources map[string]source
 	risk    func(string) (countersign.Risk, string)
-	listed  []tree.Change
+	passes  []pass
 	held    int64
 	raced   bool // the layer changed between its listing and the reading of this path
 }
 
-// cached is what one path gave, and from what.
+// cached is what one path of one pass gave, and from what.
 type cached struct {
 	key   string
 	hunks []countersign.Hunk
 }
 
 func (b *builder) build() ([]countersign.Hunk, error) {
-	b.listed = pairRenames(b.listed)
 	var out []countersign.Hunk
-	for _, c := range b.listed {
-		b.source(c.Base)
-		b.source(c.Staged)
-		b.raced = false
-		k := versionKey(c)
-		e, ok := b.cache[c.Path]
-		if !ok || e.key != k {
-			hs, err := b.hunks(c)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // it went away since it was listed: the next update says what became of it
-			}
+	for n := range b.passes {
+		p := &b.passes[n]
+		p.list = pairRenames(p.list)
+		for _, c := range p.list {
+			hs, err := b.change(p.commit, c)
 			if err != nil {
-				return nil, &countersign.Error{Code: countersign.EInternal, Op: "read the change of", Thing: c.Path, Err: err}
+				return nil, err
 			}
-			e = cached{k, hs}
+			for _, h := range hs {
+				h.Step = n
+				out = append(out, h)
+			}
 		}
-		if !b.raced {
-			b.next[c.Path] = e
-		}
-		out = append(out, slices.Clone(e.hunks)...)
 	}
 	markRisk(out, b.risk)
 	return out, nil
+}
+
+// change makes the hunks of one change, or takes those made of the same versions
+// before.
+func (b *builder) change(commit string, c tree.Change) ([]countersign.Hunk, error) {
+	b.source(c.Base)
+	b.source(c.Staged)
+	b.raced = false
+	at, k := commit+" "+c.Path, versionKey(c)
+	e, ok := b.cache[at]
+	if !ok || e.key != k {
+		hs, err := b.hunks(c)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil // it went away since it was listed: the next update says what became of it
+		}
+		if err != nil {
+			return nil, &countersign.Error{Code: countersign.EInternal, Op: "read the change of", Thing: c.Path, Err: err}
+		}
+		e = cached{k, hs}
+	}
+	if !b.raced {
+		b.next[at] = e
+	}
+	return e.hunks, nil
 }
 
 func versionKey(c tree.Change) string {
@@ -293,6 +309,6 @@ func sortHunks(hs []countersign.Hunk) {
 		return 2
 	}
 	slices.SortStableFunc(hs, func(a, b countersign.Hunk) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(order(a.Op), order(b.Op)), cmp.Compare(a.OldStart, b.OldStart), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Path, b.Path), cmp.Compare(order(a.Op), order(b.Op)), cmp.Compare(a.OldStart, b.OldStart), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Digest, b.Digest))
 	})
 }

@@ -93,7 +93,7 @@ func (r *Review) proposed(h countersign.Hunk) countersign.Hunk {
 	if h.Proposed == "" || !ok {
 		return h
 	}
-	a.ID, a.Risk, a.Why = h.ID, h.Risk, h.Why
+	a.ID, a.Risk, a.Why, a.Commit, a.Step = h.ID, h.Risk, h.Why, h.Commit, h.Step
 	return a
 }
 
@@ -102,6 +102,13 @@ func (r *Review) Load(h *countersign.Hunk) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.fill(h)
+}
+
+// Base returns the whole old file that a hunk stands in.
+func (r *Review) Base(h countersign.Hunk) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes(h, h.Base)
 }
 
 func (r *Review) fill(h *countersign.Hunk) (err error) {

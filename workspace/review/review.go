@@ -36,6 +36,7 @@ type Review struct {
 	mu      sync.Mutex
 	hunks   []countersign.Hunk
 	ignored int
+	chain   []Commit                    // those made on the branch checked out, without their hunks
 	kept    map[string]bool             // digests of accepted hunks that the layer has gone beyond
 	sources map[string]source           // where bytes can be read, by SHA-256
 	agents  map[string]countersign.Hunk // what the agent proposes, by digest
@@ -74,13 +75,17 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 	ignored := 0
 	listed := make([]tree.Change, 0, len(changes))
 	for _, c := range changes {
-		if c.Ignored && (ignoredListed == nil || !ignoredListed(c.Path)) {
+		if c.Ignored && len(c.Steps) == 0 && (ignoredListed == nil || !ignoredListed(c.Path)) {
 			ignored++
 			continue
 		}
 		listed = append(listed, c)
 	}
-	set := &builder{store: r.store, cache: r.cache, next: map[string]cached{}, sources: map[string]source{}, risk: risk, listed: listed}
+	st, err := r.load()
+	if err != nil {
+		return countersign.Changeset{}, err
+	}
+	set := &builder{store: r.store, cache: r.cache, next: map[string]cached{}, sources: map[string]source{}, risk: risk, passes: r.passes(listed, st)}
 	fresh, err := set.build()
 	if err != nil {
 		return countersign.Changeset{}, err
@@ -89,7 +94,7 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 		r.agents = map[string]countersign.Hunk{}
 		fresh = r.expand(fresh, st.Splits)
 		var changed bool
-		fresh, r.kept, changed = st.carry(fresh, set.listed)
+		fresh, r.kept, changed = st.carry(fresh, set.passes)
 		return changed, nil
 	})
 	if err != nil {
@@ -143,6 +148,9 @@ func (r *Review) find(id string) (int, error) {
 		d := strings.TrimPrefix(h.Digest, "sha256:")
 		if len(want) < 4 || !strings.HasPrefix(d, want) && h.ID != want && (h.Proposed == "" || !strings.HasPrefix(h.Proposed, "sha256:"+want)) {
 			continue
+		}
+		if found >= 0 && h.Digest == r.hunks[found].Digest {
+			continue // two commits do the very same
 		}
 		if found >= 0 {
 			return 0, &countersign.Error{Code: countersign.EUsage, Op: "find hunk", Thing: id, Err: errors.New("more than one begins so"), Remedy: "give more digits"}
@@ -229,25 +237,31 @@ func (r *Review) locked(f func(*state) (changed bool, err error)) error {
 	return r.save(st)
 }
 
-// decide brings the named hunks to a state.
+// decide brings the named hunks to a state. Two commits may do the very same to a
+// path, one after the other: what is said of one holds for both.
 func (r *Review) decide(to countersign.HunkState, ids []string) ([]countersign.Hunk, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := make([]int, 0, len(ids))
-	index := r.byDigest(len(ids))
+	index := make(map[string][]int, len(r.hunks))
+	for i, h := range r.hunks {
+		index[h.Digest] = append(index[h.Digest], i)
+	}
 	for _, id := range ids {
-		i, ok := index[id]
-		if !ok {
-			var err error
-			if i, err = r.find(id); err != nil {
+		if len(index[id]) == 0 {
+			i, err := r.find(id)
+			if err != nil {
 				return nil, err
 			}
+			id = r.hunks[i].Digest
 		}
-		if r.hunks[i].State == countersign.Applied {
-			return nil, &countersign.Error{Code: countersign.EUsage, Op: "decide on hunk", Thing: r.hunks[i].ID, Err: errors.New("it has been applied"), Remedy: "countersign review --undo"}
+		if h := r.hunks[index[id][0]]; h.State == countersign.Applied {
+			return nil, &countersign.Error{Code: countersign.EUsage, Op: "decide on hunk", Thing: h.ID, Err: errors.New("it has been applied"), Remedy: "countersign review --undo"}
 		}
-		at = append(at, i)
+		at = append(at, index[id]...)
 	}
+	slices.Sort(at)
+	at = slices.Compact(at)
 	out := make([]countersign.Hunk, len(at))
 	for n, i := range at {
 		h := r.hunks[i]
@@ -265,18 +279,6 @@ func (r *Review) decide(to countersign.HunkState, ids []string) ([]countersign.H
 		out[n] = h
 	}
 	return out, r.commit(at, out)
-}
-
-// byDigest makes finding many hunks linear.
-func (r *Review) byDigest(n int) map[string]int {
-	if n < 8 {
-		return nil
-	}
-	m := make(map[string]int, len(r.hunks))
-	for i, h := range r.hunks {
-		m[h.Digest] = i
-	}
-	return m
 }
 
 // commit makes decisions durable: the bytes, then the decisions.
@@ -298,7 +300,7 @@ func (r *Review) commit(at []int, hs []countersign.Hunk) error {
 				continue
 			}
 			for _, k := range append(old[from(h)], old[h.Path]...) {
-				if d := st.Decisions[k]; d != nil && k != key(h) && overlap(d.hunk(), h) {
+				if d := st.Decisions[k]; d != nil && k != key(h) && d.Base == h.Base && overlap(d.hunk(), h) {
 					delete(st.Decisions, k)
 					gone[k] = true
 				}

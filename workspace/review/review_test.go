@@ -535,10 +535,11 @@ func TestSplitGoesDownToLines(t *testing.T) {
 func TestCommitsAreWholeOrNot(t *testing.T) {
 	mk := func(c string, s countersign.HunkState) countersign.Hunk { return countersign.Hunk{Commit: c, State: s} }
 	got := map[string]bool{}
-	for _, c := range Commits([]countersign.Hunk{mk("c1", countersign.Accepted), mk("", countersign.Rejected), mk("c2", countersign.Accepted), mk("c2", countersign.Rejected), mk("c1", countersign.Applied), mk("c3", countersign.Edited)}) {
+	r := &Review{hunks: []countersign.Hunk{mk("c1", countersign.Applied), mk("", countersign.Rejected), mk("c2", countersign.Applied), mk("c2", countersign.Rejected), mk("c1", countersign.Applied), mk("c3", countersign.Edited), mk("c4", countersign.Accepted)}}
+	for _, c := range r.Commits() {
 		got[fmt.Sprint(c.ID, len(c.Hunks))] = c.Whole
 	}
-	if d := cmp.Diff(map[string]bool{"c12": true, "c22": false, "c31": false}, got); d != "" {
+	if d := cmp.Diff(map[string]bool{"c12": true, "c22": false, "c31": false, "c41": false}, got); d != "" {
 		t.Error(d)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/countersign/countersign/diff"
 	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/apply"
-	"github.com/countersign/countersign/workspace/tree"
 )
 
 // stateVersion is the version of review/state.json (docs/formats/review.md).
@@ -118,28 +117,32 @@ func (r *Review) save(st *state) error {
 // the agent has gone beyond since, on the same base, is kept: its bytes are what
 // was reviewed. One whose base changed is shown again as stale; a rejection
 // stays. What the agent took back is gone.
-func (st *state) carry(fresh []countersign.Hunk, listed []tree.Change) (out []countersign.Hunk, kept map[string]bool, changed bool) {
-	at := make(map[string]int, len(fresh))
+func (st *state) carry(fresh []countersign.Hunk, passes []pass) (out []countersign.Hunk, kept map[string]bool, changed bool) {
+	at := make(map[string][]int, len(fresh))
 	like, back := map[string][]int{}, map[string][]int{}
 	for i, h := range fresh {
-		at[h.Digest] = i
+		at[h.Digest] = append(at[h.Digest], i)
 		like[likeness(h, h.PostSum)] = append(like[likeness(h, h.PostSum)], i)
 		back[h.Path+h.PreSum+h.PostSum] = append(back[h.Path+h.PreSum+h.PostSum], i)
 	}
-	bases := basesOf(listed)
+	bases := basesOf(passes)
 	kept = map[string]bool{}
 	out = fresh
 	moved := map[string]*decision{}
 	for k, d := range st.Decisions {
 		h := d.hunk()
-		if i, ok := at[k]; ok {
-			take(&out[i], h)
+		if is, ok := at[k]; ok {
+			for _, i := range is {
+				take(&out[i], h)
+			}
 			continue
 		}
-		base, there := bases[from(h)]
+		there := bases[from(h)]
+		where, unmoved := there[h.Base]
 		decided := d.State == countersign.Accepted || d.State == countersign.Edited
-		if there && decided && base == h.Base {
+		if decided && unmoved {
 			kept[k] = true
+			h.Commit, h.Step = where.commit, where.step
 			out = append(out, h)
 			continue
 		}
@@ -147,7 +150,7 @@ func (st *state) carry(fresh []countersign.Hunk, listed []tree.Change) (out []co
 		delete(st.Decisions, k)
 		again, to := like[likeness(h, d.WasPost)], countersign.Stale
 		switch {
-		case !there || base == h.Base || d.State == countersign.Applied && d.Proposed == "":
+		case there == nil || unmoved || d.State == countersign.Applied && d.Proposed == "":
 			continue
 		case d.State == countersign.Rejected:
 			to = countersign.Rejected
@@ -176,7 +179,7 @@ func (st *state) carry(fresh []countersign.Hunk, listed []tree.Change) (out []co
 // take puts a decision on the hunk it was made of.
 func take(h *countersign.Hunk, decided countersign.Hunk) {
 	if decided.State == countersign.Edited || decided.State == countersign.Applied && decided.Proposed != "" {
-		decided.Pre, decided.NewStart, decided.Risk, decided.Why, decided.Commit = h.Pre, h.NewStart, h.Risk, h.Why, h.Commit
+		decided.Pre, decided.NewStart, decided.Risk, decided.Why, decided.Commit, decided.Step = h.Pre, h.NewStart, h.Risk, h.Why, h.Commit, h.Step
 		*h = decided
 		return
 	}
@@ -196,17 +199,29 @@ func from(h countersign.Hunk) string {
 	return h.Path
 }
 
-func basesOf(listed []tree.Change) map[string]string {
-	m := make(map[string]string, len(listed))
-	for _, c := range listed {
-		p, base := c.Path, ""
-		if c.RenamedFrom != "" {
-			p = c.RenamedFrom
+// place is whose hunks stand on a version of a path.
+type place struct {
+	commit string
+	step   int
+}
+
+// basesOf lists, for each path, the versions that hunks are made against.
+func basesOf(passes []pass) map[string]map[string]place {
+	m := map[string]map[string]place{}
+	for n, p := range passes {
+		for _, c := range p.list {
+			from, base := c.Path, ""
+			if c.RenamedFrom != "" {
+				from = c.RenamedFrom
+			}
+			if c.Base != nil {
+				base = c.Base.SHA256
+			}
+			if m[from] == nil {
+				m[from] = map[string]place{}
+			}
+			m[from][base] = place{c.Commit, n}
 		}
-		if c.Base != nil {
-			base = c.Base.SHA256
-		}
-		m[p] = base
 	}
 	return m
 }

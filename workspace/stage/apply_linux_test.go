@@ -57,7 +57,8 @@ func TestChangesNameTheirCommit(t *testing.T) {
 	sh(t, e.root, "cp "+s.tree.Path+"/src/a.go src/; rm src/b.go; cp "+s.tree.Path+"/two .; echo one > lib/one.txt; echo more >> lib/one.txt")
 	commits, err := s.Git().NewCommits(context.Background())
 	must(t, err)
-	must(t, s.Git().TakeOver(context.Background(), "", commits[2].ID))
+	_, err = s.Git().TakeOver(context.Background(), "", commits[2].ID, nil, false)
+	must(t, err)
 	must(t, s.MarkApplied("src/a.go", "src/b.go", "two", "lib/one.txt"))
 	if got := sh(t, e.root, "git status --porcelain; git log -1 --format=%s"); got != "x\n" {
 		t.Errorf("outside: %s", got)

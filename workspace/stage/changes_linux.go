@@ -25,7 +25,7 @@ func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
 		s.moves = append(s.moves, DeniedMove(m))
 	}
 	s.hidden, s.meta.Changes = d.Hidden, len(d.Changes)
-	return d.Changes, s.commits.Mark(ctx, s.git, d.Changes)
+	return s.commits.Mark(ctx, s.git, d.Changes, s.base.State)
 }
 
 // Hidden is the number of changed files that git ignores and that the last

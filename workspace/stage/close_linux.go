@@ -19,7 +19,7 @@ func (s *Staging) Close() error {
 	if err == nil {
 		s.meta.Changes = 0
 		for _, c := range changes {
-			if !c.Ignored {
+			if !c.Ignored && c.Differs() {
 				s.meta.Changes++
 			}
 		}

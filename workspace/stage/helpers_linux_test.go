@@ -176,6 +176,9 @@ func (e *env) start(t testing.TB, change func(*Options)) *Staging {
 func show(list []tree.Change) string {
 	var b strings.Builder
 	for _, c := range list {
+		if !c.Differs() {
+			continue // a commit changed it back
+		}
 		op := "M"
 		switch {
 		case c.RenamedFrom != "":

@@ -14,6 +14,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/base"
+	"github.com/countersign/countersign/workspace/commits"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/layer"
 	"github.com/countersign/countersign/workspace/survey"
@@ -39,7 +40,7 @@ type Staging struct {
 	notes   []Note
 	mounts  []countersign.Mount
 	moves   []DeniedMove
-	commits base.Commits
+	commits commits.Chain
 	hidden  int  // ignored changed files that Changes did not list
 	blank   bool // nothing is in the staged tree yet
 	closers []func()

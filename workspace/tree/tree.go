@@ -23,7 +23,8 @@ type State struct {
 
 // Change is one path at which a session's layer differs from the session's base.
 // Base is what the session started from, or what a person's edit was carried in
-// as since; it is nil for a path that did not exist. Staged is nil for a delete.
+// as since; it is nil for a path that did not exist. Staged is nil for a delete. Where commits
+// changed a path back, the two are the same.
 type Change struct {
 	Path        string // slash-separated, relative to the root
 	RenamedFrom string // the base path it came from, if a rename was found
@@ -31,4 +32,25 @@ type Change struct {
 	Staged      *State
 	Ignored     bool   // git ignores it
 	Commit      string // the newest commit made inside that contains this version, or empty
+	Steps       []Step // of the commits made inside on the branch checked out, oldest first
+}
+
+// Differs tells whether what is staged is not the base.
+func (c Change) Differs() bool { return c.RenamedFrom != "" || !Same(c.Base, c.Staged) }
+
+// Same compares content and mode; nil is a path that is not there.
+func Same(a, b *State) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.SHA256 == b.SHA256 && a.Mode == b.Mode
+}
+
+// Step is what one commit made inside did to a path, against its first parent.
+type Step struct {
+	Repo   string // where the repository's working tree stands below the root
+	Commit string
+	N      int    // the commit's place among all that have steps, from 0
+	Base   *State // nil for a path that did not exist
+	Staged *State // nil for a delete
 }

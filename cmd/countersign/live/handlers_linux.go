@@ -56,10 +56,7 @@ func (s *live) layerHandlers() map[string]session.Handler {
 			changes, err := s.changed(ctx)
 			out := []reviewing.WireChange{}
 			for _, c := range changes {
-				out = append(out, reviewing.WireChange{
-					Path: []byte(c.Path), RenamedFrom: []byte(c.RenamedFrom), Base: reviewing.ToWire(c.Base), Staged: reviewing.ToWire(c.Staged),
-					Ignored: c.Ignored, Commit: c.Commit,
-				})
+				out = append(out, reviewing.ToWireChange(c))
 			}
 			return out, err
 		},
@@ -68,7 +65,7 @@ func (s *live) layerHandlers() map[string]session.Handler {
 			if err := json.Unmarshal(raw, &args); err != nil {
 				return nil, err
 			}
-			return s.content(ctx, string(args.Path), args.Base)
+			return s.content(ctx, args)
 		},
 		"layer.applied": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
 			var paths [][]byte
@@ -78,29 +75,41 @@ func (s *live) layerHandlers() map[string]session.Handler {
 			return true, s.staging.MarkApplied(stringsOf(paths)...)
 		},
 		"layer.takeover": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
-			var commit string
-			if err := json.Unmarshal(raw, &commit); err != nil {
+			var args reviewing.TakeArgs
+			if err := json.Unmarshal(raw, &args); err != nil {
 				return nil, err
 			}
-			return true, reviewing.Held{Staging: s.staging}.TakeOver(ctx, commit)
+			return reviewing.Held{Staging: s.staging}.TakeOver(ctx, args)
+		},
+		"layer.giveback": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var args reviewing.GiveArgs
+			if err := json.Unmarshal(raw, &args); err != nil {
+				return nil, err
+			}
+			return true, reviewing.Held{Staging: s.staging}.GiveBack(ctx, args)
 		},
 	}
 }
 
-func (s *live) content(ctx context.Context, path string, base bool) ([]byte, error) {
-	if base {
+func (s *live) content(ctx context.Context, args reviewing.ContentArgs) ([]byte, error) {
+	path := string(args.Path)
+	if args.Base {
 		return s.staging.BaseBytes(path)
 	}
-	s.mu.Lock()
-	st := s.staged[path]
-	s.mu.Unlock()
+	look := func() *tree.State {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if args.Step != "" {
+			return s.steps[args.Step]
+		}
+		return s.staged[path]
+	}
+	st := look()
 	if st == nil { // not of the changes that were asked for last
 		if _, err := s.changed(ctx); err != nil {
 			return nil, err
 		}
-		s.mu.Lock()
-		st = s.staged[path]
-		s.mu.Unlock()
+		st = look()
 	}
 	if st == nil {
 		return nil, &countersign.Error{Code: countersign.ENotFound, Op: "read the staged", Thing: path}
@@ -118,11 +127,19 @@ func (s *live) content(ctx context.Context, path string, base bool) ([]byte, err
 func (s *live) changed(ctx context.Context) ([]tree.Change, error) {
 	changes, err := s.staging.Changes(ctx)
 	staged := make(map[string]*tree.State, len(changes))
+	steps := map[string]*tree.State{} // by SHA-256
 	for _, c := range changes {
 		staged[c.Path] = c.Staged
+		for _, step := range c.Steps {
+			for _, st := range []*tree.State{step.Base, step.Staged} {
+				if st != nil {
+					steps[st.SHA256] = st
+				}
+			}
+		}
 	}
 	s.mu.Lock()
-	s.staged = staged
+	s.staged, s.steps = staged, steps
 	s.mu.Unlock()
 	return changes, err
 }

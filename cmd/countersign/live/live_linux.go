@@ -64,6 +64,7 @@ type live struct {
 	nextID  uint64
 	failed  error
 	staged  map[string]*tree.State // by path: the changes that a review asked for last
+	steps   map[string]*tree.State // by SHA-256: what the steps of those hold
 }
 
 // errLedgerGone ends a session whose ledger died: nothing goes on unrecorded.

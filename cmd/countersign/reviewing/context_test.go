@@ -4,18 +4,21 @@ import (
 	"testing"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/review"
+	"github.com/countersign/countersign/workspace/tree"
 	"github.com/google/go-cmp/cmp"
 )
 
-type fixed struct {
-	noLayer
-	base string
-}
-
-func (f fixed) BaseBytes(string) ([]byte, error) { return []byte(f.base), nil }
-
 func TestContextIsLinesWithoutEnds(t *testing.T) {
-	r := &Reviewing{staging: fixed{base: "1\n2\n3\n4\n5\n"}}
+	rv, err := review.Open(t.TempDir(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := tree.FromBytes([]byte("1\n2\n3\n4\n5\n"), tree.ModeFile)
+	if _, err := rv.Update([]tree.Change{{Path: "f", Base: base, Staged: tree.FromBytes([]byte("x"), tree.ModeFile)}}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	r := &Reviewing{review: rv}
 	for _, c := range []struct {
 		name          string
 		start, lines  int
@@ -26,7 +29,7 @@ func TestContextIsLinesWithoutEnds(t *testing.T) {
 		{"the first line", 1, 1, nil, []string{"2", "3"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before, after := r.Context(countersign.Hunk{Op: countersign.OpModify, OldStart: c.start, OldLines: c.lines}, 2)
+			before, after := r.Context(countersign.Hunk{Op: countersign.OpModify, Base: base.SHA256, OldStart: c.start, OldLines: c.lines}, 2)
 			if d := cmp.Diff([2][]string{c.before, c.after}, [2][]string{before, after}); d != "" {
 				t.Error(d)
 			}

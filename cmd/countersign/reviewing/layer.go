@@ -18,13 +18,35 @@ type layer interface {
 	Changes(ctx context.Context) ([]tree.Change, error)
 	BaseBytes(rel string) ([]byte, error)
 	MarkApplied(paths ...string) error
-	// TakeOver brings a commit made inside into the real repository.
-	TakeOver(ctx context.Context, commit string) error
+	// TakeOver brings a commit made inside into the real repository, or only looks.
+	TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error)
+	// GiveBack moves a ref that was taken over back, or only looks.
+	GiveBack(ctx context.Context, args GiveArgs) error
 	Close() error
 }
 
 // noLayer is the layer of a session that left nothing.
-type noLayer struct{}
+type noLayer struct{ project *gitview.Project }
+
+// TakeArgs say which commit is taken over, and what of it and those below was
+// accepted and applied.
+type TakeArgs struct {
+	Commit   string
+	Accepted []CommitPath
+	Dry      bool
+}
+
+// CommitPath is a path, in bytes, that a commit changes.
+type CommitPath struct {
+	Commit string
+	Path   []byte
+}
+
+// GiveArgs say which ref is given back.
+type GiveArgs struct {
+	Taken gitview.Taken
+	Dry   bool
+}
 
 // openLayer finds a session's layer, wherever it is held.
 func openLayer(ctx context.Context, a *base.App, k session.Kept, project *gitview.Project, p *policy.Policy) (layer, error) {
@@ -33,7 +55,7 @@ func openLayer(ctx context.Context, a *base.App, k session.Kept, project *gitvie
 	}
 	dir := a.Dirs.Session(k.ID)
 	if _, err := os.Stat(dir + "/layer/meta.json"); os.IsNotExist(err) {
-		return noLayer{}, nil
+		return noLayer{project}, nil
 	}
 	st, err := stage.New(ctx, stage.Options{
 		Project: project, StateDir: a.Dirs.State, SessionDir: dir, From: dir, Now: a.Now,
@@ -45,19 +67,29 @@ func openLayer(ctx context.Context, a *base.App, k session.Kept, project *gitvie
 	return Held{st}, nil
 }
 
-// heldLayer is a layer that this process holds.
+// Held is a layer that this process holds.
 type Held struct{ *stage.Staging }
 
 // TakeOver brings a commit made inside into the real repository.
-func (l Held) TakeOver(ctx context.Context, commit string) error {
+func (l Held) TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error) {
 	commits, err := l.Git().NewCommits(ctx)
 	if err != nil {
-		return err
+		return gitview.Taken{}, err
 	}
+	yes := map[string]bool{}
+	for _, a := range args.Accepted {
+		yes[a.Commit+string(a.Path)] = true
+	}
+	says := func(commit, path string) bool { return yes[commit+path] }
 	for _, c := range commits {
-		if c.ID == commit {
-			return l.Git().TakeOver(ctx, c.Repo, commit)
+		if c.ID == args.Commit {
+			return l.Git().TakeOver(ctx, c.Repo, c.ID, says, args.Dry)
 		}
 	}
-	return nil // it is there already
+	return gitview.Taken{}, nil // it is there already
+}
+
+// GiveBack moves a ref that was taken over back.
+func (l Held) GiveBack(ctx context.Context, args GiveArgs) error {
+	return l.Git().GiveBack(ctx, args.Taken, args.Dry)
 }

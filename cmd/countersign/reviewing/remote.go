@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -17,6 +18,14 @@ type WireChange struct {
 	Base, Staged      *wireState
 	Ignored           bool
 	Commit            string
+	Steps             []wireStep
+}
+
+type wireStep struct {
+	Repo         []byte
+	Commit       string
+	N            int
+	Base, Staged *wireState
 }
 
 type wireState struct {
@@ -25,16 +34,31 @@ type wireState struct {
 	SHA256 string
 }
 
-func ToWire(s *tree.State) *wireState {
+func toWire(s *tree.State) *wireState {
 	if s == nil {
 		return nil
 	}
 	return &wireState{s.Mode, s.Size, s.SHA256}
 }
 
+// ToWireChange strips a change of its content.
+func ToWireChange(c tree.Change) WireChange {
+	w := WireChange{
+		Path: []byte(c.Path), RenamedFrom: []byte(c.RenamedFrom), Base: toWire(c.Base), Staged: toWire(c.Staged),
+		Ignored: c.Ignored, Commit: c.Commit,
+	}
+	for _, s := range c.Steps {
+		w.Steps = append(w.Steps, wireStep{[]byte(s.Repo), s.Commit, s.N, toWire(s.Base), toWire(s.Staged)})
+	}
+	return w
+}
+
+// ContentArgs ask for a path as it is staged or in the base, or, by its SHA-256,
+// for what a step holds.
 type ContentArgs struct {
 	Path []byte
 	Base bool
+	Step string
 }
 
 // remoteLayer asks the live session that holds the layer.
@@ -50,32 +74,42 @@ func (l remoteLayer) Changes(ctx context.Context) ([]tree.Change, error) {
 	}
 	out := make([]tree.Change, len(wire))
 	for i, w := range wire {
+		from := w.Path
+		if len(w.RenamedFrom) > 0 {
+			from = w.RenamedFrom
+		}
 		out[i] = tree.Change{
 			Path: string(w.Path), RenamedFrom: string(w.RenamedFrom), Ignored: w.Ignored, Commit: w.Commit,
-			Base: l.state(w.Base, w, true), Staged: l.state(w.Staged, w, false),
+			Base: l.state(w.Base, ContentArgs{Path: from, Base: true}), Staged: l.state(w.Staged, ContentArgs{Path: w.Path}),
+		}
+		for _, s := range w.Steps {
+			step := tree.Step{Repo: string(s.Repo), Commit: s.Commit, N: s.N}
+			if s.Base != nil {
+				step.Base = l.state(s.Base, ContentArgs{Step: s.Base.SHA256})
+			}
+			if s.Staged != nil {
+				step.Staged = l.state(s.Staged, ContentArgs{Step: s.Staged.SHA256})
+			}
+			out[i].Steps = append(out[i].Steps, step)
 		}
 	}
 	return out, nil
 }
 
-func (l remoteLayer) state(s *wireState, w WireChange, base bool) *tree.State {
+func (l remoteLayer) state(s *wireState, args ContentArgs) *tree.State {
 	if s == nil {
 		return nil
 	}
-	path := w.Path
-	if base && len(w.RenamedFrom) > 0 {
-		path = w.RenamedFrom
-	}
 	return &tree.State{Mode: s.Mode, Size: s.Size, SHA256: s.SHA256, Open: func() (io.ReadCloser, error) {
 		var b []byte
-		err := session.Ask(l.ctx, l.socket, "layer.content", ContentArgs{path, base}, &b)
+		err := session.Ask(l.ctx, l.socket, "layer.content", args, &b)
 		return io.NopCloser(bytes.NewReader(b)), err
 	}}
 }
 
 func (l remoteLayer) BaseBytes(rel string) ([]byte, error) {
 	var b []byte
-	err := session.Ask(l.ctx, l.socket, "layer.content", ContentArgs{[]byte(rel), true}, &b)
+	err := session.Ask(l.ctx, l.socket, "layer.content", ContentArgs{Path: []byte(rel), Base: true}, &b)
 	return b, err
 }
 
@@ -87,14 +121,26 @@ func (l remoteLayer) MarkApplied(paths ...string) error {
 	return session.Ask(l.ctx, l.socket, "layer.applied", bs, nil)
 }
 
-func (l remoteLayer) TakeOver(ctx context.Context, commit string) error {
-	return session.Ask(ctx, l.socket, "layer.takeover", commit, nil)
+func (l remoteLayer) TakeOver(ctx context.Context, args TakeArgs) (t gitview.Taken, err error) {
+	err = session.Ask(ctx, l.socket, "layer.takeover", args, &t)
+	return t, err
 }
+
+func (l remoteLayer) GiveBack(ctx context.Context, args GiveArgs) error {
+	return session.Ask(ctx, l.socket, "layer.giveback", args, nil)
+}
+
 func (noLayer) Changes(context.Context) ([]tree.Change, error) { return nil, nil }
 
 func (noLayer) MarkApplied(...string) error { return nil }
 
-func (noLayer) TakeOver(context.Context, string) error { return nil }
+func (noLayer) TakeOver(context.Context, TakeArgs) (gitview.Taken, error) {
+	return gitview.Taken{}, nil
+}
+
+func (l noLayer) GiveBack(ctx context.Context, args GiveArgs) error {
+	return l.project.GiveBack(ctx, args.Taken, args.Dry)
+}
 
 func (noLayer) Close() error { return nil }
 

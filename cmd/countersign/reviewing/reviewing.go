@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,10 +153,13 @@ func (r *Reviewing) Load(h *countersign.Hunk) error { return r.review.Load(h) }
 // Apply implements the screen's Source.
 func (r *Reviewing) Apply() (string, error) { return r.apply(r.ctx) }
 
-// Context returns the unchanged lines around a hunk, from the staged base.
+// Context returns the unchanged lines around a hunk, from the file it stands in.
 func (r *Reviewing) Context(h countersign.Hunk, n int) (before, after []string) {
-	base, err := r.staging.BaseBytes(h.Path)
-	if err != nil || h.Op != countersign.OpModify {
+	if h.Op != countersign.OpModify {
+		return nil, nil
+	}
+	base, err := r.review.Base(h)
+	if err != nil {
 		return nil, nil
 	}
 	lines := bytes.Split(bytes.TrimSuffix(base, []byte("\n")), []byte("\n"))
@@ -231,25 +233,33 @@ func (r *Reviewing) book() (*ledger.Client, error) {
 	return r.ledger, nil
 }
 
+// applyOptions are those of every apply and undo of this review.
+func (r *Reviewing) applyOptions() apply.Options {
+	return apply.Options{
+		Root: r.kept.Project, StateDir: filepath.Join(r.ProjectState(r.kept.Project), "apply"), Session: r.kept.ID, Store: r.review.Store(),
+		Record: func(ctx context.Context, rec countersign.Record) error {
+			l, err := r.book()
+			if err == nil {
+				_, err = l.Append(ctx, rec, true)
+			}
+			return err
+		},
+		Now: r.Now,
+	}
+}
+
 // apply writes the accepted hunks and says what it did. Stale ones stay behind.
 func (r *Reviewing) apply(ctx context.Context) (string, error) {
 	l, err := r.book()
 	if err != nil {
 		return "", err
 	}
-	state := r.ProjectState(r.kept.Project)
-	if err := os.MkdirAll(state, 0o700); err != nil {
+	o := r.applyOptions()
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return "", err
 	}
-	before := r.review.Changeset()
-	res, err := apply.Apply(ctx, apply.Options{
-		Root: r.kept.Project, StateDir: filepath.Join(state, "apply"), Session: r.kept.ID, Hunks: r.review.Ready(), Store: r.review.Store(),
-		Record: func(ctx context.Context, rec countersign.Record) error {
-			_, err := l.Append(ctx, rec, true)
-			return err
-		},
-		Now: r.Now,
-	})
+	o.Hunks = r.review.Ready()
+	res, err := apply.Apply(ctx, o)
 	if res.Recovered != "" {
 		r.Say("an earlier apply had been interrupted: %s", res.Recovered)
 	}
@@ -259,7 +269,7 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 	if rerr := r.record(ctx, l, "changeset.applied", res); rerr != nil {
 		return "", rerr
 	}
-	if serr := r.settleApplied(ctx, before, res); serr != nil {
+	if serr := r.settleApplied(ctx, res); serr != nil {
 		return "", serr
 	}
 	return fmt.Sprintf("applied %d hunks to %d files; %d stale stayed behind", len(res.Applied), len(res.Files), len(res.Stale)), err
@@ -267,7 +277,7 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 
 // settleApplied moves the base forward where hunks landed, and takes over
 // commits that were accepted whole.
-func (r *Reviewing) settleApplied(ctx context.Context, before countersign.Changeset, res apply.Result) error {
+func (r *Reviewing) settleApplied(ctx context.Context, res apply.Result) error {
 	if err := r.review.Applied(digests(res.Applied)...); err != nil {
 		return err
 	}
@@ -280,7 +290,7 @@ func (r *Reviewing) settleApplied(ctx context.Context, before countersign.Change
 	if err := r.staging.MarkApplied(touched(res)...); err != nil {
 		return err
 	}
-	return r.takeOver(ctx, before, res)
+	return r.takeOver(ctx)
 }
 
 // touched are the paths that an apply or an undo wrote.
@@ -342,14 +352,19 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 	if err != nil {
 		return err
 	}
-	res, err := apply.Undo(ctx, apply.Options{
-		Root: k.Project, StateDir: filepath.Join(a.ProjectState(k.Project), "apply"), Session: k.ID, Store: r.review.Store(),
-		Record: func(ctx context.Context, rec countersign.Record) error {
-			_, err := l.Append(ctx, rec, true)
-			return err
-		}, Now: a.Now,
-	})
+	o := r.applyOptions()
+	taken, err := besides(o)
 	if err != nil {
+		return err
+	}
+	if err := r.giveBack(ctx, taken, true); err != nil {
+		return err
+	}
+	res, err := apply.Undo(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := r.giveBack(ctx, taken, false); err != nil {
 		return err
 	}
 	if err := r.record(ctx, l, "changeset.undone", res); err != nil {
@@ -372,5 +387,3 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 	fmt.Fprintf(a.Out, "took %d files back\n", len(res.Files))
 	return nil
 }
-
-var errNotWhole = errors.New("not every hunk of the commit was accepted")

@@ -105,7 +105,16 @@ func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
 		if err != nil {
 			return err
 		}
-		return a.Data(append(lines, done...))
+		shown := map[string]bool{} // what a commit did is listed until the commit is taken over
+		for _, l := range lines {
+			shown[l.Digest] = true
+		}
+		for _, l := range done {
+			if !shown[l.Digest] {
+				lines = append(lines, l)
+			}
+		}
+		return a.Data(lines)
 	}
 	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	for _, l := range lines {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package gitview
+package gitstore
 
 import (
 	"os"
@@ -36,6 +36,3 @@ func lock(path string, how int) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// nonblock keeps the open of a named pipe from waiting.
-const nonblock = unix.O_NONBLOCK

@@ -1,4 +1,11 @@
-package gitview
+// Package gitstore keeps a project's copy of the git objects that a session may
+// have: packs of exactly the wanted list.
+//
+// It promises that the store holds no content of a denied path: its objects are
+// those reachable from the tips and the index that it is given, less every blob
+// that stands at a denied path in any of them. It reads the real repository,
+// writes its own directory, and runs nothing but git, neutralised.
+package gitstore
 
 import (
 	"bytes"
@@ -12,14 +19,14 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitrun"
 )
 
-// store is a project's copy of the objects a session may have: packs of exactly
-// the wanted list. It grows with the repository and is made anew when a rule, or
-// new history, denies what is in it already.
-type store struct {
+// Store is one repository's. It grows with the repository and is made anew when a
+// rule, or new history, denies what is in it already.
+type Store struct {
 	dir  string // holds state.json and the generation's objects
-	repo Repo
+	repo gitrun.Repo
 	st   storeState
 	lock *os.File // shared, while a session uses the generation
 }
@@ -34,12 +41,14 @@ type storeState struct {
 	Packs int             `json:"packs"`
 }
 
-func (s *store) objects() string {
+// Objects is the directory of objects in use.
+func (s *Store) Objects() string {
 	return filepath.Join(s.dir, fmt.Sprintf("objects-%d", s.st.Gen))
 }
 
-// openStore brings the store of repo up to date with its refs and index.
-func openStore(ctx context.Context, dir string, repo Repo, denied func(string) bool, refs []ref) (*store, error) {
+// Open brings the store of repo up to date with the tips and its index. denied
+// tells of a path in its working tree.
+func Open(ctx context.Context, dir string, repo gitrun.Repo, denied func(string) bool, tips []string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -48,26 +57,26 @@ func openStore(ctx context.Context, dir string, repo Repo, denied func(string) b
 		return nil, err
 	}
 	defer unlock.Close()
-	s := &store{dir: dir, repo: repo}
+	s := &Store{dir: dir, repo: repo}
 	s.load(denied)
-	if err := s.update(ctx, denied, refs); errors.Is(err, errRebuild) {
+	if err := s.update(ctx, denied, tips); errors.Is(err, ErrRebuild) {
 		s.st = storeState{V: 1, Gen: s.st.Gen + 1, Paths: map[string]bool{}, Deny: map[string]bool{}, Extra: map[string]bool{}}
-		err = s.update(ctx, denied, refs)
+		err = s.update(ctx, denied, tips)
 		if err != nil {
 			return nil, err
 		}
 	} else if err != nil {
 		return nil, err
 	}
-	if s.lock, err = lockFile(s.objects()+".use", false); err != nil {
+	if s.lock, err = lockFile(s.Objects()+".use", false); err != nil {
 		return nil, err
 	}
 	s.sweep()
 	return s, nil
 }
 
-// refresh adds what is new to the generation in use, which a session has mounted.
-func (s *store) refresh(ctx context.Context, denied func(string) bool, refs []ref) error {
+// Refresh adds what is new to the generation in use, which a session has mounted.
+func (s *Store) Refresh(ctx context.Context, denied func(string) bool, tips []string) error {
 	unlock, err := lockFile(filepath.Join(s.dir, "lock"), true)
 	if err != nil {
 		return err
@@ -76,17 +85,18 @@ func (s *store) refresh(ctx context.Context, denied func(string) bool, refs []re
 	var now storeState
 	if b, err := os.ReadFile(filepath.Join(s.dir, "state.json")); err == nil && json.Unmarshal(b, &now) == nil && now.V == 1 {
 		if now.Gen != s.st.Gen {
-			return errRebuild
+			return ErrRebuild
 		}
 		s.st = now // another session may have added to it
 	}
-	return s.update(ctx, denied, refs)
+	return s.update(ctx, denied, tips)
 }
 
-var errRebuild = errors.New("the store must be made anew")
+// ErrRebuild says that what a session uses already has become denied.
+var ErrRebuild = errors.New("the store must be made anew")
 
 // load reads the state; what cannot be used starts a new generation.
-func (s *store) load(denied func(string) bool) {
+func (s *Store) load(denied func(string) bool) {
 	b, err := os.ReadFile(filepath.Join(s.dir, "state.json"))
 	ok := err == nil && json.Unmarshal(b, &s.st) == nil && s.st.V == 1 && s.st.Packs < 40
 	if ok {
@@ -98,7 +108,7 @@ func (s *store) load(denied func(string) bool) {
 		}
 	}
 	if ok {
-		_, err := os.Stat(s.objects())
+		_, err := os.Stat(s.Objects())
 		ok = err == nil
 	}
 	if !ok {
@@ -106,11 +116,11 @@ func (s *store) load(denied func(string) bool) {
 	}
 }
 
-func (s *store) update(ctx context.Context, denied func(string) bool, refs []ref) error {
-	if err := os.MkdirAll(filepath.Join(s.objects(), "pack"), 0o700); err != nil {
+func (s *Store) update(ctx context.Context, denied func(string) bool, tips []string) error {
+	if err := os.MkdirAll(filepath.Join(s.Objects(), "pack"), 0o700); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(s.objects(), "info"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.Objects(), "info"), 0o700); err != nil {
 		return err
 	}
 	old := map[string]bool{}
@@ -118,10 +128,10 @@ func (s *store) update(ctx context.Context, denied func(string) bool, refs []ref
 		old[t] = true
 	}
 	var news []string
-	for _, r := range refs {
-		if !old[r.id] {
-			old[r.id] = true
-			news = append(news, r.id)
+	for _, id := range tips {
+		if !old[id] {
+			old[id] = true
+			news = append(news, id)
 		}
 	}
 	changed := len(news) > 0
@@ -145,7 +155,7 @@ func (s *store) update(ctx context.Context, denied func(string) bool, refs []ref
 }
 
 // addHistory packs what the new tips reach and the old ones do not.
-func (s *store) addHistory(ctx context.Context, denied func(string) bool, news []string) error {
+func (s *Store) addHistory(ctx context.Context, denied func(string) bool, news []string) error {
 	var revs strings.Builder
 	for _, id := range news {
 		revs.WriteString(id + "\n")
@@ -153,9 +163,9 @@ func (s *store) addHistory(ctx context.Context, denied func(string) bool, news [
 	for _, id := range s.st.Tips {
 		revs.WriteString("^" + id + "\n")
 	}
-	c := call{repo: s.repo}
-	c.in = strings.NewReader(revs.String())
-	list, err := c.run(ctx, "rev-list", "--objects", "--missing=allow-any", "--ignore-missing", "--stdin")
+	c := gitrun.Call{Repo: s.repo}
+	c.In = strings.NewReader(revs.String())
+	list, err := c.Run(ctx, "rev-list", "--objects", "--missing=allow-any", "--ignore-missing", "--stdin")
 	if err != nil {
 		return err
 	}
@@ -174,7 +184,7 @@ func (s *store) addHistory(ctx context.Context, denied func(string) bool, news [
 		}
 	}
 	if there, err := s.present(ctx, fresh); err != nil || there {
-		return errors.Join(err, errRebuild) // packed when no denied path named it
+		return errors.Join(err, ErrRebuild) // packed when no denied path named it
 	}
 	s.st.Tips = append(s.st.Tips, news...)
 	return s.pack(ctx, want.Bytes())
@@ -183,14 +193,14 @@ func (s *store) addHistory(ctx context.Context, denied func(string) bool, news [
 // learn goes through every (path, blob) pair that a commit of the range brings
 // in against its first parent, which by induction is every pair of its trees,
 // and returns the blobs newly found at denied paths.
-func (s *store) learn(ctx context.Context, denied func(string) bool, revs string) ([]string, error) {
-	c := call{repo: s.repo, in: strings.NewReader(revs)}
-	out, err := c.run(ctx, "log", "--stdin", "--ignore-missing", "--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--root", "--diff-merges=first-parent")
+func (s *Store) learn(ctx context.Context, denied func(string) bool, revs string) ([]string, error) {
+	c := gitrun.Call{Repo: s.repo, In: strings.NewReader(revs)}
+	out, err := c.Run(ctx, "log", "--stdin", "--ignore-missing", "--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--root", "--diff-merges=first-parent")
 	if err != nil {
 		return nil, err
 	}
 	var fresh []string
-	fields := splitZ(out)
+	fields := gitrun.SplitZ(out)
 	for i := 0; i+1 < len(fields); i += 2 {
 		f := strings.Fields(strings.TrimLeft(fields[i], "\x00\n"))
 		if len(f) < 5 {
@@ -214,13 +224,13 @@ func (s *store) learn(ctx context.Context, denied func(string) bool, revs string
 }
 
 // addIndex packs blobs that only the index names.
-func (s *store) addIndex(ctx context.Context, denied func(string) bool) (bool, error) {
-	out, err := call{repo: s.repo, work: "/"}.run(ctx, "ls-files", "-z", "--stage")
+func (s *Store) addIndex(ctx context.Context, denied func(string) bool) (bool, error) {
+	out, err := gitrun.Call{Repo: s.repo, Work: "/"}.Run(ctx, "ls-files", "-z", "--stage")
 	if err != nil {
 		return false, err
 	}
 	var ask []string
-	for _, e := range splitZ(out) {
+	for _, e := range gitrun.SplitZ(out) {
 		meta, path, ok := strings.Cut(e, "\t")
 		f := strings.Fields(meta)
 		if !ok || len(f) < 3 || f[0] == "160000" {
@@ -230,7 +240,7 @@ func (s *store) addIndex(ctx context.Context, denied func(string) bool) (bool, e
 			if !s.st.Deny[f[1]] {
 				s.st.Deny[f[1]] = true
 				if there, err := s.present(ctx, f[1:2]); err != nil || there {
-					return false, errors.Join(err, errRebuild)
+					return false, errors.Join(err, ErrRebuild)
 				}
 			}
 			continue
@@ -247,23 +257,23 @@ func (s *store) addIndex(ctx context.Context, denied func(string) bool) (bool, e
 	return true, s.pack(ctx, []byte(strings.Join(missing, "\n")+"\n"))
 }
 
-// self is the store seen as a repository, for reading its objects alone.
-func (s *store) self() (Repo, error) {
+// Self is the store seen as a repository, for reading its objects alone.
+func (s *Store) Self() (gitrun.Repo, error) {
 	d := filepath.Join(s.dir, fmt.Sprintf("self-%d", s.st.Gen))
 	if _, err := os.Stat(filepath.Join(d, "HEAD")); err == nil {
-		return Repo{Dir: d, Common: d}, nil
+		return gitrun.Repo{Dir: d, Common: d}, nil
 	}
 	if err := os.MkdirAll(filepath.Join(d, "refs"), 0o700); err != nil {
-		return Repo{}, err
+		return gitrun.Repo{}, err
 	}
-	if err := os.Symlink(filepath.Join("..", filepath.Base(s.objects())), filepath.Join(d, "objects")); err != nil && !errors.Is(err, os.ErrExist) {
-		return Repo{}, err
+	if err := os.Symlink(filepath.Join("..", filepath.Base(s.Objects())), filepath.Join(d, "objects")); err != nil && !errors.Is(err, os.ErrExist) {
+		return gitrun.Repo{}, err
 	}
 	conf := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 	if b, err := os.ReadFile(filepath.Join(s.repo.Common, "config")); err == nil {
-		all, err := parseConfig(context.Background(), b)
+		all, err := gitrun.ParseConfig(context.Background(), b)
 		if err != nil {
-			return Repo{}, err
+			return gitrun.Repo{}, err
 		}
 		for _, x := range all {
 			if strings.EqualFold(x.Key, "extensions.objectformat") {
@@ -272,13 +282,13 @@ func (s *store) self() (Repo, error) {
 		}
 	}
 	if err := os.WriteFile(filepath.Join(d, "config"), []byte(conf), 0o600); err != nil {
-		return Repo{}, err
+		return gitrun.Repo{}, err
 	}
-	return Repo{Dir: d, Common: d}, os.WriteFile(filepath.Join(d, "HEAD"), []byte("ref: refs/heads/none\n"), 0o600)
+	return gitrun.Repo{Dir: d, Common: d}, os.WriteFile(filepath.Join(d, "HEAD"), []byte("ref: refs/heads/none\n"), 0o600)
 }
 
 // missing returns those of the ids that the store does not hold and may hold.
-func (s *store) missing(ctx context.Context, ids []string) ([]string, error) {
+func (s *Store) missing(ctx context.Context, ids []string) ([]string, error) {
 	absent, err := s.absent(ctx, ids)
 	var list []string
 	for id := range absent {
@@ -291,7 +301,7 @@ func (s *store) missing(ctx context.Context, ids []string) ([]string, error) {
 }
 
 // present tells whether the store holds any of the ids.
-func (s *store) present(ctx context.Context, ids []string) (bool, error) {
+func (s *Store) present(ctx context.Context, ids []string) (bool, error) {
 	absent, err := s.absent(ctx, ids)
 	for _, id := range ids {
 		if !absent[id] {
@@ -301,16 +311,16 @@ func (s *store) present(ctx context.Context, ids []string) (bool, error) {
 	return false, err
 }
 
-func (s *store) absent(ctx context.Context, ids []string) (map[string]bool, error) {
+func (s *Store) absent(ctx context.Context, ids []string) (map[string]bool, error) {
 	set := map[string]bool{}
 	if len(ids) == 0 {
 		return set, nil
 	}
-	self, err := s.self()
+	self, err := s.Self()
 	if err != nil {
 		return nil, err
 	}
-	out, err := call{repo: self, in: strings.NewReader(strings.Join(ids, "\n") + "\n")}.run(ctx, "cat-file", "--batch-check", "--buffer")
+	out, err := gitrun.Call{Repo: self, In: strings.NewReader(strings.Join(ids, "\n") + "\n")}.Run(ctx, "cat-file", "--batch-check", "--buffer")
 	if err != nil {
 		return nil, err
 	}
@@ -324,20 +334,20 @@ func (s *store) absent(ctx context.Context, ids []string) (map[string]bool, erro
 
 // pack writes one pack of the listed objects ("ID [PATH]" a line). Deltas are
 // reused, not searched: time at the start matters more than a few bytes.
-func (s *store) pack(ctx context.Context, list []byte) error {
+func (s *Store) pack(ctx context.Context, list []byte) error {
 	if len(list) == 0 {
 		return nil
 	}
 	// git writes a pack beside the objects first and moves it: beside our own, since
 	// the state may lie on another file system and the real repository is read only.
-	c := call{repo: s.repo, in: bytes.NewReader(list), objects: []string{filepath.Join(s.repo.Common, "objects")}, store: s.objects()}
-	out, err := c.run(ctx, "pack-objects", "-q", "--window=0", "--delta-base-offset", "--threads=2", filepath.Join(s.objects(), "pack", "pack"))
+	c := gitrun.Call{Repo: s.repo, In: bytes.NewReader(list), Objects: []string{filepath.Join(s.repo.Common, "objects")}, Store: s.Objects()}
+	out, err := c.Run(ctx, "pack-objects", "-q", "--window=0", "--delta-base-offset", "--threads=2", filepath.Join(s.Objects(), "pack", "pack"))
 	if err != nil {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "copy git objects of", Thing: s.repo.Dir, Err: err, Remedy: "run git fsck there, and see that the disk has room"}
 	}
 	s.st.Packs++
 	for _, name := range strings.Fields(string(out)) {
-		if err := os.WriteFile(filepath.Join(s.objects(), "pack", "pack-"+name+".promisor"), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.Objects(), "pack", "pack-"+name+".promisor"), nil, 0o600); err != nil {
 			return err
 		}
 	}
@@ -345,11 +355,11 @@ func (s *store) pack(ctx context.Context, list []byte) error {
 }
 
 // sweep removes generations that no session uses.
-func (s *store) sweep() {
+func (s *Store) sweep() {
 	all, _ := filepath.Glob(filepath.Join(s.dir, "objects-*.use"))
 	for _, use := range all {
 		gen := strings.TrimSuffix(use, ".use")
-		if gen == s.objects() {
+		if gen == s.Objects() {
 			continue
 		}
 		if l, err := tryLock(use); err == nil {
@@ -359,4 +369,29 @@ func (s *store) sweep() {
 			l.Close()
 		}
 	}
+}
+
+// Withholds tells whether there is content that the store must not hold.
+func (s *Store) Withholds() bool { return len(s.st.Deny) > 0 }
+
+// Generation changes when the store is made anew.
+func (s *Store) Generation() int { return s.st.Gen }
+
+// Close lets go of the objects in use.
+func (s *Store) Close() error {
+	if s == nil || s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
+
+// replaceFile writes a file by rename. It is not flushed: what it describes is
+// not either, and a start must not wait for a disk.
+func replaceFile(path string, data []byte) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, path)
 }

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package gitview
+package gitstore
 
 import (
 	"errors"
@@ -12,5 +12,3 @@ var errNoLock = errors.New("no file locks on this system")
 func lockFile(string, bool) (*os.File, error) { return nil, errNoLock }
 
 func tryLock(string) (*os.File, error) { return nil, errNoLock }
-
-const nonblock = 0

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package gitview
+
+const nonblock = 0
