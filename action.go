@@ -87,7 +87,9 @@ type EnvChange struct {
 	Unset bool
 }
 
-// Stdin says what descriptor 0 of the new image will be.
+// Stdin says what descriptor 0 of the new image will be. It is empty where
+// nothing hangs on it and nobody looked: for a covered command that does not
+// read its program from there.
 type Stdin string
 
 // The kinds of standard input.

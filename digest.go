@@ -4,7 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -15,14 +15,20 @@ import (
 type Keyer struct {
 	key []byte
 	mu  sync.RWMutex
-	env map[string]string // NAME=VALUE to NAME=hmac:…
+	env map[string]keyed // by NAME=VALUE
+}
+
+// keyed is a variable as NAME=hmac:…, and its canonical encoding.
+type keyed struct {
+	text string
+	json []byte
 }
 
 // maxRemembered bounds a Keyer's memory, in variables.
 const maxRemembered = 8192
 
 // NewKeyer returns a Keyer for a key.
-func NewKeyer(key []byte) *Keyer { return &Keyer{key: key, env: map[string]string{}} }
+func NewKeyer(key []byte) *Keyer { return &Keyer{key: key, env: map[string]keyed{}} }
 
 func (k *Keyer) hash(s string) string {
 	m := hmac.New(sha256.New, k.key)
@@ -30,7 +36,7 @@ func (k *Keyer) hash(s string) string {
 	return "hmac:" + hex.EncodeToString(m.Sum(nil))
 }
 
-func (k *Keyer) variable(kv string) string {
+func (k *Keyer) variable(kv string) keyed {
 	k.mu.RLock()
 	out, known := k.env[kv]
 	k.mu.RUnlock()
@@ -38,7 +44,8 @@ func (k *Keyer) variable(kv string) string {
 		return out
 	}
 	name, value, _ := strings.Cut(kv, "=")
-	out = name + "=" + k.hash(value)
+	out.text = name + "=" + k.hash(value)
+	out.json = canonical(out.text)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.env) >= maxRemembered {
@@ -156,8 +163,8 @@ func (k *Keyer) args(argv []string, secret func(string) bool) []any {
 // sorted orders by name: the order of an environment has no meaning, its
 // duplicates do, so equal names keep their order.
 func sorted(env []string) []string {
-	out := append([]string(nil), env...)
-	sort.SliceStable(out, func(i, j int) bool { return envName(out[i]) < envName(out[j]) })
+	out := slices.Clone(env)
+	slices.SortStableFunc(out, func(a, b string) int { return strings.Compare(envName(a), envName(b)) })
 	return out
 }
 
@@ -167,7 +174,7 @@ func (k *Keyer) appendEnv(b []byte, env []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendCanonical(b, k.variable(kv))
+		b = append(b, k.variable(kv).json...)
 	}
 	return append(b, ']')
 }
@@ -175,14 +182,16 @@ func (k *Keyer) appendEnv(b []byte, env []string) []byte {
 func (k *Keyer) environment(env []string) []any {
 	out := []any{}
 	for _, kv := range sorted(env) {
-		out = append(out, k.variable(kv))
+		out = append(out, k.variable(kv).text)
 	}
 	return out
 }
 
 func envName(kv string) string {
-	name, _, _ := strings.Cut(kv, "=")
-	return name
+	if i := strings.IndexByte(kv, '='); i >= 0 {
+		return kv[:i]
+	}
+	return kv
 }
 
 func hashHex(b []byte) string {

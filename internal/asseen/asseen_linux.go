@@ -31,22 +31,41 @@ func (p *Place) Close() {
 // Resolve finds an absolute path in the root directory, as the thread tid of the
 // process tgid would. The caller closes it.
 func Resolve(root, tgid, tid int, name string, follow bool) (Place, unix.Errno) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
-	fd, err := unix.Openat2(root, name, &how)
-	if err == nil {
-		p := Place{FD: fd, Real: path.Clean(name)}
-		if isLink(fd) {
-			p.Close()
-		} else {
-			p.Hops = []string{p.Real}
-			return p, 0
-		}
-	} else if errno := ErrnoOf(err); errno != unix.ELOOP && errno != unix.EAGAIN {
-		return Place{FD: -1}, errno
+	real := path.Clean(name)
+	p, errno := direct(root, name)
+	switch errno {
+	case 0:
+		p.Real, p.Hops = real, []string{real}
+		return p, 0
+	case unix.ELOOP, unix.EAGAIN:
+	default:
+		return p, errno
 	}
 	w := walk{tgid: tgid, tid: tid, root: root, fd: -1, follow: follow}
 	defer w.drop()
 	return w.run(name)
+}
+
+// Direct finds a file whose path has no symlink at all, and says how its name
+// led there.
+func Direct(root int, real string, hops ...string) (Place, bool) {
+	p, errno := direct(root, real)
+	p.Real, p.Hops = real, hops
+	return p, errno == 0
+}
+
+func direct(root int, name string) (Place, unix.Errno) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(root, name, &how)
+	if err != nil {
+		return Place{FD: -1}, ErrnoOf(err)
+	}
+	p := Place{FD: fd}
+	if isLink(fd) {
+		p.Close()
+		return p, unix.ELOOP
+	}
+	return p, 0
 }
 
 func isLink(fd int) bool {

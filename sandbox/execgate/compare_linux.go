@@ -32,8 +32,10 @@ func (w *worker) compare(pid int, p *plan) string {
 	}
 	// A launch's descriptors cannot be read beforehand: init, which forks it, is
 	// not dumpable. A launch gives no cover, so nothing hangs on its input.
-	if now := t.stdin(); !p.exec.Launch && now != p.exec.Stdin && now != countersign.StdinNone {
-		return "its standard input is another"
+	if p.exec.Stdin != "" && !p.exec.Launch {
+		if now := t.stdin(); now != p.exec.Stdin && now != countersign.StdinNone {
+			return "its standard input is another"
+		}
 	}
 	return w.compareStrings(pid, p)
 }

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/internal/procstat"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -32,7 +31,7 @@ func (w *worker) exec(call string) {
 	} else {
 		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec, p.movable)
 	}
-	a := w.action(countersign.KindExec)
+	a := countersign.Action{Kind: countersign.KindExec, Session: w.s.cfg.Session, Peer: w.t.peer(w.s.tree, r != nil)}
 	a.Exec = &p.exec
 	if !w.s.listener.Valid(w.n.ID) {
 		return // the caller is gone: what was read may be another's
@@ -171,14 +170,14 @@ func (e *ending) report(o countersign.Outcome) {
 // it runs one instruction.
 func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pins *pins, h *hold) string {
 	s, a, permit := w.s, end.action, end.permit
-	img := &image{start: w.t.start, root: r, covers: permit.Covers, decided: !covered, argv: p.loaded, permit: permit, pins: pins}
+	img := &image{id: w.t.who.ID, root: r, covers: permit.Covers, decided: !covered, argv: p.loaded, permit: permit, pins: pins}
 	img.action = countersign.Action{Kind: a.Kind, Session: a.Session, Peer: a.Peer, Exec: &countersign.Exec{Argv: p.exec.Argv, Cwd: p.exec.Cwd, Exe: p.exec.Exe}}
 	if !covered {
 		img.root = nil
 		if permit.Covers {
-			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: w.t.start}}
+			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: a.Peer.Start}, id: w.t.who.ID}
 			var err error
-			if img.strangers, err = procstat.Children(pid); err != nil {
+			if img.strangers, err = s.tree.children(pid); err != nil {
 				return "its children cannot be told from the agent's"
 			}
 		}
@@ -188,7 +187,7 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 	}
 	s.tree.set(pid, img)
 	if p.exec.Launch {
-		s.launch.done(pid, w.t.start, &p.exec, p.loaded)
+		s.launch.done(pid, w.t.who.ID, &p.exec, p.loaded)
 	}
 	s.cfg.Judge.Started(permit, a)
 	if !covered {

@@ -20,7 +20,7 @@ type launch struct {
 	spec  Launch
 	first bool // the first exec has been seen
 	pid   int
-	start uint64
+	id    uint64
 	steps int
 	next  []string // argv that must come, after `#!/usr/bin/env NAME`
 	shim  bool     // a script of the toolchain runs: it may exec on with our arguments
@@ -39,7 +39,7 @@ func (l *launch) expects(t *target, e *countersign.Exec, movable bool) bool {
 		return false
 	case first:
 		return slices.Equal(e.Argv, l.spec.Argv) && (l.spec.Cwd == "" || l.spec.Cwd == e.Cwd)
-	case t.tgid != l.pid || t.start != l.start:
+	case t.tgid != l.pid || t.who.ID != l.id:
 		return false
 	case l.next != nil:
 		return slices.Equal(e.Argv, l.next) && !movable
@@ -51,10 +51,10 @@ func (l *launch) expects(t *target, e *countersign.Exec, movable bool) bool {
 }
 
 // done takes note that a step of the launch runs.
-func (l *launch) done(pid int, start uint64, e *countersign.Exec, loaded []string) {
+func (l *launch) done(pid int, id uint64, e *countersign.Exec, loaded []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pid, l.start = pid, start
+	l.pid, l.id = pid, id
 	l.steps++
 	l.next, l.shim = nil, false
 	if len(e.Interp) == 0 {

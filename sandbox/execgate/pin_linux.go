@@ -131,7 +131,7 @@ func (s *seals) drop(key string, one *sealed) {
 // inherited are the pins of this process's own earlier exec whose scripts were
 // not opened yet: `#!/usr/bin/env NAME` runs NAME in its place.
 func (w *worker) inherited() *pins {
-	if img := w.s.tree.image(w.t.tgid, w.t.start); img != nil {
+	if img := w.s.tree.image(w.t.tgid, w.t.who.ID); img != nil {
 		return img.pins
 	}
 	return nil

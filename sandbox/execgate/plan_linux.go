@@ -279,7 +279,6 @@ func (w *worker) program(p *plan) {
 		exe = e.Interp[n-1].Path
 	}
 	prog := interp.Parse(exe, p.loaded)
-	e.Stdin = w.t.stdin()
 	p.node, p.once = prog.Modules, prog.Once
 	for _, name := range prog.Scripts {
 		if len(p.operands) > 0 && name == p.operands[0].name {
@@ -300,6 +299,9 @@ func (w *worker) program(p *plan) {
 	}
 	if p.whole && interp.TakesCommands(exe, p.loaded) {
 		prog.Stdin = true // what it starts is named by its input, which is the agent's
+	}
+	if p.whole || prog.Stdin { // else nothing hangs on it
+		e.Stdin = w.t.stdin()
 	}
 	p.stream = p.stream || p.whole && interp.Descriptor(exe, p.loaded)
 	e.ProgramFromAgent = p.stream || prog.Stdin && e.Stdin != countersign.StdinNull && e.Stdin != countersign.StdinNone
@@ -397,16 +399,24 @@ func (w *worker) packageMain(dir string) string {
 
 // describe fills what a person and the policy see beside the bound fields.
 func (w *worker) describe(p *plan) {
-	seen := make(map[string]bool, len(p.exec.Env))
+	w.round++
+	seen := 0
 	for _, kv := range p.exec.Env {
 		name, value := cutEnv(kv)
-		seen[name] = true
-		if base, ok := w.s.baseline[name]; !ok || base != value {
+		base := w.s.baseline[name]
+		if base == nil || base.value != value {
 			p.exec.Delta = append(p.exec.Delta, countersign.EnvChange{Name: name, Value: value})
 		}
+		if base != nil && w.seen[base.index] != w.round {
+			w.seen[base.index] = w.round
+			seen++
+		}
 	}
-	for name := range w.s.baseline {
-		if !seen[name] {
+	if seen == len(w.s.baseline) {
+		return
+	}
+	for name, base := range w.s.baseline {
+		if w.seen[base.index] != w.round {
 			p.exec.Delta = append(p.exec.Delta, countersign.EnvChange{Name: name, Unset: true})
 		}
 	}

@@ -83,6 +83,9 @@ func TestRaces(t *testing.T) {
 				if off {
 					count = 200
 				}
+				if mode == "stdin" { // bound where somebody may be asked: the agent starts it itself
+					g.cfg.Launch = Launch{Argv: []string{good, "race", mode, fmt.Sprint(count)}}
+				}
 				if code := g.run(good, "race", mode, fmt.Sprint(count)); code != 0 {
 					t.Fatalf("exit %d", code)
 				}

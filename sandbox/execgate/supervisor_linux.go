@@ -31,13 +31,14 @@ type Supervisor struct {
 	cfg      Config
 	listener seccomp.Listener
 	rows     map[uint32][]seccomp.Row
-	baseline map[string]string
+	baseline map[string]*variable
 	files    *files
 	tree     *tree
 	launch   *launch
 	flood    *flood
 	seals    *seals
-	root     atomic.Int64 // descriptor of the tree's root directory, -1 before the first call
+	root     atomic.Int64      // descriptor of the tree's root directory, -1 before the first call
+	links    map[string]string // the symlinks that stand in it, set before root
 	rootOnce sync.Mutex
 
 	ctx     context.Context
@@ -45,6 +46,12 @@ type Supervisor struct {
 	idle    atomic.Int32
 	done    chan error
 	once    sync.Once
+}
+
+// variable is one of the baseline environment.
+type variable struct {
+	value string
+	index int
 }
 
 // New returns a supervisor that Run sets to work.
@@ -60,7 +67,7 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	s := &Supervisor{
 		cfg: cfg, listener: seccomp.Listener(cfg.Listener.Fd()), rows: map[uint32][]seccomp.Row{},
-		baseline: map[string]string{}, files: newFiles(cfg.Now), tree: newTree(), done: make(chan error, 1),
+		baseline: map[string]*variable{}, files: newFiles(cfg.Now), tree: newTree(), done: make(chan error, 1),
 	}
 	s.root.Store(-1)
 	s.cfg.Restarts = s.cfg.Restarts || !killable()
@@ -72,7 +79,11 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	for _, kv := range cfg.Env {
 		name, value := cutEnv(kv)
-		s.baseline[name] = value
+		if old := s.baseline[name]; old != nil {
+			old.value = value
+			continue
+		}
+		s.baseline[name] = &variable{value, len(s.baseline)}
 	}
 	return s, nil
 }
@@ -127,7 +138,7 @@ func (s *Supervisor) thread() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	defer s.threads.Add(-1)
 	blockSignals()
-	w := &worker{s: s, tid: unix.Gettid()}
+	w := &worker{s: s, tid: unix.Gettid(), seen: make([]uint64, len(s.baseline))}
 	for {
 		if err := s.listener.Recv(&w.n); err != nil {
 			s.end(err)
@@ -172,6 +183,9 @@ type worker struct {
 	m   seccomp.Memory
 	buf []byte
 	to  countersign.Net // where a refused connect leads
+
+	seen  []uint64 // by the variable's index: the round that saw it last
+	round uint64
 }
 
 // handle answers one notification. Whatever is not understood is refused.
@@ -187,7 +201,7 @@ func (w *worker) handle() {
 			return
 		}
 	}
-	if err := w.t.open(int(w.n.PID)); err != nil {
+	if err := w.t.open(int(w.n.PID), &s.tree.census); err != nil {
 		w.fail(unix.EPERM)
 		return
 	}
@@ -206,7 +220,7 @@ func (w *worker) handle() {
 	case seccomp.Dial:
 		w.refuseDial(row.Call)
 	case seccomp.Reaper:
-		s.tree.reaper(w.t.tgid, w.t.start, w.n.Data.Args[1] != 0)
+		s.tree.reaper(w.t.tgid, w.t.who.ID, w.n.Data.Args[1] != 0)
 		w.goOn()
 	default:
 		w.refuse(row.Call, row.Errno)
@@ -231,5 +245,5 @@ func (w *worker) goOn()                 { _ = w.s.listener.Continue(w.n.ID) }
 func (s *Supervisor) Covered() []Process { return s.tree.list() }
 
 func (w *worker) action(kind countersign.Kind) countersign.Action {
-	return countersign.Action{Kind: kind, Session: w.s.cfg.Session, Peer: w.t.peer(w.s.tree)}
+	return countersign.Action{Kind: kind, Session: w.s.cfg.Session, Peer: w.t.peer(w.s.tree, false)}
 }

@@ -4,6 +4,7 @@ package execgate
 
 import (
 	"os"
+	"path"
 	"strconv"
 	"strings"
 
@@ -16,13 +17,13 @@ import (
 
 // target is the thread that called, and its process.
 type target struct {
-	tid, tgid, ppid int
-	start           uint64 // of the process
-	buf             [1024]byte
+	tid, tgid int
+	who       procstat.Identity // the process
+	buf       [1024]byte
 }
 
 // open learns the process of a thread.
-func (t *target) open(tid int) error {
+func (t *target) open(tid int, c *procstat.Census) error {
 	t.tid, t.tgid = tid, tid
 	// Signal 0 to a thread as the leader of itself: succeeds for leaders only.
 	if unix.Tgkill(tid, tid, 0) != nil {
@@ -33,7 +34,7 @@ func (t *target) open(tid int) error {
 		t.tgid = tgid
 	}
 	var err error
-	t.ppid, t.start, _, err = procstat.Read(t.tgid, t.buf[:])
+	t.who, err = c.Identify(t.tgid, t.buf[:])
 	return err
 }
 
@@ -80,16 +81,24 @@ func (t *target) stdin() countersign.Stdin {
 	return countersign.StdinFile
 }
 
-// peer describes the process as the kernel knows it.
-func (t *target) peer(tr *tree) countersign.Peer {
-	p := countersign.Peer{PID: t.tgid, Start: t.start, UID: -1}
+// peer describes the process as the kernel knows it. In brief, what it takes a
+// walk through /proc to learn is left out, except its executable: of a covered
+// exec the parent record tells more.
+func (t *target) peer(tr *tree, brief bool) countersign.Peer {
+	p := countersign.Peer{PID: t.tgid, UID: t.who.UID}
+	p.Exe, _ = t.readLink("exe")
+	if img := tr.image(t.tgid, t.who.ID); img != nil {
+		p.Argv = img.argv
+	}
+	if brief {
+		return p
+	}
+	_, p.Start, _, _ = procstat.Read(t.tgid, t.buf[:])
 	var st unix.Stat_t
-	if unix.Stat("/proc/"+strconv.Itoa(t.tgid), &st) == nil {
+	if p.UID < 0 && unix.Stat("/proc/"+strconv.Itoa(t.tgid), &st) == nil {
 		p.UID = int(st.Uid)
 	}
-	p.Exe, _ = t.readLink("exe")
-	if img := tr.image(t.tgid, t.start); img != nil {
-		p.Argv = img.argv
+	if p.Argv != nil {
 		return p
 	}
 	if b, err := os.ReadFile("/proc/" + strconv.Itoa(t.tgid) + "/cmdline"); err == nil {
@@ -118,6 +127,13 @@ func (s *Supervisor) rootFD(tid int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	s.links = map[string]string{}
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		var buf [256]byte
+		if n, err := unix.Readlinkat(fd, name, buf[:]); err == nil && n < len(buf) {
+			s.links[name] = path.Join("/", string(buf[:n]))
+		}
+	}
 	s.root.Store(int64(fd))
 	return fd, nil
 }
@@ -127,5 +143,24 @@ func (s *Supervisor) resolve(t *target, name string, follow bool) (asseen.Place,
 	if err != nil {
 		return asseen.Place{FD: -1}, unix.EACCES
 	}
+	if pl, ok := s.short(root, name); ok {
+		return pl, 0
+	}
 	return asseen.Resolve(root, t.tgid, t.tid, name, follow)
+}
+
+// short resolves a name below /bin and its like without a walk, where these are
+// links: they lie where nobody inside can write. Were the link another by now,
+// the exec stop would show another file than this one.
+func (s *Supervisor) short(root int, name string) (asseen.Place, bool) {
+	if len(s.links) == 0 || !strings.HasPrefix(name, "/") || path.Clean(name) != name {
+		return asseen.Place{}, false
+	}
+	dir, rest, ok := strings.Cut(name[1:], "/")
+	to := s.links[dir]
+	if !ok || to == "" {
+		return asseen.Place{}, false
+	}
+	real := path.Join(to, rest)
+	return asseen.Direct(root, real, name, real)
 }

@@ -13,29 +13,31 @@ import (
 // program that nobody saw: an orphan of that must not be adopted into cover.
 type root struct {
 	countersign.CoverRoot
+	id      uint64 // of its process
 	tainted bool
 }
 
 // image is what a process's last verified exec made of it.
 type image struct {
-	start   uint64
-	root    *root // the decided command it is or runs under; nil: none
-	covers  bool  // root reaches through this process
+	id      uint64 // of the process
+	root    *root  // the decided command it is or runs under; nil: none
+	covers  bool   // root reaches through this process
 	decided bool
 	argv    []string
 	action  countersign.Action
 	permit  countersign.Permit
 	pins    *pins // scripts that were to be opened by this very process
 	// strangers are the children that it had before it became a decided command,
-	// by pid and start time: what forked them was not what was approved.
+	// by pid and identity: what forked them was not what was approved.
 	strangers map[int]uint64
 }
 
-// tree is what is known of the processes, by pid and start time.
+// tree is what is known of the processes, by pid and identity.
 type tree struct {
 	mu      sync.Mutex
 	images  map[int]*image
-	reapers map[int]uint64 // pid -> start of child subreapers
+	reapers map[int]uint64 // pid -> identity of child subreapers
+	census  procstat.Census
 	swept   int
 	buf     [1024]byte
 }
@@ -44,14 +46,14 @@ func newTree() *tree {
 	return &tree{images: map[int]*image{}, reapers: map[int]uint64{}}
 }
 
-func (tr *tree) image(pid int, start uint64) *image {
+func (tr *tree) image(pid int, id uint64) *image {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	return tr.imageLocked(pid, start)
+	return tr.imageLocked(pid, id)
 }
 
-func (tr *tree) imageLocked(pid int, start uint64) *image {
-	if img := tr.images[pid]; img != nil && img.start == start {
+func (tr *tree) imageLocked(pid int, id uint64) *image {
+	if img := tr.images[pid]; img != nil && img.id == id {
 		return img
 	}
 	return nil
@@ -60,7 +62,7 @@ func (tr *tree) imageLocked(pid int, start uint64) *image {
 func (tr *tree) set(pid int, img *image) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if was := tr.imageLocked(pid, img.start); was != nil && !img.decided {
+	if was := tr.imageLocked(pid, img.id); was != nil && !img.decided {
 		img.strangers = was.strangers // another image in the place of the same command
 	}
 	tr.images[pid] = img
@@ -84,11 +86,11 @@ func (tr *tree) taint(r *root) {
 	r.tainted = true
 }
 
-func (tr *tree) reaper(pid int, start uint64, on bool) {
+func (tr *tree) reaper(pid int, id uint64, on bool) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if on {
-		tr.reapers[pid] = start
+		tr.reapers[pid] = id
 	} else {
 		delete(tr.reapers, pid)
 	}
@@ -99,13 +101,29 @@ func (tr *tree) reaper(pid int, start uint64, on bool) {
 func (tr *tree) cover(t *target) *root {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if img := tr.imageLocked(t.tgid, t.start); img != nil {
+	if img := tr.imageLocked(t.tgid, t.who.ID); img != nil {
 		if !img.covers {
 			return nil
 		}
 		return img.root
 	}
-	return tr.climb(t.tgid, t.ppid, t.start)
+	return tr.climb(t.tgid, t.who.Parent, t.who.ID)
+}
+
+// children are the children of a process, by pid and identity.
+func (tr *tree) children(pid int) (map[int]uint64, error) {
+	pids, err := procstat.Children(pid)
+	if err != nil || len(pids) == 0 {
+		return nil, err
+	}
+	out := map[int]uint64{}
+	var buf [1024]byte
+	for child := range pids {
+		if who, err := tr.census.Identify(child, buf[:]); err == nil && who.Parent == pid {
+			out[child] = who.ID
+		}
+	}
+	return out, nil
 }
 
 const maxDepth = 1 << 12
@@ -118,11 +136,11 @@ func (tr *tree) climb(child, pid int, below uint64) *root {
 	var r *root
 	adopted := false
 	for depth := 0; pid > 1 && depth < maxDepth; depth++ {
-		parent, start, _, err := procstat.Read(pid, tr.buf[:])
-		if err != nil || start > below {
+		who, err := tr.census.Identify(pid, tr.buf[:])
+		if err != nil || who.ID > below {
 			return nil
 		}
-		if img := tr.imageLocked(pid, start); img != nil {
+		if img := tr.imageLocked(pid, who.ID); img != nil {
 			if !img.covers || img.root == nil {
 				return nil
 			}
@@ -133,16 +151,16 @@ func (tr *tree) climb(child, pid int, below uint64) *root {
 				r = img.root
 			}
 		}
-		if tr.reapers[pid] == start {
+		if tr.reapers[pid] == who.ID {
 			adopted = true
 		}
-		if r != nil && r.PID == pid && r.Start == start {
+		if r != nil && r.PID == pid && r.id == who.ID {
 			if adopted && r.tainted {
 				return nil
 			}
 			return r
 		}
-		child, pid, below = pid, parent, start
+		child, pid, below = pid, who.Parent, who.ID
 	}
 	return nil
 }
@@ -155,12 +173,12 @@ func (tr *tree) sweep() {
 		return
 	}
 	for pid, img := range tr.images {
-		if _, start, _, err := procstat.Read(pid, tr.buf[:]); err != nil || start != img.start {
+		if who, err := tr.census.Identify(pid, tr.buf[:]); err != nil || who.ID != img.id {
 			delete(tr.images, pid)
 		}
 	}
 	for pid, s := range tr.reapers {
-		if _, start, _, err := procstat.Read(pid, tr.buf[:]); err != nil || start != s {
+		if who, err := tr.census.Identify(pid, tr.buf[:]); err != nil || who.ID != s {
 			delete(tr.reapers, pid)
 		}
 	}
@@ -172,16 +190,20 @@ func (tr *tree) list() []Process {
 	defer tr.mu.Unlock()
 	var out []Process
 	for pid, img := range tr.images {
-		parent, start, _, err := procstat.Read(pid, tr.buf[:])
-		if err != nil || start != img.start {
+		_, start, _, err := procstat.Read(pid, tr.buf[:])
+		if err != nil {
+			continue
+		}
+		who, err := tr.census.Identify(pid, tr.buf[:]) // after: the start is this one's
+		if err != nil || who.ID != img.id {
 			continue
 		}
 		p := Process{PID: pid, Start: start, Action: img.action, Permit: img.permit, Covered: !img.decided}
 		if img.root != nil {
 			r := img.root.CoverRoot
 			p.Root = &r
-			own := r.PID == pid && r.Start == start
-			p.Orphan = !own && tr.climb(pid, parent, start) != img.root
+			own := r.PID == pid && img.root.id == img.id
+			p.Orphan = !own && tr.climb(pid, who.Parent, who.ID) != img.root
 		}
 		out = append(out, p)
 	}
