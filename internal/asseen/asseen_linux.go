@@ -3,11 +3,11 @@
 package asseen
 
 import (
-	"os"
 	"path"
 	"strconv"
 	"strings"
 
+	"github.com/countersign/countersign/internal/procstat"
 	"golang.org/x/sys/unix"
 )
 
@@ -212,14 +212,14 @@ func (w *walk) text(fd int, c string) (string, unix.Errno) {
 
 // self is /proc/self as the target reads it, in its own pid namespace.
 func (w *walk) self(c string) (string, unix.Errno) {
-	pid, err := StatusField(w.tgid, "NSpid:")
+	pid, err := procstat.StatusField(w.tgid, "NSpid:")
 	if err != nil {
 		return "", unix.EACCES
 	}
 	if c == "self" {
 		return strconv.Itoa(pid), 0
 	}
-	tid, err := StatusField(w.tid, "NSpid:")
+	tid, err := procstat.StatusField(w.tid, "NSpid:")
 	if err != nil {
 		return "", unix.EACCES
 	}
@@ -247,22 +247,4 @@ func NameOf(fd int) string {
 		return ""
 	}
 	return string(buf[:n])
-}
-
-// StatusField returns the last number of a line of /proc/PID/status.
-func StatusField(pid int, name string) (int, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0, unix.ESRCH
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, name); ok {
-			f := strings.Fields(rest)
-			if len(f) == 0 {
-				return 0, unix.ESRCH
-			}
-			return strconv.Atoi(f[len(f)-1])
-		}
-	}
-	return 0, unix.ESRCH
 }

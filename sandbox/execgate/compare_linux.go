@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/execfile"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -21,10 +22,10 @@ func (w *worker) compare(pid int, p *plan) string {
 	if unix.Stat(proc(pid, "exe"), &st) != nil {
 		return "its executable cannot be read"
 	}
-	if stampOf(&st) != p.image.stamp {
+	if execfile.StampOf(&st) != p.image.Stamp {
 		return "another executable was loaded"
 	}
-	if !p.image.trusted && !w.sameContent(pid, &st, p.image.hash) {
+	if !p.image.Trusted && !w.sameContent(pid, &st, p.image.Hash) {
 		return "its executable has other content"
 	}
 	if cwd, err := t.readLink("cwd"); err != nil || cwd != p.exec.Cwd {
@@ -46,8 +47,8 @@ func (w *worker) sameContent(pid int, st *unix.Stat_t, hash string) bool {
 		return false
 	}
 	defer unix.Close(fd)
-	c, errno := w.s.files.of(fd, st, false)
-	return errno == 0 && c.hash == hash
+	c, errno := w.s.files.Of(fd, st, false)
+	return errno == 0 && c.Hash == hash
 }
 
 // compareStrings reads the new stack: argc, argv, envp and the strings that

@@ -10,42 +10,6 @@ import (
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
-func TestParseHead(t *testing.T) {
-	long := "#!/" + strings.Repeat("x", 300)
-	for in, want := range map[string]struct {
-		f           form
-		interp, arg string
-	}{
-		"\x7fELF...":             {formELF, "", ""},
-		"#!/bin/sh\n":            {formScript, "/bin/sh", ""},
-		"#! /bin/sh -e x \nrest": {formScript, "/bin/sh", "-e x"},
-		"#!/bin/sh":              {formScript, "/bin/sh", ""},
-		"#!\t/bin/sh\t\n":        {formScript, "/bin/sh", ""},
-		"#!\n":                   {formOther, "", ""},
-		"#!   ":                  {formOther, "", ""},
-		"":                       {formOther, "", ""},
-		"echo hi":                {formOther, "", ""},
-		long[:headSize]:          {formOther, "", ""},
-		"#!/bin/sh\r\n":          {formScript, "/bin/sh\r", ""},
-	} {
-		f, interp, arg, _ := parseHead([]byte(in))
-		if f != want.f || interp != want.interp || arg != want.arg {
-			t.Errorf("%q: %v %q %q", in, f, interp, arg)
-		}
-	}
-}
-
-func FuzzParseHead(f *testing.F) {
-	f.Add([]byte("#!/bin/sh -e\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		b = b[:min(len(b), headSize)]
-		form, interp, arg, has := parseHead(b)
-		if form == formScript && (interp == "" || strings.ContainsAny(interp, " \t\n\x00") || has != (arg != "")) {
-			t.Errorf("%q: %q %q", b, interp, arg)
-		}
-	})
-}
-
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte("a\x00b\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {

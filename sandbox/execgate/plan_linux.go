@@ -13,6 +13,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/asseen"
+	"github.com/countersign/countersign/internal/execfile"
 	"github.com/countersign/countersign/internal/interp"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
@@ -20,10 +21,10 @@ import (
 // plan is an exec that waits, and what the exec stop must show.
 type plan struct {
 	exec     countersign.Exec
-	args     []byte   // the argument bytes after the exec, shebang included
-	env      []byte   // the environment's
-	loaded   []string // args, split
-	image    *content // the file that the kernel loads: the outermost interpreter, or the executable
+	args     []byte            // the argument bytes after the exec, shebang included
+	env      []byte            // the environment's
+	loaded   []string          // args, split
+	image    *execfile.Content // the file that the kernel loads: the outermost interpreter, or the executable
 	operands []operand
 	movable  bool // the session can change what the kernel loads
 	node     bool // the interpreter resolves module names by itself
@@ -184,17 +185,17 @@ func (w *worker) identify(p *plan, pl *asseen.Place, filename string) *no {
 	}
 	p.exec.Exe, p.exec.Hops = exe, pl.Hops
 	writable := w.writable(pl.Hops)
-	if c.form == formScript {
-		p.exec.Scripts = append(p.exec.Scripts, countersign.Script{Path: exe.Path, SHA256: c.hash, Content: c.bytes})
+	if c.Form == execfile.Script {
+		p.exec.Scripts = append(p.exec.Scripts, countersign.Script{Path: exe.Path, SHA256: c.Hash, Content: c.Text})
 		p.operands = append(p.operands, operand{name: filename, writable: writable, watch: true})
 	}
-	for depth := 0; c.form == formScript; depth++ {
+	for depth := 0; c.Form == execfile.Script; depth++ {
 		if depth >= maxShebang {
 			return &no{errno: unix.ELOOP}
 		}
 		p.shebang(filename, c)
-		filename = c.interp
-		next, errno := w.s.resolve(&w.t, w.abs(p, c.interp), true)
+		filename = c.Interp
+		next, errno := w.s.resolve(&w.t, w.abs(p, c.Interp), true)
 		if errno != 0 {
 			return &no{errno: errno}
 		}
@@ -216,11 +217,11 @@ func (w *worker) identify(p *plan, pl *asseen.Place, filename string) *no {
 }
 
 // shebang puts the interpreter before the arguments, as load_script does.
-func (p *plan) shebang(filename string, c *content) {
+func (p *plan) shebang(filename string, c *execfile.Content) {
 	var b []byte
-	b = append(append(b, c.interp...), 0)
-	if c.hasArg {
-		b = append(append(b, c.arg...), 0)
+	b = append(append(b, c.Interp...), 0)
+	if c.HasArg {
+		b = append(append(b, c.Arg...), 0)
 	}
 	b = append(append(b, filename...), 0)
 	p.args = append(b, p.args[bytes.IndexByte(p.args, 0)+1:]...)
@@ -243,10 +244,10 @@ func (w *worker) writable(hops []string) bool {
 }
 
 // shows reports whether a script's text may be looked at.
-func (p *plan) shows(st *unix.Stat_t) bool { return p.whole || st.Size <= keepContent }
+func (p *plan) shows(st *unix.Stat_t) bool { return p.whole || st.Size <= execfile.KeepText }
 
 // file is what the kernel would run of a place.
-func (w *worker) file(p *plan, pl *asseen.Place) (*content, countersign.Executable, *no) {
+func (w *worker) file(p *plan, pl *asseen.Place) (*execfile.Content, countersign.Executable, *no) {
 	var st unix.Stat_t
 	var none countersign.Executable
 	if err := unix.Fstat(pl.FD, &st); err != nil {
@@ -258,17 +259,17 @@ func (w *worker) file(p *plan, pl *asseen.Place) (*content, countersign.Executab
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {
 		return nil, none, &no{errno: unix.EACCES}
 	}
-	c, errno := w.s.files.of(pl.FD, &st, false)
-	if errno == 0 && c.form == formScript && p.shows(&st) {
-		c, errno = w.s.files.of(pl.FD, &st, true)
+	c, errno := w.s.files.Of(pl.FD, &st, false)
+	if errno == 0 && c.Form == execfile.Script && p.shows(&st) {
+		c, errno = w.s.files.Of(pl.FD, &st, true)
 	}
 	if errno != 0 {
 		return nil, none, &no{unix.EACCES, "its content cannot be read: " + errno.Error()}
 	}
-	if c.form == formOther {
+	if c.Form == execfile.Other {
 		return nil, none, &no{errno: unix.ENOEXEC}
 	}
-	return c, countersign.Executable{Path: pl.Real, Dev: uint64(st.Dev), Ino: st.Ino, SHA256: c.hash}, nil
+	return c, countersign.Executable{Path: pl.Real, Dev: uint64(st.Dev), Ino: st.Ino, SHA256: c.Hash}, nil
 }
 
 // program finds what an interpreter will read, and binds it.
@@ -323,7 +324,7 @@ func (w *worker) bind(p *plan, name string, watch bool) {
 		if c == nil {
 			continue
 		}
-		s = countersign.Script{Path: pl.Real, SHA256: c.hash, Content: c.bytes}
+		s = countersign.Script{Path: pl.Real, SHA256: c.Hash, Content: c.Text}
 		o.writable = w.writable(pl.Hops)
 		break
 	}
@@ -332,7 +333,7 @@ func (w *worker) bind(p *plan, name string, watch bool) {
 }
 
 // regular is the content of a place if that is a file.
-func (w *worker) regular(p *plan, pl *asseen.Place) *content {
+func (w *worker) regular(p *plan, pl *asseen.Place) *execfile.Content {
 	var st unix.Stat_t
 	if unix.Fstat(pl.FD, &st) != nil {
 		return nil
@@ -348,7 +349,7 @@ func (w *worker) regular(p *plan, pl *asseen.Place) *content {
 	default:
 		return nil
 	}
-	c, errno := w.s.files.of(pl.FD, &st, p.shows(&st))
+	c, errno := w.s.files.Of(pl.FD, &st, p.shows(&st))
 	if errno != 0 {
 		return nil
 	}
@@ -391,7 +392,7 @@ func (w *worker) packageMain(dir string) string {
 	}
 	defer pl.Close()
 	var pkg struct{ Main string }
-	if c := w.regular(&plan{whole: true}, &pl); c == nil || json.Unmarshal(c.bytes, &pkg) != nil {
+	if c := w.regular(&plan{whole: true}, &pl); c == nil || json.Unmarshal(c.Text, &pkg) != nil {
 		return ""
 	}
 	return pkg.Main

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/execfile"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -32,7 +33,7 @@ type Supervisor struct {
 	listener seccomp.Listener
 	rows     map[uint32][]seccomp.Row
 	baseline map[string]*variable
-	files    *files
+	files    *execfile.Cache
 	tree     *tree
 	launch   *launch
 	flood    *flood
@@ -67,7 +68,7 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	s := &Supervisor{
 		cfg: cfg, listener: seccomp.Listener(cfg.Listener.Fd()), rows: map[uint32][]seccomp.Row{},
-		baseline: map[string]*variable{}, files: newFiles(cfg.Now), tree: newTree(), done: make(chan error, 1),
+		baseline: map[string]*variable{}, files: execfile.NewCache(cfg.Now), tree: newTree(), done: make(chan error, 1),
 	}
 	s.root.Store(-1)
 	s.cfg.Restarts = s.cfg.Restarts || !killable()

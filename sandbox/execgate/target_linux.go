@@ -27,7 +27,7 @@ func (t *target) open(tid int, c *procstat.Census) error {
 	t.tid, t.tgid = tid, tid
 	// Signal 0 to a thread as the leader of itself: succeeds for leaders only.
 	if unix.Tgkill(tid, tid, 0) != nil {
-		tgid, err := asseen.StatusField(tid, "Tgid:")
+		tgid, err := procstat.StatusField(tid, "Tgid:")
 		if err != nil {
 			return err
 		}

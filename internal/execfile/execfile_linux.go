@@ -1,6 +1,10 @@
-//go:build amd64 || arm64
-
-package execgate
+// Package execfile knows what the kernel would make of a file that is run, and
+// remembers the hash of its content for as long as that is safe.
+//
+// It promises: a hash is of exactly the version that the stamp names; a version
+// that could still change under the same stamp is never remembered. It opens the
+// files that it is given and nothing else.
+package execfile
 
 import (
 	"bytes"
@@ -22,92 +26,97 @@ const (
 	// change as it was: a hash made sooner than this after it proves nothing later.
 	settled       = 20 * time.Millisecond
 	settledCoarse = 2 * time.Second // where times have whole seconds
-	keepContent   = 1 << 20         // of one script, in the cache
 	keepTotal     = 32 << 20
 	maxScript     = 64 << 20
 	maxImage      = 2 << 30 // a file without end would keep the session busy without end
 	headSize      = 256     // BINPRM_BUF_SIZE of include/uapi/linux/binfmts.h
 )
 
-// stamp is a file's identity and version.
-type stamp struct {
+// KeepText is how much text of one file a Cache remembers, in bytes.
+const KeepText = 1 << 20
+
+// Stamp is a file's identity and version.
+type Stamp struct {
 	dev, ino     uint64
 	size         int64
 	mtime, ctime unix.Timespec
 }
 
-func stampOf(st *unix.Stat_t) stamp {
-	return stamp{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
+// StampOf is the stamp in a stat.
+func StampOf(st *unix.Stat_t) Stamp {
+	return Stamp{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
-// form is what the kernel would make of a file.
-type form uint8
+// Form is what the kernel would make of a file.
+type Form uint8
 
+// The forms.
 const (
-	formOther form = iota // ENOEXEC
-	formELF
-	formScript
+	Other  Form = iota // it does not run: ENOEXEC
+	ELF                // it loads it
+	Script             // it runs its interpreter
 )
 
-// content is what is known of one version of a file.
-type content struct {
-	stamp   stamp
-	hash    string
-	form    form
-	interp  string // of a script
-	arg     string
-	hasArg  bool
-	bytes   []byte // only if asked for
-	trusted bool   // an equal stamp later means equal content
+// Content is what is known of one version of a file.
+type Content struct {
+	Stamp   Stamp
+	Hash    string // SHA-256, hexadecimal
+	Form    Form
+	Interp  string // of a script
+	Arg     string
+	HasArg  bool
+	Text    []byte // only if asked for
+	Trusted bool   // an equal stamp later means equal content
 }
 
-// files is the cache of hashes.
-type files struct {
+// Cache remembers hashes. It may be used by many goroutines at once.
+type Cache struct {
 	now   func() time.Time
 	mu    sync.Mutex
-	known map[stamp]*content
+	known map[Stamp]*Content
 	kept  int
 }
 
-func newFiles(now func() time.Time) *files {
-	return &files{now: now, known: map[stamp]*content{}}
+// NewCache returns an empty one. now is the wall clock.
+func NewCache(now func() time.Time) *Cache {
+	return &Cache{now: now, known: map[Stamp]*Content{}}
 }
 
-// of returns what is known of the file behind an O_PATH descriptor, reading it
+// Of returns what is known of the file behind an O_PATH descriptor, reading it
 // if nothing is. With text its bytes are there too.
-func (f *files) of(fd int, st *unix.Stat_t, text bool) (*content, unix.Errno) {
-	key := stampOf(st)
+func (f *Cache) Of(fd int, st *unix.Stat_t, text bool) (*Content, unix.Errno) {
+	key := StampOf(st)
 	f.mu.Lock()
 	c := f.known[key]
 	f.mu.Unlock()
-	if c != nil && (!text || c.bytes != nil) {
+	if c != nil && (!text || c.Text != nil) {
 		return c, 0
 	}
 	c, errno := f.load(fd, st, text)
 	if errno != 0 {
 		return nil, errno
 	}
-	if c.trusted {
+	if c.Trusted {
 		f.keep(c)
 	}
 	return c, 0
 }
 
-func (f *files) keep(c *content) {
+func (f *Cache) keep(c *Content) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := *c
-	if len(c.bytes) > keepContent {
-		k.bytes = nil
+	if len(c.Text) > KeepText {
+		k.Text = nil
 	}
-	if f.kept += len(k.bytes); f.kept > keepTotal || len(f.known) > 1<<16 {
-		f.known, f.kept = map[stamp]*content{}, len(k.bytes)
+	if f.kept += len(k.Text); f.kept > keepTotal || len(f.known) > 1<<16 {
+		f.known, f.kept = map[Stamp]*Content{}, len(k.Text)
 	}
-	f.known[k.stamp] = &k
+	f.known[k.Stamp] = &k
 }
 
 // load reads a file once, and again if it changed under the reading.
-func (f *files) load(path int, st *unix.Stat_t, text bool) (*content, unix.Errno) {
+func (f *Cache) load(path int, st *unix.Stat_t, text bool) (*Content, unix.Errno) {
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(path), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, asseen.ErrnoOf(err)
@@ -118,7 +127,7 @@ func (f *files) load(path int, st *unix.Stat_t, text bool) (*content, unix.Errno
 		return nil, unix.EFBIG
 	}
 	began := f.now()
-	c := &content{stamp: stampOf(st)}
+	c := &Content{Stamp: StampOf(st)}
 	h := sha256.New()
 	var head bytes.Buffer
 	var all bytes.Buffer
@@ -130,15 +139,15 @@ func (f *files) load(path int, st *unix.Stat_t, text bool) (*content, unix.Errno
 		return nil, unix.EIO
 	}
 	var after unix.Stat_t
-	if unix.Fstat(fd, &after) != nil || stampOf(&after) != c.stamp {
+	if unix.Fstat(fd, &after) != nil || StampOf(&after) != c.Stamp {
 		return nil, unix.ETXTBSY // it changes while it is read: nothing to decide on
 	}
-	c.hash = hex.EncodeToString(h.Sum(nil))
-	c.form, c.interp, c.arg, c.hasArg = parseHead(head.Bytes())
+	c.Hash = hex.EncodeToString(h.Sum(nil))
+	c.Form, c.Interp, c.Arg, c.HasArg = parseHead(head.Bytes())
 	if text {
-		c.bytes = append([]byte{}, all.Bytes()...)
+		c.Text = append([]byte{}, all.Bytes()...)
 	}
-	c.trusted = old(st.Ctim, began) || readOnly(fd)
+	c.Trusted = old(st.Ctim, began) || readOnly(fd)
 	return c, 0
 }
 
@@ -169,13 +178,13 @@ func (l *limited) Write(b []byte) (int, error) {
 }
 
 // parseHead reads a file's first bytes as fs/binfmt_script.c does.
-func parseHead(head []byte) (f form, interp, arg string, hasArg bool) {
+func parseHead(head []byte) (f Form, interp, arg string, hasArg bool) {
 	if bytes.HasPrefix(head, []byte("\x7fELF")) {
-		return formELF, "", "", false
+		return ELF, "", "", false
 	}
 	line, ok := bytes.CutPrefix(head, []byte("#!"))
 	if !ok {
-		return formOther, "", "", false
+		return Other, "", "", false
 	}
 	whole := len(head) < headSize
 	if i := bytes.IndexAny(line, "\n\x00"); i >= 0 {
@@ -184,11 +193,11 @@ func parseHead(head []byte) (f form, interp, arg string, hasArg bool) {
 	line = bytes.TrimLeft(line, " \t")
 	i := bytes.IndexAny(line, " \t")
 	if i < 0 && !whole || len(bytes.Trim(line, " \t")) == 0 {
-		return formOther, "", "", false // the interpreter's name is cut off, or none
+		return Other, "", "", false // the interpreter's name is cut off, or none
 	}
 	if i < 0 {
-		return formScript, string(line), "", false
+		return Script, string(line), "", false
 	}
 	rest := bytes.Trim(line[i:], " \t")
-	return formScript, string(line[:i]), string(rest), len(rest) > 0
+	return Script, string(line[:i]), string(rest), len(rest) > 0
 }
