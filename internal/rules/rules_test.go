@@ -35,7 +35,7 @@ var may = map[string][]string{
 	"workspace/apply":           {"diff", "workspace/tree"},
 	"workspace/layer":           {},
 	"workspace/survey":          {"workspace/tree", "workspace/gitview", "workspace/layer"},
-	"workspace/base":            {"workspace/tree", "workspace/gitview", "workspace/layer"},
+	"workspace/base":            {"diff", "workspace/tree", "workspace/gitview", "workspace/layer"},
 	"workspace/gitrun":          {},
 	"workspace/gitstore":        {"workspace/gitrun"},
 	"workspace/gitview":         {"workspace/gitrun", "workspace/gitstore", "workspace/objects"},

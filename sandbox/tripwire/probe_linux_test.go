@@ -1,13 +1,11 @@
 package tripwire
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -133,8 +131,6 @@ func probeChange(what, path string, args []string) error {
 		return untilClosed(path, args[1])
 	case "alarmed":
 		return alarmed(path, args[1])
-	case "first":
-		return first(path, args[1])
 	case "bench":
 		n, _ := strconv.Atoi(args[1])
 		start := time.Now()
@@ -206,37 +202,6 @@ func hammer(path string, args []string) error {
 	}
 	wg.Wait()
 	fmt.Printf("%d %d\n", in.Load(), out.Load())
-	return nil
-}
-
-// first reads each new name in a directory that ends in .pem as soon as it is
-// listed, until it has seen n, and says how many it read and how many it was
-// refused.
-func first(dir, names string) error {
-	n, _ := strconv.Atoi(names)
-	seen := map[string]bool{}
-	read, refused := 0, 0
-	fmt.Println("ready")
-	for end := time.Now().Add(30 * time.Second); len(seen) < n && time.Now().Before(end); {
-		list, err := os.ReadDir(dir)
-		if err != nil {
-			return err
-		}
-		for _, e := range list {
-			if seen[e.Name()] || !strings.HasSuffix(e.Name(), ".pem") {
-				continue
-			}
-			switch b, err := os.ReadFile(dir + "/" + e.Name()); {
-			case err == nil && len(b) > 0:
-				read++
-				seen[e.Name()] = true
-			case errors.Is(err, unix.EACCES):
-				refused++
-				seen[e.Name()] = true
-			}
-		}
-	}
-	fmt.Println(read, refused)
 	return nil
 }
 

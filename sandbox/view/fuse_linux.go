@@ -111,7 +111,7 @@ func (d *nsd) below(path string) bool {
 
 // cover lays the node, or the mask of the right kind (a file's, a directory's),
 // unless it still lies there: a change of the file outside, by rename, takes
-// mounts off it. What is missing is made, as t.Dir says.
+// mounts off it. What is missing is made, as t.Dir says, but for t.Only.
 func (b *builder) cover(t Trip, trees []int) error {
 	defer closeAll(trees)
 	tree, dir := trees[0], t.Dir
@@ -123,6 +123,9 @@ func (b *builder) cover(t Trip, trees []int) error {
 		if len(trees) > 1 {
 			dir = have.Mode&unix.S_IFMT == unix.S_IFDIR
 		}
+	}
+	if t.Only && (err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP) {
+		return nil // gone again, or the session has something else there
 	}
 	if err != nil && err != unix.ENOENT {
 		return err

@@ -69,6 +69,7 @@ type Trip struct {
 	ID   uint64
 	Path string
 	Dir  bool
+	Only bool // only over what is there: nothing is made where Path is missing
 }
 
 // Spawn is a command to be started beside init.

@@ -81,8 +81,9 @@ func (w *Watcher) AddPath(at string, p Place) error {
 // Seen is one event.
 type Seen struct {
 	Place
-	Name string
-	Mask uint32 // of inotify(7)
+	Name   string
+	Mask   uint32 // of inotify(7)
+	Cookie uint32 // the same on both events of one rename
 }
 
 // Read waits for events. An overflow is one with no place and IN_Q_OVERFLOW.
@@ -97,6 +98,7 @@ func (w *Watcher) Read(buf []byte) ([]Seen, error) {
 	for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
 		wd := int32(binary.NativeEndian.Uint32(b))
 		mask := binary.NativeEndian.Uint32(b[4:])
+		cookie := binary.NativeEndian.Uint32(b[8:])
 		size := int(binary.NativeEndian.Uint32(b[12:]))
 		name := string(bytes.TrimRight(b[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], "\x00"))
 		b = b[unix.SizeofInotifyEvent+size:]
@@ -108,7 +110,7 @@ func (w *Watcher) Read(buf []byte) ([]Seen, error) {
 			}
 			delete(w.by, wd)
 		case ok || mask&unix.IN_Q_OVERFLOW != 0:
-			list = append(list, Seen{p, name, mask})
+			list = append(list, Seen{p, name, mask, cookie})
 		}
 	}
 	return list, nil

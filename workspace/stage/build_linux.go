@@ -97,7 +97,7 @@ func (s *Staging) takeDenied(it *layer.Item, rule, alias string) error {
 	if it.Format() == unix.S_IFDIR {
 		k = base.Vault
 	}
-	t := trip(s.opts.Project.Root, it.Rel, rule, alias, &it.St)
+	t := s.trip(it.Rel, rule, alias, &it.St)
 	s.mu.Lock()
 	s.trips[it.Rel] = t
 	s.mu.Unlock()
@@ -216,7 +216,7 @@ func (s *Staging) takeFile(it *layer.Item, ignored, fresh bool) error {
 		case err != nil:
 			return err
 		case !free:
-			return s.clash(it, e)
+			return s.base.Settle(it, e)
 		}
 	}
 	ne := &base.Entry{Kind: base.File, Mode: it.St.Mode}
@@ -234,12 +234,12 @@ func (s *Staging) takeFile(it *layer.Item, ignored, fresh bool) error {
 		return err
 	}
 	if !fresh {
-		placed, err := s.putInPlace(dst, it.Rel, ne, e)
+		placed, err := s.base.Put(dst, it.Rel, ne, e)
 		if err != nil {
 			return err
 		}
 		if !placed {
-			return s.clash(it, e)
+			return s.base.Settle(it, e)
 		}
 	}
 	s.base.Set(it.Rel, ne)
@@ -345,7 +345,7 @@ func (s *Staging) takeOut(rel string, e *base.Entry) error {
 	if err := s.tree.Rename(rel, s.tmp, tmp); err != nil {
 		return err
 	}
-	if s.cameOut(tmp, e) {
+	if s.base.CameOut(tmp, e) {
 		return s.tmp.Unlink(tmp)
 	}
 	return s.tmp.RenameFlags(tmp, s.tree, rel, unix.RENAME_NOREPLACE)

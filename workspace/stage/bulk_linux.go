@@ -69,7 +69,7 @@ func (s *Staging) tripBelow(list []layer.Item) {
 	for i := range list {
 		it := &list[i]
 		if rule, alias, denied := s.names.Denied(it); denied {
-			s.trips[it.Rel] = trip(s.opts.Project.Root, it.Rel, rule, alias, &it.St)
+			s.trips[it.Rel] = s.trip(it.Rel, rule, alias, &it.St)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func (s *Staging) renewTrips(d string) {
 		}
 		if st, err := s.real.Lstat(rel); err == nil {
 			s.names.Remember(&layer.Item{Rel: rel, St: st}, rel, e.Rule)
-			s.trips[rel] = trip(s.opts.Project.Root, rel, e.Rule, e.Alias, &st)
+			s.trips[rel] = s.trip(rel, e.Rule, e.Alias, &st)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func (s *Staging) copyList(ctx context.Context, d, top string, list []layer.Item
 				k = base.Vault
 			}
 			masks[it.Rel] = &base.Entry{Kind: k, Mode: it.St.Mode, Real: layer.StampOf(&it.St), Rule: rule, Alias: alias}
-			s.trips[it.Rel] = trip(s.opts.Project.Root, it.Rel, rule, alias, &it.St)
+			s.trips[it.Rel] = s.trip(it.Rel, rule, alias, &it.St)
 			if _, err := s.tmp.Placeholder(it, at(it.Rel)); err != nil {
 				return nil, err
 			}

@@ -20,6 +20,7 @@ func (c *carrier) carry(ctx context.Context, rel string, ignored map[string]bool
 	s := c.s
 	st, err := s.real.Lstat(rel)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		c.forget(rel)
 		return nil, c.gone(rel)
 	}
 	if err != nil {
@@ -27,8 +28,9 @@ func (c *carrier) carry(ctx context.Context, rel string, ignored map[string]bool
 	}
 	it := &layer.Item{Rel: rel, St: st}
 	if rule, alias, denied := s.deniedNow(it); denied {
-		return nil, c.denied(it, rule, alias)
+		return nil, c.denied(ctx, it, rule, alias)
 	}
+	c.forget(rel)
 	e := s.base.Get(rel)
 	if e != nil && e.Kind != base.Dir && e.Kind != base.File && e.Kind != base.Link && e.Kind != base.Bulk && e.Kind != base.Attach {
 		if err := s.dropGone(rel); err != nil { // it was denied or unreadable and is no more
@@ -82,7 +84,7 @@ func (s *Staging) otherNames(it *layer.Item) (rels []string) {
 	return rels
 }
 
-func (c *carrier) denied(it *layer.Item, rule, alias string) error {
+func (c *carrier) denied(ctx context.Context, it *layer.Item, rule, alias string) error {
 	s := c.s
 	for up := layer.Parent(it.Rel); up != ""; up = layer.Parent(up) {
 		if e := s.base.Get(up); e != nil && e.Kind == base.Vault {
@@ -93,14 +95,56 @@ func (c *carrier) denied(it *layer.Item, rule, alias string) error {
 		return nil
 	}
 	err := s.takeDenied(it, rule, alias)
-	c.on(Event{Kind: Denied, Path: it.Rel, Trip: trip(s.opts.Project.Root, it.Rel, rule, alias, &it.St), Error: err})
+	if it.Format() == unix.S_IFDIR {
+		c.look.Guard(ctx, it.Rel, rule)
+	}
+	if !c.wasTold(it) || err != nil {
+		c.on(Event{Kind: Denied, Path: it.Rel, Trip: s.trip(it.Rel, rule, alias, &it.St), Error: err})
+	}
 	for _, rel := range s.otherNames(it) {
 		if st, err := s.real.Lstat(rel); err == nil && st.Ino == it.St.Ino {
 			err = s.takeDenied(&layer.Item{Rel: rel, St: st}, rule, it.Rel)
-			c.on(Event{Kind: Denied, Path: rel, Trip: trip(s.opts.Project.Root, rel, rule, it.Rel, &st), Error: err})
+			c.on(Event{Kind: Denied, Path: rel, Trip: s.trip(rel, rule, it.Rel, &st), Error: err})
 		}
 	}
 	return nil
+}
+
+// deniedAtOnce tells of a denied path on the event that brought it.
+func (c *carrier) deniedAtOnce(it *layer.Item, rule, alias string) {
+	s := c.s
+	t := s.trip(it.Rel, rule, alias, &it.St)
+	s.mu.Lock()
+	s.trips[it.Rel] = t
+	s.mu.Unlock()
+	c.mu.Lock()
+	c.told[it.Rel] = layer.StampOf(&it.St)
+	c.mu.Unlock()
+	c.on(Event{Kind: Denied, Path: it.Rel, Trip: t})
+}
+
+// wasTold tells whether deniedAtOnce did so and nothing has changed since.
+func (c *carrier) wasTold(it *layer.Item) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stamp, told := c.told[it.Rel]
+	delete(c.told, it.Rel)
+	return told && stamp == layer.StampOf(&it.St)
+}
+
+// forget drops a path that deniedAtOnce told of, if it is not denied any more
+// and the base has never heard of it.
+func (c *carrier) forget(rel string) {
+	s := c.s
+	s.mu.Lock()
+	_, was := s.trips[rel]
+	if was = was && s.base.Get(rel) == nil; was {
+		delete(s.trips, rel)
+	}
+	s.mu.Unlock()
+	if was {
+		c.on(Event{Kind: Gone, Path: rel})
+	}
 }
 
 // gone carries a deletion in.
@@ -146,7 +190,7 @@ func (c *carrier) dir(ctx context.Context, it *layer.Item, e *base.Entry, ignore
 	if e == nil || e.Kind != base.Dir {
 		if e != nil { // a file became a directory
 			if free, err := s.base.Free(it.Rel, e); err != nil || !free {
-				return nil, s.clash(it, e)
+				return nil, s.base.Settle(it, e)
 			}
 			if err := s.dropGone(it.Rel); err != nil {
 				return nil, err
@@ -216,7 +260,7 @@ func (c *carrier) file(it *layer.Item, e *base.Entry, ignored bool) error {
 }
 
 func (c *carrier) met(it *layer.Item, e *base.Entry) error {
-	if err := c.s.clash(it, e); err != nil {
+	if err := c.s.base.Settle(it, e); err != nil {
 		return err
 	}
 	return c.tell(it, e)

@@ -319,13 +319,26 @@ func (s *Staging) Tripwires() []Trip {
 	return all
 }
 
-func trip(root, rel, rule, alias string, st *unix.Stat_t) *Trip {
+func (s *Staging) trip(rel, rule, alias string, st *unix.Stat_t) *Trip {
 	return &Trip{
-		Path: rel, Host: filepath.Join(root, rel), Rule: rule, Alias: alias,
+		Path: rel, Host: filepath.Join(s.opts.Project.Root, rel), Rule: rule, Alias: alias, Shown: s.shown(rel),
 		Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, Mode: st.Mode, Size: st.Size,
 		MTime: time.Unix(st.Mtim.Unix()), CTime: time.Unix(st.Ctim.Unix()), ATime: time.Unix(st.Atim.Unix()),
 		Ino: st.Ino, Nlink: uint32(st.Nlink), UID: st.Uid, GID: st.Gid,
 	}
+}
+
+// shown tells whether what the real tree has at rel shows inside as it is.
+func (s *Staging) shown(rel string) bool {
+	if s.meta.Backend == Overlay {
+		return true
+	}
+	for d := layer.Parent(rel); d != ""; d = layer.Parent(d) {
+		if s.base.Attached[d] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // full tells whether an error means that there is no room.

@@ -72,6 +72,7 @@ type Trip struct {
 	Rule  string
 	Alias string // the denied path this is another name of, or empty
 	Dir   bool
+	Shown bool   // but for the tripwire, what the host has there shows inside
 	Mode  uint32 // st_mode
 	Size  int64
 	MTime time.Time

@@ -28,6 +28,8 @@ const (
 // On whose directory a watch stands.
 const (
 	onReal    layer.Side = iota // the person's tree
+	onNew                       // a directory there that nobody has carried in, or one handled as a whole
+	onVault                     // a denied directory there
 	onTree                      // the staged tree
 	onRealGit                   // a real git directory
 	onOwnGit                    // a session's git directory
@@ -35,18 +37,36 @@ const (
 
 // carrier is a running Watch.
 type carrier struct {
-	s     *Staging
-	w     *layer.Watcher
-	on    func(Event)
+	s    *Staging
+	w    *layer.Watcher
+	on   func(Event)
+	look survey.Sentry
+	wake chan struct{} // something is noted
+
+	mu  sync.Mutex // guards now and told
+	now noted
+	// told are the denied paths that the event itself was told for, and what they
+	// were then.
+	told map[string]layer.Stamp
+
+	noted // what a flush deals with
+	// linked are files with more names than one. They wait for the end of a
+	// batch: one of their names may be a denied one.
+	linked []string
+}
+
+// noted is what waits for the tree to be quiet.
+type noted struct {
 	dirty map[string]bool // paths of the real tree to be looked at
 	saves map[string]bool // paths the agent has touched
 	git   bool            // a real git directory changed
 	conf  bool            // a session's git configuration changed
 	all   bool            // events were lost: look at everything
-	// linked are files with more names than one. They wait for the end of a
-	// batch: one of their names may be a denied one.
-	linked []string
 }
+
+func nothing() noted { return noted{dirty: map[string]bool{}, saves: map[string]bool{}} }
+
+func (n *noted) pending() bool { return len(n.dirty)+len(n.saves) > 0 || n.git || n.conf || n.all }
 
 // Conflicts lists the paths that a person and the agent both changed.
 func (s *Staging) Conflicts() []string {
@@ -57,49 +77,56 @@ func (s *Staging) Conflicts() []string {
 // whole, and only where the agent has not changed the same path. A denied name
 // is reported, its content never copied. In an overlay the kernel itself shows
 // the edit, once it has let go of what it had cached; then only conflicts,
-// denied names and git are layer.Seen to. onEvent is called from one goroutine.
+// denied names and git are seen to, and a denied name is reported on the event
+// that brings it, whatever else is going on. onEvent is called from two goroutines.
 func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 	w, err := layer.NewWatcher()
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	c := &carrier{s: s, w: w, on: onEvent, dirty: map[string]bool{}, saves: map[string]bool{}, git: true, conf: true, all: true}
+	c := &carrier{s: s, w: w, on: onEvent, wake: make(chan struct{}, 1), now: nothing(), told: map[string]layer.Stamp{}}
+	c.now.git, c.now.conf, c.now.all = true, true, true
+	c.look = survey.Sentry{Names: s.names, Real: s.real, Watch: w, Denied: c.deniedAtOnce, Shown: s.shown, New: onNew, Vault: onVault}
 	c.watchAll(ctx)
-	events := make(chan []layer.Seen)
-	go func() {
-		defer close(events)
-		buf := make([]byte, 1<<16)
-		for {
-			list, err := w.Read(buf)
-			if err != nil {
-				return
-			}
-			select {
-			case events <- list:
-			case <-ctx.Done():
-				return
-			}
-		}
+	ended := make(chan struct{})
+	go c.read(ctx, ended)
+	defer func() {
+		w.Close()
+		<-ended
 	}()
 	c.flush(ctx) // what happened before the watches stood
-	return c.loop(ctx, events)
+	return c.loop(ctx, ended)
 }
 
-func (c *carrier) loop(ctx context.Context, events <-chan []layer.Seen) error {
+// read takes the events in as they come: nothing that a flush does delays it.
+func (c *carrier) read(ctx context.Context, ended chan<- struct{}) {
+	defer close(ended)
+	buf := make([]byte, 1<<16)
+	for {
+		list, err := c.w.Read(buf)
+		if err != nil || ctx.Err() != nil {
+			return
+		}
+		for _, e := range list {
+			c.see(ctx, e)
+		}
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (c *carrier) loop(ctx context.Context, ended <-chan struct{}) error {
 	var quiet, late <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return c.end()
-		case list, ok := <-events:
-			if !ok {
-				return c.end()
-			}
-			for _, e := range list {
-				c.note(e)
-			}
-			if c.pending() {
+		case <-ended:
+			return c.end()
+		case <-c.wake:
+			if c.waiting() {
 				quiet = time.After(settle)
 				if late == nil {
 					late = time.After(patience)
@@ -110,10 +137,16 @@ func (c *carrier) loop(ctx context.Context, events <-chan []layer.Seen) error {
 		case <-late:
 		}
 		quiet, late = nil, nil
-		if c.flush(ctx); c.pending() {
+		if c.flush(ctx); c.waiting() {
 			quiet = time.After(patience)
 		}
 	}
+}
+
+func (c *carrier) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now.pending()
 }
 
 func (c *carrier) end() error {
@@ -122,34 +155,42 @@ func (c *carrier) end() error {
 	return c.s.store()
 }
 
-func (c *carrier) pending() bool {
-	return len(c.dirty)+len(c.saves) > 0 || c.git || c.conf || c.all
+// see deals with what must not wait, and notes the rest.
+func (c *carrier) see(ctx context.Context, e layer.Seen) {
+	switch e.Side {
+	case onReal, onNew:
+		c.look.See(ctx, e)
+	case onVault:
+		if rule, denied := c.s.names.Within(e.Rel); denied {
+			c.look.SeeVault(ctx, e, rule)
+		}
+	case onTree:
+		if e.Mask&unix.IN_ISDIR != 0 && e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.base.Places[e.Path()] {
+			c.w.Add(c.s.tree, layer.Place{Side: onTree, Rel: e.Path()})
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now.note(e)
 }
 
-func (c *carrier) note(e layer.Seen) {
+func (n *noted) note(e layer.Seen) {
 	switch {
 	case e.Mask&unix.IN_Q_OVERFLOW != 0:
-		c.all = true
+		n.all = true
 	case e.Name == "":
 	case e.Side == onReal:
-		if e.Name == ".git" || survey.Temporary(e.Name) {
-			return // a repository's own; git's watches see to those known
+		if e.Name != ".git" && !survey.Temporary(e.Name) { // a repository's own; git's watches see to those known
+			n.dirty[e.Path()] = true
 		}
-		c.dirty[e.Path()] = true
 	case e.Side == onTree:
-		if e.Mask&unix.IN_ISDIR != 0 {
-			if e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.base.Places[e.Path()] {
-				c.w.Add(c.s.tree, layer.Place{Side: onTree, Rel: e.Path()})
-			}
-			return
+		if e.Mask&unix.IN_ISDIR == 0 {
+			n.saves[e.Path()] = true
 		}
-		c.saves[e.Path()] = true
 	case e.Side == onRealGit:
-		if !strings.HasSuffix(e.Name, ".lock") {
-			c.git = true
-		}
+		n.git = n.git || !strings.HasSuffix(e.Name, ".lock")
 	case e.Side == onOwnGit:
-		c.conf = c.conf || e.Name == "config"
+		n.conf = n.conf || e.Name == "config"
 	}
 }
 
@@ -174,22 +215,31 @@ func (c *carrier) watchBelow(ctx context.Context, on layer.Side, r *layer.Root, 
 		return
 	}
 	r.Walk(ctx, dir, func(it layer.Item) bool {
-		if it.Format() != unix.S_IFDIR || path.Base(it.Rel) == ".git" || survey.Temporary(it.Rel) || c.s.bulky(it.Rel) {
+		if it.Format() != unix.S_IFDIR || path.Base(it.Rel) == ".git" || survey.Temporary(it.Rel) {
+			return false
+		}
+		if on != onTree {
+			if rule, _, denied := c.s.names.Denied(&it); denied {
+				c.look.Guard(ctx, it.Rel, rule)
+				return false
+			}
+		}
+		if e := c.s.base.Get(it.Rel); e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach || e.Kind == base.Vault) {
+			if e.Kind == base.Attach && on == onReal { // shown as it is and not carried: denied names alone count
+				c.watchBelow(ctx, onNew, r, it.Rel)
+			}
 			return false
 		}
 		return c.w.Add(r, layer.Place{Side: on, Rel: it.Rel}) == nil
 	}, nil)
 }
 
-// bulky tells whether a directory is handled as a whole, or denied.
-func (s *Staging) bulky(rel string) bool {
-	e := s.base.Get(rel)
-	return e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach || e.Kind == base.Vault)
-}
-
 // flush deals with everything noted.
 func (c *carrier) flush(ctx context.Context) {
 	s := c.s
+	c.mu.Lock()
+	c.noted, c.now = c.now, nothing()
+	c.mu.Unlock()
 	s.op.Lock()
 	for rel := range c.saves {
 		e := s.base.Get(rel)
@@ -218,12 +268,10 @@ func (c *carrier) flush(ctx context.Context) {
 		}
 	}
 	s.op.Unlock()
-	git, conf := c.git, c.conf
-	c.dirty, c.saves, c.all, c.git, c.conf = map[string]bool{}, map[string]bool{}, false, false, false
-	if git {
+	if c.git {
 		c.syncGit(ctx)
 	}
-	if conf {
+	if c.conf {
 		c.guard(ctx)
 	}
 }
@@ -231,7 +279,9 @@ func (c *carrier) flush(ctx context.Context) {
 func (c *carrier) syncGit(ctx context.Context) {
 	moved, told, err := c.s.git.Sync(ctx)
 	if errors.Is(err, fs.ErrExist) { // a lock file: git inside is at work
-		c.git = true
+		c.mu.Lock()
+		c.now.git = true
+		c.mu.Unlock()
 		return
 	}
 	if err != nil && ctx.Err() == nil {
@@ -262,7 +312,10 @@ func (c *carrier) compareAll(ctx context.Context) {
 		if survey.Temporary(it.Rel) {
 			return false
 		}
-		_, _, denied := s.names.Denied(&it)
+		rule, _, denied := s.names.Denied(&it)
+		if denied && it.Format() == unix.S_IFDIR {
+			c.look.Guard(ctx, it.Rel, rule)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		here[it.Rel] = true

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"context"
 	"path"
 	"strings"
 	"sync"
@@ -12,13 +13,19 @@ import (
 )
 
 // Names tells what is denied. It remembers the inode of everything that ever bore
-// a denied name: renaming a file does not make it harmless.
+// a denied name, or lay below one: renaming a file does not make it harmless.
 type Names struct {
 	real   *layer.Root
 	denied func(rel string) (rule string, denied bool)
 	mu     sync.Mutex
 	known  map[layer.FileID]secret
+	inside int // of known: content of denied directories
 }
+
+// maxInside bounds the content of denied directories that is remembered, in
+// files and directories. What is beyond stays behind its directory's tripwire,
+// but is not known again once it was moved out.
+const maxInside = 20_000
 
 // secret is a denied inode.
 type secret struct {
@@ -54,6 +61,19 @@ func (n *Names) Below(rel string) (dir, rule string, denied bool) {
 	return "", "", false
 }
 
+// Within tells by which rule a directory, or one above it, is denied.
+func (n *Names) Within(dir string) (rule string, denied bool) {
+	if _, rule, denied := n.Below(dir + "/x"); denied {
+		return rule, true
+	}
+	st, err := n.real.Lstat(dir)
+	if err != nil {
+		return "", false
+	}
+	rule, _, denied = n.Alias(&layer.Item{Rel: dir, St: st})
+	return rule, denied
+}
+
 // Alias tells whether an item is another name of something denied.
 func (n *Names) Alias(it *layer.Item) (rule, of string, is bool) {
 	n.mu.Lock()
@@ -72,7 +92,31 @@ func (n *Names) Alias(it *layer.Item) (rule, of string, is bool) {
 
 // Remember keeps the inode of something denied, as the path of: its own or, for
 // what a denied symbolic link leads to, the link's.
-func (n *Names) Remember(it *layer.Item, of, rule string) {
+func (n *Names) Remember(it *layer.Item, of, rule string) { n.keep(it, of, rule, false) }
+
+// Content keeps the inode of what lies at it, below a directory that rule denies.
+func (n *Names) Content(it *layer.Item, rule string) { n.keep(it, it.Rel, rule, true) }
+
+// Inside keeps the inodes of everything below a denied directory. enter, if not
+// nil, is called for each directory before it is read.
+func (n *Names) Inside(ctx context.Context, dir, rule string, enter func(rel string)) {
+	n.real.Walk(ctx, dir, func(it layer.Item) bool {
+		n.Content(&it, rule)
+		if it.Format() == unix.S_IFDIR && enter != nil {
+			enter(it.Rel)
+		}
+		return !n.Full()
+	}, nil) // what cannot be read here cannot be read inside either
+}
+
+// Full tells that a denied directory holds more than is remembered.
+func (n *Names) Full() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.inside >= maxInside
+}
+
+func (n *Names) keep(it *layer.Item, of, rule string, inside bool) {
 	if f := it.Format(); f != unix.S_IFREG && f != unix.S_IFDIR {
 		return
 	}
@@ -83,8 +127,12 @@ func (n *Names) Remember(it *layer.Item, of, rule string) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s, known := n.known[want]; known && (born == 0 || s.born == born) {
+	s, known := n.known[want]
+	switch {
+	case known && (born == 0 || s.born == born), inside && n.inside >= maxInside:
 		return
+	case inside && !known:
+		n.inside++
 	}
 	n.known[want] = secret{of, rule, born}
 }

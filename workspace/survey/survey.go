@@ -3,8 +3,10 @@
 //
 // It promises:
 //   - A path is denied by its name, by a directory above it, or because its inode
-//     is one that was seen under a denied name in the life of this process: a hard
-//     link, or a file moved away to a harmless name and replaced.
+//     is one that was seen under a denied name, or below one (20,000 of these at
+//     most), in the life of this process: a hard link, or what was moved away to a
+//     harmless name.
+//   - A Sentry tells of what is denied and new on the event itself.
 //   - What a symbolic link of a denied name leads to is denied too, where it lies
 //     in the tree.
 //   - Temporary files of an apply are no part of the tree.

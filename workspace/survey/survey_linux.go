@@ -62,8 +62,13 @@ func Take(ctx context.Context, o Options) (*Survey, error) {
 	if err := sv.scanIgnored(ctx, fail); err != nil {
 		return nil, err
 	}
+	for rel, rule := range sv.Denied {
+		if sv.Items[rel].Format() == unix.S_IFDIR {
+			o.Names.Inside(ctx, rel, rule, nil)
+		}
+	}
 	sort.Strings(sv.Nested)
-	sv.findAliases()
+	sv.findAliases(ctx)
 	return sv, nil
 }
 
@@ -181,7 +186,7 @@ func (sv *Survey) small(it layer.Item) {
 
 // findAliases finds the other names of denied files: hard links, and what a
 // symbolic link of a denied name leads to.
-func (sv *Survey) findAliases() {
+func (sv *Survey) findAliases(ctx context.Context) {
 	for rel := range sv.Denied {
 		it := sv.Items[rel]
 		if it.Format() != unix.S_IFLNK {
@@ -201,6 +206,9 @@ func (sv *Survey) findAliases() {
 		}
 		sv.Alias[target.Rel], sv.Denied[target.Rel] = rel, sv.Denied[rel]
 		sv.o.Names.Remember(target, rel, sv.Denied[rel])
+		if target.Format() == unix.S_IFDIR {
+			sv.o.Names.Inside(ctx, target.Rel, sv.Denied[rel], nil)
+		}
 	}
 	for rel, it := range sv.Items {
 		if it.Format() == unix.S_IFLNK || sv.Denied[rel] != "" {
@@ -246,6 +254,11 @@ func Below(ctx context.Context, o Options, dir string, fail func(rel string, err
 		size += it.St.Blocks * 512
 		return !denied
 	}, fail)
+	for i := range list {
+		if rule, denied := o.Names.ByName(&list[i]); denied && list[i].Format() == unix.S_IFDIR {
+			o.Names.Inside(ctx, list[i].Rel, rule, nil)
+		}
+	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Rel < list[j].Rel })
 	return list, size, err
 }

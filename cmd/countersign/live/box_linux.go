@@ -161,11 +161,15 @@ func (s *live) inProject(home, place string) bool {
 func (s *live) node(path, rule string, attr tripwire.Attr) tripwire.Node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := s.nodes[path]
+	key := path
+	if attr.Dir { // a node does not change its type
+		key += "/"
+	}
+	id := s.nodes[key]
 	if id == 0 {
 		s.nextID++
 		id = s.nextID
-		s.nodes[path] = id
+		s.nodes[key] = id
 	}
 	return tripwire.Node{ID: id, Path: path, Rule: rule, Attr: attr}
 }
@@ -185,13 +189,16 @@ func (s *live) newDenied(e stage.Event) {
 	n := s.node(filepath.Join(s.project.Root, e.Trip.Path), e.Trip.Rule, attrOf(*e.Trip))
 	var err error
 	if s.trips != nil {
-		if err = s.trips.Add(n); err == nil {
-			err = s.box.AddTripwire(sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir})
-		}
-	} else {
-		err = s.box.Mask(n.Path)
+		err = s.trips.Add(n)
 	}
-	if err != nil && s.ctx.Err() == nil {
+	if err == nil { // without a server a mask is laid
+		err = s.box.AddTripwire(sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir, Only: e.Trip.Shown})
+	}
+	switch {
+	case err == nil || s.ctx.Err() != nil:
+	case e.Trip.Shown:
+		s.fail(fmt.Errorf("a new denied file is open inside: %s: %w", n.Path, err))
+	default:
 		s.log.Warn("a new denied file could not be covered inside; it was not copied there", "path", n.Path, "err", err)
 	}
 }
