@@ -1,10 +1,11 @@
 // Command bench measures what the gate costs: the same work bare and inside a
-// session, for both staging back ends, round by round in turn, and prints the
-// ratios of the minima and of the medians. It asserts nothing: speed is a
-// figure, never a test.
+// session, for both staging back ends, round by round in turn, and prints one
+// table: the ratios of the minima and of the medians, and for each aim whether
+// the minima met it. It asserts nothing: speed is a figure, never a test.
 //
 // It needs bin/countersign (make build), and works in a directory of its own
-// that it removes. Work that this machine cannot do is named and left out.
+// that it removes. It keeps a cache of npm packages, which it fills from the
+// registry once. Work that this machine cannot do is named and left out.
 package main
 
 import (
@@ -14,147 +15,160 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "-inside" {
-		if err := inside(os.Args[2], os.Args[3:]); err != nil {
+		if err := inside(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
 		return
 	}
 	rounds := flag.Int("rounds", 5, "rounds of bare, snapshot, overlay in turn")
-	only := flag.String("only", "", "comma-separated names of what to measure; empty for all")
+	only := flag.String("only", "", "comma-separated groups: exec, builds, npm, decided, start, ledger; empty for all")
 	bin := flag.String("bin", "bin/countersign", "the program under measurement")
+	cache := flag.String("cache", defaultCache(), "where the npm packages are kept between runs")
 	flag.Parse()
-	if err := measure(*rounds, *only, *bin); err != nil {
+	if err := measure(*rounds, *only, *bin, *cache); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// series is the durations of one work in one way of running it.
-type series map[string][]time.Duration
+func defaultCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "countersign-bench")
+}
 
-func measure(rounds int, only, bin string) error {
+// ways are the ways of running a work, in turn.
+var ways = []string{"bare", "snapshot", "overlay"}
+
+func measure(rounds int, only, bin, cache string) error {
 	p, err := newPlace(bin)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(p.root)
-	works := p.works(only)
-	for _, w := range works {
-		if w.prepare != "" {
-			fmt.Fprintf(os.Stderr, "preparing %s\n", w.Name)
-			if err := p.bare("bash", "-c", w.prepare); err != nil {
-				return fmt.Errorf("prepare %s: %w", w.Name, err)
-			}
-		}
+	wanted := func(group string) bool { return only == "" || slices.Contains(strings.Split(only, ","), group) }
+	chosen, rows, err := p.choose(wanted, cache)
+	if err != nil {
+		return err
 	}
-	ways := []string{"bare", "snapshot", "overlay"}
-	got := map[string]series{}
+	measured, err := p.series(rounds, chosen)
+	if err != nil {
+		return err
+	}
+	rows = append(measured, rows...)
+	for _, g := range []struct {
+		group string
+		run   func() ([]row, error)
+	}{
+		{"decided", func() ([]row, error) { return p.decided(rounds) }},
+		{"start", func() ([]row, error) { return p.start(rounds * 4) }},
+		{"ledger", ledgerFigures},
+	} {
+		if !wanted(g.group) {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, g.group)
+		more, err := g.run()
+		if err != nil {
+			return fmt.Errorf("%s: %w", g.group, err)
+		}
+		rows = append(rows, more...)
+	}
+	return print(os.Stdout, rows)
+}
+
+// choose prepares the works that are wanted, and returns a row for each that
+// this machine cannot do.
+func (p *place) choose(wanted func(string) bool, cache string) (chosen []work, left []row, err error) {
+	all := works()
+	if wanted("exec") {
+		chosen = append(chosen, all[:4]...)
+	}
+	if wanted("builds") {
+		fmt.Fprintln(os.Stderr, "preparing the builds")
+		if err := p.bare("bash", "-c", "go mod download && go build ./..."); err != nil {
+			return nil, nil, fmt.Errorf("prepare the builds: %w", err)
+		}
+		chosen = append(chosen, all[4:]...)
+	}
+	if !wanted("npm") {
+		return chosen, nil, nil
+	}
+	fmt.Fprintln(os.Stderr, "preparing the installs")
+	if err := p.placeNpm(cache); err != nil {
+		fmt.Fprintln(os.Stderr, "the installs are left out:", err)
+		for _, w := range npmWorks() {
+			left = append(left, durations(w.Name, "both", nil, nil, w.Aim["snapshot"]))
+		}
+		return chosen, left, nil
+	}
+	return append(chosen, npmWorks()...), nil, nil
+}
+
+// series runs the works round by round, in every way in turn.
+func (p *place) series(rounds int, works []work) (rows []row, err error) {
+	got := map[string]map[string][]time.Duration{}
 	for _, way := range ways {
-		got[way] = series{}
+		got[way] = map[string][]time.Duration{}
 	}
 	for r := range rounds {
 		for _, way := range ways {
 			if len(works) == 0 {
-				break
+				return nil, nil
 			}
 			fmt.Fprintf(os.Stderr, "round %d, %s\n", r+1, way)
 			out, err := p.runWorks(way, works)
 			if err != nil {
-				return fmt.Errorf("%s: %w", way, err)
+				return nil, fmt.Errorf("%s: %w", way, err)
 			}
 			for name, d := range out {
 				got[way][name] = append(got[way][name], d)
 			}
 		}
 	}
-	if len(works) > 0 {
-		table(works, got)
-	}
-	if wanted(only, "decided") {
-		if err := p.decided(); err != nil {
-			return err
+	for _, w := range works {
+		for _, way := range ways[1:] {
+			rows = append(rows, durations(w.Name, way, got["bare"][w.Name], got[way][w.Name], w.Aim[way]))
 		}
 	}
-	if wanted(only, "ledger") {
-		if err := ledgerFigures(); err != nil {
-			return err
-		}
-	}
-	if wanted(only, "start") {
-		if err := p.start(rounds * 4); err != nil {
-			return err
-		}
-	}
-	return nil
+	return rows, nil
 }
-
-func wanted(only, name string) bool {
-	if only == "" {
-		return true
-	}
-	for _, o := range strings.Split(only, ",") {
-		if o == name {
-			return true
-		}
-	}
-	return false
-}
-
-// table prints min/median ratios against bare.
-func table(works []work, got map[string]series) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "work\tbare median\tsnapshot min / median\toverlay min / median")
-	for _, k := range works {
-		bare := got["bare"][k.Name]
-		if len(bare) == 0 {
-			fmt.Fprintf(w, "%s\tnot measured\t\t\n", k.Name)
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%v\t%s\t%s\n", k.Name, median(bare).Round(10*time.Microsecond), ratio(got["snapshot"][k.Name], bare), ratio(got["overlay"][k.Name], bare))
-	}
-	w.Flush()
-}
-
-func ratio(a, b []time.Duration) string {
-	if len(a) == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f / %.2f", float64(minimum(a))/float64(minimum(b)), float64(median(a))/float64(median(b)))
-}
-
-func sorted(d []time.Duration) []time.Duration {
-	s := append([]time.Duration(nil), d...)
-	sort.Slice(s, func(i, j int) bool { return s[i] < s[j] })
-	return s
-}
-
-func minimum(d []time.Duration) time.Duration { return sorted(d)[0] }
-
-func median(d []time.Duration) time.Duration { return sorted(d)[len(d)/2] }
 
 // runWorks runs every work once, in one process tree, and returns its durations.
 func (p *place) runWorks(way string, works []work) (map[string]time.Duration, error) {
-	spec := filepath.Join(p.project, "bench-spec.json")
-	b, err := json.Marshal(works)
+	spec, err := p.spec(works)
 	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(spec, b, 0o644); err != nil {
 		return nil, err
 	}
 	args := []string{p.self, "-inside", spec}
 	if way != "bare" {
 		args = append([]string{p.bin, "run", "--policy", p.policy, "--approver", "none", "--fresh", "--backend", way, "--", "bash", filepath.Join(p.project, "bench-agent.sh")}, args...)
 	}
+	return p.driven(args)
+}
+
+// spec writes down what the driver is to do.
+func (p *place) spec(works []work) (string, error) {
+	b, err := json.Marshal(works)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(p.project, "bench-spec.json")
+	return path, os.WriteFile(path, b, 0o644)
+}
+
+// driven runs the driver and reads its last line.
+func (p *place) driven(args []string) (map[string]time.Duration, error) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stderr = p.project, p.env, os.Stderr
 	out, err := cmd.Output()
@@ -164,33 +178,4 @@ func (p *place) runWorks(way string, works []work) (map[string]time.Duration, er
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	var got map[string]time.Duration
 	return got, json.Unmarshal([]byte(lines[len(lines)-1]), &got)
-}
-
-// start measures `countersign run -- true` against `true`, with a kept snapshot.
-func (p *place) start(n int) error {
-	var bare, run []time.Duration
-	for range n {
-		for _, args := range [][]string{{"true"}, {p.bin, "run", "--approver", "none", "--", "true"}} {
-			cmd := exec.Command(args[0], args[1:]...)
-			cmd.Dir, cmd.Env, cmd.Stderr = p.project, p.env, os.Stderr
-			t := time.Now()
-			if err := cmd.Run(); err != nil {
-				return err
-			}
-			if args[0] == "true" {
-				bare = append(bare, time.Since(t))
-			} else {
-				run = append(run, time.Since(t))
-			}
-		}
-	}
-	fmt.Printf("start of run -- true on 3,000 files, over bare: min %v, median %v\n", (minimum(run) - minimum(bare)).Round(time.Millisecond), (median(run) - median(bare)).Round(time.Millisecond))
-	cp := exec.Command("bash", "-c", `time -p cp -a . "$0"`, filepath.Join(p.root, "cp"))
-	cp.Dir = p.project
-	t := time.Now()
-	if err := cp.Run(); err != nil {
-		return err
-	}
-	fmt.Printf("one cp -a of the same tree: %v\n", time.Since(t).Round(time.Millisecond))
-	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // place is a home, a project of 3,000 files, and a program to measure.
@@ -71,20 +70,13 @@ func (p *place) fill() error {
 	if out, err := archive.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the sources: %w: %s", err, out)
 	}
-	for i := range 3000 {
-		dir := filepath.Join(p.project, "data", fmt.Sprintf("d%02d", i/50))
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		line := fmt.Sprintf("line of file %d with some words in it\n", i)
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%04d.txt", i)), []byte(strings.Repeat(line, 100+i%400)), 0o644); err != nil {
-			return err
-		}
+	if err := files(p.project, 3000); err != nil {
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(p.project, "bench-agent.sh"), []byte("\"$@\"\n"), 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(p.project, ".gitignore"), []byte("/bin/\nbench-spec.json\nbench-driver\nnode_modules/\n/npm/node_modules/\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.project, ".gitignore"), []byte("/bin/\nbench-spec.json\nbench-driver\nnode_modules/\n/.cold/\n"), 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(p.project, ".env"), []byte("SECRET=x\n"), 0o644); err != nil {
