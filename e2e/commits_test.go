@@ -180,3 +180,33 @@ func TestUndoGivesCommitsBack(t *testing.T) {
 	}
 	w.must("verify")
 }
+
+// What was decided stays decided in the session that goes on with the layer, as
+// long as the hunk is the same.
+func TestDecisionsFollowTheLayer(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("f.txt", "1\n2\n3\n4\n5\n6\n7\n")
+	w.write("agent.sh", "bash ./inner.sh\n")
+	w.write(".gitignore", "inner.sh\n")
+	w.repo()
+	names := subjects(w.work("set -e; sed -i s/2/two/ f.txt; git commit -qam c1; sed -i 's/4/four/; s/6/six/' f.txt; git log --format='%H %s' -1").out)
+	w.must("review", "--accept", w.hunkOf(names, "c1 f.txt 2"), w.hunkOf(names, "- f.txt 4"))
+	w.must("review", "--reject", w.hunkOf(names, "- f.txt 6"))
+	want := "c1 modify f.txt -2,1 +2,1 accepted\n- modify f.txt -4,1 +4,1 accepted\n- modify f.txt -6,1 +6,1 rejected"
+	w.work("true")
+	if got := strings.Join(w.byCommit(names), "\n"); got != want {
+		t.Errorf("in the next session:\n%s", got)
+	}
+	w.work("sed -i s/six/SIX/ f.txt")
+	if got := strings.Join(w.byCommit(names), "\n"); got != strings.Replace(want, "rejected", "undecided", 1) {
+		t.Errorf("after another change:\n%s", got)
+	}
+	r := w.must("review", "--apply")
+	if got := w.read("f.txt"); got != "1\ntwo\n3\nfour\n5\n6\n7\n" || w.git("log", "--format=%s") != "c1\nstart\n" {
+		t.Errorf("applied: %q %s", got, r.err)
+	}
+	w.must("shell", "--", "true")
+	if got := strings.Join(w.byCommit(names), "\n"); strings.Contains(got, "four") || !strings.Contains(got, "-6,1 +6,1 undecided") {
+		t.Errorf("in a shell's session:\n%s", got)
+	}
+}

@@ -63,6 +63,20 @@ func Open(dir, session string) (*Review, error) {
 	return r, nil
 }
 
+// Inherit brings the decisions of one session, with their bytes, to the session
+// that goes on with its layer, before that one is reviewed. The directories are
+// the sessions'.
+func Inherit(from, to string) error {
+	err := os.Rename(filepath.Join(from, "review"), filepath.Join(to, "review"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // nothing was decided
+	}
+	if err != nil {
+		return &countersign.Error{Code: countersign.EInternal, Op: "take on the review of", Thing: from, Err: err}
+	}
+	return nil
+}
+
 // Store is the store of the reviewed bytes: apply writes from it.
 func (r *Review) Store() *apply.Store { return r.store }
 

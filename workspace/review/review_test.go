@@ -603,3 +603,25 @@ func TestAnEditIsNotProposedBack(t *testing.T) {
 		}
 	}
 }
+
+func TestDecisionsGoOnWithTheLayer(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	c := []tree.Change{change("a", file(five), file("x\n2\n3\n4\ny\n")), change("n", nil, file("new\n"))}
+	r := open(t, from)
+	hs := update(t, r, c...)
+	_, err := r.Accept(hs[0].ID)
+	must(t, err)
+	_, err = r.Reject(hs[1].ID)
+	must(t, err)
+	must(t, Inherit(from, to))
+	next, err := Open(to, "next")
+	must(t, err)
+	want := []string{"modify a -1,1 +1,1 accepted", "modify a -5,1 +5,1 rejected", "create n -0,0 +1,1 undecided"}
+	if d := cmp.Diff(want, brief(update(t, next, c...))); d != "" {
+		t.Error(d)
+	}
+	if h := next.Ready()[0]; !next.Store().Has(h.PostSum) || next.Changeset().Session != "next" {
+		t.Errorf("its bytes did not come along: %+v", h)
+	}
+	must(t, Inherit(from, t.TempDir())) // nothing is left there: no error
+}

@@ -93,6 +93,7 @@ func (r *Review) load() (*state, error) {
 	if st.Version != stateVersion {
 		return nil, &countersign.Error{Code: countersign.EInvalid, Op: "read the review", Thing: p, Err: fmt.Errorf("version %d is not known to this binary", st.Version), Remedy: "use the newer countersign that wrote it"}
 	}
+	st.Session = r.session // it may have been inherited
 	if st.Decisions == nil {
 		st.Decisions = map[string]*decision{}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/countersign/countersign/sandbox/tripwire"
 	"github.com/countersign/countersign/session"
 	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/review"
 	"github.com/countersign/countersign/workspace/stage"
 	"github.com/countersign/countersign/workspace/tree"
 )
@@ -191,6 +192,9 @@ func (s *live) stage() error {
 	s.closers.Add(func() { s.staging.Close() })
 	s.kept.Backend = s.staging.Backend()
 	if from != "" {
+		if err := review.Inherit(from, s.Dirs.Session(s.id)); err != nil {
+			return err
+		}
 		s.kept.From = filepath.Base(from)
 		s.Say("going on with what session %s left for review (`run --fresh` starts from the real tree)", s.kept.From)
 	}
