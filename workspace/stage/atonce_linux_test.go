@@ -93,4 +93,31 @@ func TestContentOfADeniedDirectoryIsNeverCarried(t *testing.T) {
 	if got := changes(t, s); got != "" {
 		t.Errorf("changes:\n%s", got)
 	}
+	must(t, s.Close())
+
+	sh(t, e.root, `echo SECRET > .aws/last; mkdir .aws/dir; echo SECRET > .aws/dir/k`)
+	must(t, e.start(t, nil).Close())
+	sh(t, e.root, `mv .aws/last between; mv .aws/dir docs; mv .env readme; ln readme again; printf 'x' > .env; mv plain1 plain-again; rm plain2; echo new > plain2`)
+	for _, backend := range []string{"", Overlay} {
+		s = e.start(t, func(o *Options) { o.Backend, o.Fresh = backend, backend != "" })
+		alias := map[string]string{}
+		for _, trip := range s.Tripwires() {
+			alias[trip.Path] = trip.Alias
+		}
+		for rel, of := range map[string]string{"between": ".aws/last", "docs": ".aws/dir", "readme": ".env", "again": ".env", ".env": "", "plain-again": ".aws/k2"} {
+			if got, closed := alias[rel]; !closed || got != of {
+				t.Errorf("%q: %s: closed %t, as %q, want %q", backend, rel, closed, got, of)
+			}
+		}
+		if _, closed := alias["plain2"]; closed {
+			t.Error("another file of a moved secret's name is closed")
+		}
+		sh(t, s.layer, `! grep -r SECRET tree tmp saved`)
+		must(t, s.Close())
+	}
+	sh(t, e.root, `rm -f again; cp -p readme copy; mv copy readme`) // as docs/differences.md says
+	s = e.start(t, func(o *Options) { o.Backend = Snapshot })
+	if got := read(t, filepath.Join(s.tree.Path, "readme")); !strings.HasPrefix(got, "SECRET") {
+		t.Errorf("a copy stays closed: %q", got)
+	}
 }

@@ -29,7 +29,7 @@ func (s *Staging) Close() error {
 	if s.git.Own() {
 		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own
 	}
-	err = errors.Join(err, s.store())
+	err = errors.Join(err, s.store(), s.names.Save(s.deniedFile()))
 	s.op.Unlock()
 	s.release()
 	if clean && err == nil && s.opts.From != s.opts.SessionDir {

@@ -193,6 +193,9 @@ func (s *Staging) load() (err error) {
 		return err
 	}
 	s.names = survey.NewNames(s.real, s.opts.Denied)
+	if err := s.names.Load(s.deniedFile()); err != nil {
+		return err
+	}
 	s.base = &base.Base{
 		Index: idx, Project: s.opts.Project, Real: s.real, Tree: s.tree, Tmp: s.tmp, Saved: s.saved,
 		Attached: map[string]*layer.Root{}, Places: map[string]bool{}, Denied: s.opts.Denied, Notable: s.opts.Notable,
@@ -254,7 +257,11 @@ func (s *Staging) prepare(ctx context.Context) error {
 	if err := s.prepareGit(ctx, sc); err != nil {
 		return err
 	}
-	return s.store()
+	return errors.Join(s.names.Save(s.deniedFile()), s.store())
+}
+
+func (s *Staging) deniedFile() string {
+	return filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "denied.json")
 }
 
 // look says how the real tree is walked.

@@ -30,6 +30,8 @@ const maxInside = 20_000
 // secret is a denied inode.
 type secret struct {
 	rel, rule string
+	met       bool  // in the life of this process
+	led       bool  // a link of a denied name leads, or led, to it
 	born      int64 // tells it from a later inode of the same number; 0: not known
 }
 
@@ -76,26 +78,41 @@ func (n *Names) Within(dir string) (rule string, denied bool) {
 
 // Alias tells whether an item is another name of something denied.
 func (n *Names) Alias(it *layer.Item) (rule, of string, is bool) {
+	id := layer.IDOf(&it.St)
 	n.mu.Lock()
-	s, known := n.known[layer.IDOf(&it.St)]
+	s, known := n.known[id]
 	n.mu.Unlock()
 	if !known {
 		return "", "", false
 	}
 	if s.born != 0 {
-		if id, born := n.real.Born(it.Rel); id == layer.IDOf(&it.St) && born != s.born {
+		if at, born := n.real.Born(it.Rel); at == id && born != s.born {
 			return "", "", false // the number was given to another file since
 		}
+	}
+	if !s.met {
+		s.met = true
+		n.mu.Lock()
+		n.known[id] = s
+		n.mu.Unlock()
 	}
 	return s.rule, s.rel, true
 }
 
-// Remember keeps the inode of something denied, as the path of: its own or, for
-// what a denied symbolic link leads to, the link's.
-func (n *Names) Remember(it *layer.Item, of, rule string) { n.keep(it, of, rule, false) }
+// Remember keeps the inode of something denied, as the path of.
+func (n *Names) Remember(it *layer.Item, of, rule string) {
+	n.keep(it, secret{rel: of, rule: rule}, false)
+}
+
+// Target keeps the inode of what a denied symbolic link leads to.
+func (n *Names) Target(it *layer.Item, link, rule string) {
+	n.keep(it, secret{rel: link, rule: rule, led: true}, false)
+}
 
 // Content keeps the inode of what lies at it, below a directory that rule denies.
-func (n *Names) Content(it *layer.Item, rule string) { n.keep(it, it.Rel, rule, true) }
+func (n *Names) Content(it *layer.Item, rule string) {
+	n.keep(it, secret{rel: it.Rel, rule: rule}, true)
+}
 
 // Inside keeps the inodes of everything below a denied directory. enter, if not
 // nil, is called for each directory before it is read.
@@ -116,7 +133,7 @@ func (n *Names) Full() bool {
 	return n.inside >= maxInside
 }
 
-func (n *Names) keep(it *layer.Item, of, rule string, inside bool) {
+func (n *Names) keep(it *layer.Item, as secret, inside bool) {
 	if f := it.Format(); f != unix.S_IFREG && f != unix.S_IFDIR {
 		return
 	}
@@ -129,12 +146,17 @@ func (n *Names) keep(it *layer.Item, of, rule string, inside bool) {
 	defer n.mu.Unlock()
 	s, known := n.known[want]
 	switch {
-	case known && (born == 0 || s.born == born), inside && n.inside >= maxInside:
+	case known && (born == 0 || s.born == born):
+		s.met = true
+		n.known[want] = s
+		return
+	case inside && n.inside >= maxInside:
 		return
 	case inside && !known:
 		n.inside++
 	}
-	n.known[want] = secret{of, rule, born}
+	as.born, as.met = born, true
+	n.known[want] = as
 }
 
 // Temporary tells whether a path is one that an apply is still making.

@@ -66,7 +66,7 @@ func TestNamesRememberInodes(t *testing.T) {
 	if id, born := real.Born("notes.txt"); born == 0 {
 		t.Skip("the file system tells no birth")
 	} else {
-		n.known[id] = secret{"server.pem", "r", born - 1}
+		n.known[id] = secret{rel: "server.pem", rule: "r", born: born - 1}
 	}
 	check("notes.txt", "", false)
 }

@@ -205,7 +205,7 @@ func (sv *Survey) findAliases(ctx context.Context) {
 			continue
 		}
 		sv.Alias[target.Rel], sv.Denied[target.Rel] = rel, sv.Denied[rel]
-		sv.o.Names.Remember(target, rel, sv.Denied[rel])
+		sv.o.Names.Target(target, rel, sv.Denied[rel])
 		if target.Format() == unix.S_IFDIR {
 			sv.o.Names.Inside(ctx, target.Rel, sv.Denied[rel], nil)
 		}
