@@ -10,6 +10,7 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,19 @@ type Source interface {
 	// Context returns up to so many unchanged lines before and after a hunk,
 	// without their line ends.
 	Context(h countersign.Hunk, lines int) (before, after []string)
+	// Clash says what a person's own change of the same file means for a hunk; nil
+	// if there is none.
+	Clash(h countersign.Hunk) *Clash
+	// Against shows a path against the person's file from now on.
+	Against(path string) error
+}
+
+// Clash is a hunk in a file that a person changed meanwhile.
+type Clash struct {
+	Merges bool // elsewhere in the file: both go in
+	Turned bool // the hunk is shown against the person's file: its old lines are theirs
+	Was    []byte
+	Yours  []byte // what the person made of it; not filled where Turned
 }
 
 // Options is what a review is handed.
@@ -118,7 +132,9 @@ func (m *model) reload() error {
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(set.Hunks, func(a, b countersign.Hunk) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(set.Hunks, func(a, b countersign.Hunk) int { // commit by commit, as they were made
+		return cmp.Or(cmp.Compare(a.Step, b.Step), strings.Compare(a.Path, b.Path))
+	})
 	m.set, m.bodyFor = set, ""
 	for i, h := range set.Hunks {
 		if h.ID == id {
@@ -220,6 +236,8 @@ func (m *model) key(k string) tea.Cmd {
 		m.scroll = 0
 	case "end":
 		m.scroll = len(m.body)
+	case "c":
+		m.nextClash()
 	case "A":
 		m.apply()
 	default:
@@ -231,7 +249,7 @@ func (m *model) key(k string) tea.Cmd {
 // decide takes the keys that decide about the hunk shown.
 func (m *model) decide(k string) tea.Cmd {
 	h := m.current()
-	if h == nil || !strings.Contains("ynase", k) {
+	if h == nil || !strings.Contains("ynaset", k) {
 		return nil
 	}
 	if m.Now().Sub(m.since) < arming {
@@ -254,8 +272,31 @@ func (m *model) decide(k string) tea.Cmd {
 		m.done(m.Source.Split(h.ID))
 	case k == "e":
 		return m.edit(*h)
+	case k == "t":
+		if c := m.Source.Clash(*h); c == nil || c.Turned || c.Merges {
+			m.note = "there is no conflict here to take up"
+			return nil
+		}
+		m.done(m.Source.Against(h.Path))
+		if m.note == "" {
+			m.note = "shown against your file now; what you take of it arrives uncommitted"
+		}
 	}
 	return nil
+}
+
+// nextClash turns to the next hunk that does not go together with what the person
+// changed.
+func (m *model) nextClash() {
+	clashes := func(h countersign.Hunk) bool {
+		c := m.Source.Clash(h)
+		return c != nil && !c.Merges
+	}
+	if i := m.find(m.at+1, 1, clashes); i < len(m.set.Hunks) && clashes(m.set.Hunks[i]) {
+		m.show(i)
+		return
+	}
+	m.note = "no conflict: nothing you changed stands in the way"
 }
 
 // done shows an error, or the new state.

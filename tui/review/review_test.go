@@ -21,6 +21,7 @@ import (
 type fake struct {
 	set     countersign.Changeset
 	applied int
+	clash   map[string]*Clash
 }
 
 func (f *fake) Changeset() (countersign.Changeset, error) {
@@ -47,7 +48,14 @@ func (f *fake) Edit(id string, post []byte) error {
 	f.set.Hunks[0].Post = post
 	return f.to(countersign.Edited, []string{id})
 }
-func (f *fake) Apply() (string, error) { f.applied++; return "applied 1 hunk to 1 file", nil }
+func (f *fake) Apply() (string, error)          { f.applied++; return "applied 1 hunk to 1 file", nil }
+func (f *fake) Clash(h countersign.Hunk) *Clash { return f.clash[h.Path] }
+
+func (f *fake) Against(path string) error {
+	f.clash[path] = &Clash{Turned: true, Was: []byte("base line\n")}
+	return nil
+}
+
 func (f *fake) Context(countersign.Hunk, int) (before, after []string) {
 	return []string{"before"}, []string{"after"}
 }
@@ -247,4 +255,42 @@ func TestScreenFitsEverySize(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestConflictsShowBothSides(t *testing.T) {
+	s := start(t, hunk("1", "a", "base\n", "agent\n"), hunk("2", "b", "base\n", "agent\n"), hunk("3", "c", "x\n", "y\n"))
+	s.src.clash = map[string]*Clash{"a": {Merges: true}, "b": {Was: []byte("base line\n"), Yours: []byte("person line\n")}}
+	if err := s.m.reload(); err != nil {
+		t.Fatal(err)
+	}
+	s.want("both go in")
+	s.press("t")
+	s.want("no conflict here")
+	s.press("c")
+	s.want("CONFLICT", "an apply keeps yours", "what both started from:", "base line", "yours, in your file now:", "! person line", "the agent's:", "+ agent")
+	s.press("t")
+	s.want("CONFLICT", "y takes the agent's, n keeps yours", "base line")
+	s.press("n")
+	if s.src.set.Hunks[1].State != countersign.Rejected {
+		t.Errorf("state %s", s.src.set.Hunks[1].State)
+	}
+	delete(s.src.clash, "b")
+	s.press("c")
+	s.want("nothing you changed stands in the way")
+}
+
+func TestFilesStandUnderTheirCommit(t *testing.T) {
+	one, two, top := hunk("1", "f", "a\n", "b\n"), hunk("2", "f", "b\n", "c\n"), hunk("3", "a", "x\n", "y\n")
+	one.Commit, two.Commit = strings.Repeat("1", 40), strings.Repeat("2", 40)
+	two.Step, top.Step = 1, 2
+	s := start(t, top, two, one)
+	at := -1
+	for _, want := range []string{"commit 1111111111", "> f", "commit 2222222222", "  f", "not committed", "  a"} {
+		i := strings.Index(s.text(), want)
+		if i <= at {
+			t.Errorf("%q is not in its place:\n%s", want, s.text())
+		}
+		at = i
+	}
+	s.want("part of commit 1111")
 }

@@ -121,15 +121,23 @@ func (m *model) footer() []line {
 // files lists the files with their counts, around the one shown.
 func (m *model) files(room int) []line {
 	type entry struct {
-		path              string
+		head              string // a line over the files of a commit
+		path, commit      string
 		decided, all      int
 		high, stale, here bool
 	}
 	var es []entry
 	here := 0
 	for i, h := range m.set.Hunks {
-		if len(es) == 0 || es[len(es)-1].path != h.Path {
-			es = append(es, entry{path: h.Path})
+		last := entry{}
+		if len(es) > 0 {
+			last = es[len(es)-1]
+		}
+		if h.Commit != last.commit {
+			es = append(es, entry{head: under(h.Commit), commit: h.Commit})
+		}
+		if last.path != h.Path || h.Commit != last.commit {
+			es = append(es, entry{path: h.Path, commit: h.Commit})
 		}
 		e := &es[len(es)-1]
 		e.all++
@@ -145,6 +153,10 @@ func (m *model) files(room int) []line {
 	var out []line
 	from := max(min(here-room/2, len(es)-room), 0)
 	for _, e := range es[from:min(from+room, len(es))] {
+		if e.head != "" {
+			out = append(out, line{e.head, dim})
+			continue
+		}
 		mark, look := "  ", ""
 		if e.here {
 			mark, look = "> ", bold
@@ -161,6 +173,15 @@ func (m *model) files(room int) []line {
 		out = append(out, line{mark + tail(path, width) + strings.Repeat(" ", max(width-cells(tail(path, width)), 0)) + badge, look})
 	}
 	return out
+}
+
+// under is the line that stands over the files of a commit, or of none.
+func under(commit string) string {
+	if commit == "" {
+		return "not committed"
+	}
+	id, _ := visible.String(commit[:min(len(commit), 10)])
+	return "commit " + id
 }
 
 // tail keeps the end of a path for the list; the whole one stands over the hunk.
@@ -201,6 +222,7 @@ func (m *model) window() []line {
 func (m *model) hunk(h countersign.Hunk, width int) []line {
 	p := &page{width: width}
 	p.head(h)
+	p.clash(m.Source.Clash(h))
 	if err := m.Source.Load(&h); err != nil {
 		p.put(warn, "cannot be read: "+explain(err))
 		return p.lines
@@ -275,10 +297,54 @@ func (p *page) head(h countersign.Hunk) {
 	}
 	switch state {
 	case countersign.Stale:
-		p.put(warn, "STALE: the file changed under it; this is the hunk as it would be now")
+		p.put(warn, "STALE: what it stands on has changed; as it is now")
 	case countersign.Edited:
 		p.put(bold, "accepted with your own bytes, shown below")
 	}
+}
+
+// clash shows what the person made of the same place.
+func (p *page) clash(c *Clash) {
+	switch {
+	case c == nil:
+		return
+	case c.Merges:
+		p.put(bold, "you changed this file elsewhere: both go in")
+		return
+	case c.Turned:
+		p.put(warn, "CONFLICT: you changed the same place.")
+		p.put("", "Below, - is yours and + the agent's.")
+		p.put("", "y takes the agent's, n keeps yours, e: by hand")
+	default:
+		p.put(warn, "CONFLICT: you changed the same place.")
+		p.put("", "As it is, an apply keeps yours and skips this.")
+		p.put("", "n keeps yours, t shows it against your file")
+	}
+	if len(c.Was) > 0 {
+		p.put(dim, "what both started from:")
+		p.text(dim, " ", c.Was, 0)
+	}
+	if len(c.Yours) > 0 {
+		p.put(dim, "yours, in your file now:")
+		p.text(plus, "!", head(c.Yours), 0)
+	}
+	if !c.Turned {
+		p.put(dim, "the agent's:")
+	}
+}
+
+// head is as much of the person's own text as helps to see what it is.
+func head(b []byte) []byte {
+	const lines = 40
+	n := 0
+	for i, x := range b {
+		if x == '\n' {
+			if n++; n == lines {
+				return append(b[:i+1:i+1], "...\n"...)
+			}
+		}
+	}
+	return b
 }
 
 // text shows exact bytes as numbered lines.
@@ -333,6 +399,8 @@ func (m *model) helpText() []line {
 		"           high-risk hunks apart",
 		"s          split into smaller hunks",
 		"e          edit the new lines, and accept them so",
+		"c          next hunk where you changed the same place",
+		"t          there: show it against your file",
 		"A          apply what is accepted to the real tree",
 		"q          leave; decisions are kept",
 		"", "!  high risk    ~  stale: the file has changed since", "", "any key: back",

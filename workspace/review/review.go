@@ -36,7 +36,9 @@ type Review struct {
 	mu      sync.Mutex
 	hunks   []countersign.Hunk
 	ignored int
-	chain   []Commit                    // those made on the branch checked out, without their hunks
+	chain   []Commit // those made on the branch checked out, without their hunks
+	real    func(string) (*tree.State, bool)
+	against []apply.Name
 	kept    map[string]bool             // digests of accepted hunks that the layer has gone beyond
 	sources map[string]source           // where bytes can be read, by SHA-256
 	agents  map[string]countersign.Hunk // what the agent proposes, by digest
@@ -99,6 +101,7 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 	if err != nil {
 		return countersign.Changeset{}, err
 	}
+	clash := r.turn(listed, st)
 	set := &builder{store: r.store, cache: r.cache, next: map[string]cached{}, sources: map[string]source{}, risk: risk, passes: r.passes(listed, st)}
 	fresh, err := set.build()
 	if err != nil {
@@ -114,6 +117,7 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 	if err != nil {
 		return countersign.Changeset{}, err
 	}
+	clash.mark(fresh)
 	sortHunks(fresh)
 	diff.SetIDs(fresh)
 	r.hunks, r.ignored, r.sources, r.cache = fresh, ignored, set.sources, set.next

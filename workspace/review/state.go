@@ -22,6 +22,7 @@ type state struct {
 	Session   string               `json:"session"`
 	Decisions map[string]*decision `json:"decisions"` // by the digest of what the agent proposed
 	Splits    map[string]bool      `json:"splits,omitempty"`
+	Against   []apply.Name         `json:"against,omitempty"` // paths shown against the real file
 }
 
 // decision is what a person said of a hunk, and enough of the hunk to apply it

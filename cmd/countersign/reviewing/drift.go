@@ -10,6 +10,10 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/diff"
+	tuireview "github.com/countersign/countersign/tui/review"
+	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // driftLimit bounds what a list reads to find drift, in bytes of one file.
@@ -56,3 +60,120 @@ func (r *Reviewing) drifted(h countersign.Hunk) bool {
 	now, err := io.ReadAll(f)
 	return err == nil && !bytes.Equal(was, now)
 }
+
+// realFile reads the person's file at a path.
+func (r *Reviewing) realFile(path string) (*tree.State, bool) {
+	root, err := tree.OpenRoot(r.kept.Project)
+	if err != nil {
+		return nil, false
+	}
+	defer root.Close()
+	st, err := root.State(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true
+	}
+	if err != nil {
+		return nil, false
+	}
+	if tree.IsSymlink(st.Mode) {
+		return st, true
+	}
+	st.Open = func() (io.ReadCloser, error) { // the root is closed by then
+		root, err := tree.OpenRoot(r.kept.Project)
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		return root.Open(path)
+	}
+	return st, true
+}
+
+// diverged are the paths that a person had changed when an apply came to them.
+func (r *Reviewing) diverged(res apply.Result) []string {
+	var paths []string
+	wrote := map[string]bool{}
+	for _, f := range res.Files {
+		wrote[f.Path], wrote[f.OldPath] = true, true
+		if !f.Merged {
+			continue
+		}
+		from := f.Path
+		if f.OldPath != "" {
+			from = f.OldPath
+		}
+		if was, err := r.staging.BaseBytes(from); err != nil || diff.SHA256(was) != f.Pre {
+			paths = append(paths, f.Path)
+		}
+	}
+	for _, h := range res.Stale {
+		if !wrote[h.Path] && r.drifted(h) {
+			paths = append(paths, h.Path)
+		}
+	}
+	return paths
+}
+
+// Clash implements the screen's Source.
+func (r *Reviewing) Clash(h countersign.Hunk) *tuireview.Clash {
+	now, ok := r.realBytes(h)
+	was, err := r.staging.BaseBytes(h.Path)
+	if h.State == countersign.Stale && r.review.ShownAgainst(h.Path) {
+		c := &tuireview.Clash{Turned: true}
+		if agents, aerr := r.whole(h, now); err == nil && aerr == nil {
+			_, conflicts := diff.Merge3(was, now, agents)
+			for _, x := range conflicts {
+				if bytes.Contains(x.Ours, h.Pre) {
+					c.Was = x.Base
+				}
+			}
+		}
+		return c
+	}
+	if h.State == countersign.Applied || h.State == countersign.Rejected || !r.drifted(h) {
+		return nil
+	}
+	if h.Op != countersign.OpModify || !ok || err != nil {
+		return &tuireview.Clash{Yours: now}
+	}
+	stands, err := r.review.Base(h)
+	if err != nil {
+		return &tuireview.Clash{}
+	}
+	ours, _ := diff.Merge3(was, now, stands) // a commit's hunk stands on those before it
+	theirs, err := r.whole(h, stands)
+	if err != nil {
+		return &tuireview.Clash{}
+	}
+	_, conflicts := diff.Merge3(stands, ours, theirs)
+	if len(conflicts) == 0 {
+		return &tuireview.Clash{Merges: true}
+	}
+	return &tuireview.Clash{Was: conflicts[0].Base, Yours: conflicts[0].Ours}
+}
+
+// whole is a file with one hunk applied.
+func (r *Reviewing) whole(h countersign.Hunk, old []byte) ([]byte, error) {
+	if err := r.review.Load(&h); err != nil {
+		return nil, err
+	}
+	return diff.Apply(old, []countersign.Hunk{h})
+}
+
+// realBytes reads the person's file of a hunk, as far as it is shown.
+func (r *Reviewing) realBytes(h countersign.Hunk) ([]byte, bool) {
+	st, ok := r.realFile(h.Path)
+	if !ok || st == nil || st.Size > driftLimit {
+		return nil, false
+	}
+	f, err := st.Open()
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	return b, err == nil
+}
+
+// Against implements the screen's Source.
+func (r *Reviewing) Against(path string) error { return r.review.Against(path) }

@@ -54,6 +54,7 @@ func Open(ctx context.Context, a *base.App, k session.Kept) (*Reviewing, error) 
 		return nil, err
 	}
 	if r.review, err = review.Open(a.Dirs.Session(k.ID), k.ID); err == nil {
+		r.review.Follow(r.realFile)
 		_, err = r.refresh(ctx)
 	}
 	if err != nil {
@@ -106,6 +107,7 @@ func HeldChangeset(ctx context.Context, a *base.App, k session.Kept, p *policy.P
 	if r.review, err = review.Open(a.Dirs.Session(k.ID), k.ID); err != nil {
 		return countersign.Changeset{}, err
 	}
+	r.review.Follow(r.realFile)
 	return r.refresh(ctx)
 }
 
@@ -287,22 +289,29 @@ func (r *Reviewing) settleApplied(ctx context.Context, res apply.Result) error {
 	if err := land(r.App, r.kept, res.Applied, nil); err != nil {
 		return err
 	}
-	if err := r.staging.MarkApplied(touched(res)...); err != nil {
+	if err := r.review.Against(r.diverged(res)...); err != nil {
+		return err
+	}
+	if err := r.markApplied(res); err != nil {
 		return err
 	}
 	return r.takeOver(ctx)
 }
 
-// touched are the paths that an apply or an undo wrote.
-func touched(res apply.Result) []string {
+// markApplied moves the layer's base to what an apply or an undo left. Where a
+// person's edits are in the file too, the base stays: against the agent's version
+// they would look like something it took away.
+func (r *Reviewing) markApplied(res apply.Result) error {
 	var paths []string
 	for _, f := range res.Files {
-		paths = append(paths, f.Path)
+		if !r.review.ShownAgainst(f.Path) {
+			paths = append(paths, f.Path)
+		}
 		if f.OldPath != "" {
 			paths = append(paths, f.OldPath)
 		}
 	}
-	return paths
+	return r.staging.MarkApplied(paths...)
 }
 
 func digests(hs []countersign.Hunk) []string {
@@ -372,7 +381,7 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 	}
 	// The layer's base goes back with the tree: what was taken back is a change
 	// of the agent's again, not an edit of the person's that the layer follows.
-	if err := r.staging.MarkApplied(touched(res)...); err != nil {
+	if err := r.markApplied(res); err != nil {
 		return err
 	}
 	if err := r.review.Undone(digests(res.Applied)...); err != nil {
