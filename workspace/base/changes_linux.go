@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -21,8 +22,9 @@ type diffing struct {
 	mu      sync.Mutex
 	seen    map[string]bool // base paths that still stand
 	cand    []*candidate
-	unknown []string // directories that the base has not, still to be judged
-	judged  map[string]bool
+	unknown []string        // directories that the base has not, still to be judged
+	judged  map[string]bool // directories the base has not: true if git does not ignore them
+	under   map[string]bool // directories: whether the base has them, or one above, as ignored
 	masks   map[uint64]string
 	moved   map[string]string // denied path to where its placeholder went
 	hidden0 []string          // overlay: whiteouts and opaque directories
@@ -57,7 +59,7 @@ type Difference struct {
 // size, times and inode are those of the base is not read (as git's index does
 // it; ctime cannot be set from inside).
 func (b *Base) Compare(ctx context.Context) (*Difference, error) {
-	d := &diffing{b: b, seen: map[string]bool{}, judged: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}, opened: map[string]bool{}}
+	d := &diffing{b: b, seen: map[string]bool{}, judged: map[string]bool{}, under: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}, opened: map[string]bool{}}
 	for rel, e := range b.All() {
 		if (e.Kind == Denied || e.Kind == Vault) && e.Snap.Ino != 0 {
 			d.masks[e.Snap.Ino] = rel
@@ -158,7 +160,10 @@ func (d *diffing) visitDir(it layer.Item, e *Entry) bool {
 			return false
 		}
 	}
-	if d.judged[it.Rel] || d.underIgnored(it.Rel, nil) || path.Base(it.Rel) == ".git" || insideGit(it.Rel) {
+	if open, known := d.judged[it.Rel]; known {
+		return open
+	}
+	if d.underIgnored(it.Rel, nil) || path.Base(it.Rel) == ".git" || insideGit(it.Rel) {
 		return true
 	}
 	d.unknown = append(d.unknown, it.Rel)
@@ -175,12 +180,25 @@ func (d *diffing) underIgnored(rel string, e *Entry) bool {
 	if e != nil && e.Kind != Dir {
 		return e.Flags&Ignored != 0
 	}
-	for up := rel; up != ""; up = layer.Parent(up) {
-		if u := d.b.Get(up); u != nil && u.Kind == Dir && u.Flags&Ignored != 0 {
-			return true
-		}
+	return d.inIgnored(layer.Parent(rel)) || d.ignoredDir(rel)
+}
+
+func (d *diffing) ignoredDir(rel string) bool {
+	e := d.b.Get(rel)
+	return e != nil && e.Kind == Dir && e.Flags&Ignored != 0
+}
+
+// inIgnored is kept for each directory: a walk comes from above.
+func (d *diffing) inIgnored(dir string) bool {
+	if dir == "" {
+		return false
 	}
-	return false
+	in, known := d.under[dir]
+	if !known {
+		in = d.ignoredDir(dir) || d.inIgnored(layer.Parent(dir))
+		d.under[dir] = in
+	}
+	return in
 }
 
 // peek looks through an ignored directory by name only and lists what is denied
@@ -214,31 +232,68 @@ func (d *diffing) peek(dir string) {
 }
 
 // judge asks git about directories the base does not know, and goes into those
-// it does not ignore, level by level.
+// it does not ignore: at first level by level, as they may be ignored and bulky,
+// then by twice as many at a time, as they may be deep.
 func (d *diffing) judge(ctx context.Context) error {
-	for len(d.unknown) > 0 {
+	for levels := 1; len(d.unknown) > 0; levels *= 2 {
 		dirs := d.unknown
 		d.unknown = nil
-		asked := make([]string, len(dirs))
-		for i, dir := range dirs {
+		all, err := d.directories(ctx, dirs, levels)
+		if err != nil {
+			return err
+		}
+		asked := make([]string, len(all))
+		for i, dir := range all {
 			asked[i] = dir + "/"
 		}
 		ignored, err := d.b.checkIgnored(ctx, asked)
 		if err != nil {
 			return err
 		}
-		for _, dir := range dirs {
-			if ignored[dir+"/"] {
+		for _, dir := range all { // a directory before what lies in it
+			if up, known := d.judged[layer.Parent(dir)]; known && !up {
+				d.judged[dir] = false
+			} else if d.judged[dir] = !ignored[dir+"/"]; !d.judged[dir] {
 				d.peek(dir)
+			}
+		}
+		for _, dir := range dirs {
+			if !d.judged[dir] {
 				continue
 			}
-			d.judged[dir] = true
 			if err := d.walk(ctx, dir); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// directories lists the directories at and below dirs, sorted, that many levels
+// of them, but for those git has no word on.
+func (d *diffing) directories(ctx context.Context, dirs []string, levels int) ([]string, error) {
+	all := slices.Clone(dirs)
+	var mu sync.Mutex
+	for _, dir := range dirs {
+		if levels == 1 {
+			break
+		}
+		top := strings.Count(dir, "/")
+		err := d.b.Tree.Walk(ctx, dir, func(it layer.Item) bool {
+			if it.Format() != unix.S_IFDIR || d.b.Places[it.Rel] || path.Base(it.Rel) == ".git" || d.b.Get(it.Rel) != nil {
+				return false
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, it.Rel)
+			return strings.Count(it.Rel, "/")-top < levels-1
+		}, nil)
+		if err != nil {
+			return nil, err
+		}
+	}
+	sort.Strings(all)
+	return all, nil
 }
 
 func (d *diffing) markIgnored(ctx context.Context) error {

@@ -50,30 +50,33 @@ func openat2(at int, name string, flags int, perm uint32) (int, error) {
 	}
 }
 
-// dir opens a directory as a starting point. A path longer than PATH_MAX is
-// walked in pieces.
+// dir opens a directory as a starting point.
 func (r *Root) dir(rel string) (int, error) {
 	if rel == "" || rel == "." {
 		return unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
-	at, own := r.fd, false
-	for rel != "" {
-		piece := rel
-		rel = ""
+	return openDir(r.fd, rel, unix.O_PATH)
+}
+
+// openDir opens a directory below at. A path longer than PATH_MAX is walked in
+// pieces.
+func openDir(at int, rel string, flags int) (int, error) {
+	own := false
+	for {
+		piece, rest, how := rel, "", flags
 		if len(piece) > 4000 {
 			cut := strings.LastIndexByte(piece[:4000], '/')
-			piece, rel = piece[:cut], piece[cut+1:]
+			piece, rest, how = piece[:cut], piece[cut+1:], unix.O_PATH
 		}
-		fd, err := openat2(at, piece, unix.O_PATH|unix.O_DIRECTORY, 0)
+		fd, err := openat2(at, piece, how|unix.O_DIRECTORY, 0)
 		if own {
 			unix.Close(at)
 		}
-		if err != nil {
-			return -1, err
+		if err != nil || rest == "" {
+			return fd, err
 		}
-		at, own = fd, true
+		at, own, rel = fd, true, rest
 	}
-	return at, nil
 }
 
 // in calls f with the directory of rel and its last element.
