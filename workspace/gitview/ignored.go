@@ -81,7 +81,7 @@ const patience = 30 * time.Second
 const maxPath = 4096
 
 // answerable leaves out the paths for which git would open an ignore file that
-// is none. They count as not ignored: what cannot be told is shown.
+// is none (for a directory its own too). They count as not ignored: what cannot be told is shown.
 func answerable(work string, paths []string) []string {
 	known := map[string]bool{}
 	var plain func(dir string) bool
@@ -96,7 +96,7 @@ func answerable(work string, paths []string) []string {
 	}
 	var out []string
 	for _, p := range paths {
-		if len(p) < maxPath && plain(path.Dir(strings.TrimSuffix(p, "/"))) {
+		if len(p) < maxPath && plain(path.Dir(p)) {
 			out = append(out, p)
 		}
 	}

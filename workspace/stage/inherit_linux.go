@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync/atomic"
 
 	"github.com/countersign/countersign/workspace/base"
 	"github.com/countersign/countersign/workspace/layer"
@@ -64,6 +66,9 @@ func (s *Staging) inheritFrom(ctx context.Context, from string, live bool) error
 	if err != nil {
 		return nil
 	}
+	if !readable(ctx, donor, idx, live) {
+		return nil
+	}
 	ig, err := s.opts.Project.IgnoredAt(ctx, s.opts.Project.Repo, donor.Path)
 	if err != nil {
 		return err
@@ -93,6 +98,27 @@ func (s *Staging) inheritFrom(ctx context.Context, from string, live bool) error
 		return nil
 	}
 	return idx.Save(filepath.Join(from, "base.idx"))
+}
+
+// readable sees to it that git, which opens ignore files as they stand, is not
+// held by a named pipe or a device of that name: those are no part of a change,
+// and go. It tells whether git may be asked; a live holder is not touched.
+func readable(ctx context.Context, donor *layer.Root, idx *base.Index, live bool) bool {
+	var ok atomic.Bool
+	ok.Store(true)
+	donor.Walk(ctx, "", func(it layer.Item) bool {
+		name, e := path.Base(it.Rel), idx.Get(it.Rel)
+		switch it.Format() {
+		case unix.S_IFDIR:
+			return name != ".git" && (e == nil || e.Kind == base.Dir)
+		case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFBLK:
+			if name == ".gitignore" && (live || donor.Unlink(it.Rel) != nil) {
+				ok.Store(false)
+			}
+		}
+		return false
+	}, nil)
+	return ok.Load()
 }
 
 // inheritOne moves or copies one ignored file or directory with its entries.
