@@ -77,6 +77,10 @@ func (a *app) listSessions(ctx context.Context) error {
 	if a.JSON {
 		return a.Data(lines)
 	}
+	if len(lines) == 0 {
+		a.Say("no session has run yet: `countersign run -- COMMAND` starts one")
+		return nil
+	}
 	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	var idle int64
 	for _, l := range lines {
@@ -169,7 +173,7 @@ func (a *app) statusCmd() *cobra.Command {
 				}
 			}
 			if len(all) == 0 {
-				a.Say("no session runs")
+				a.Say("no session runs: `countersign run -- COMMAND` starts one, `countersign sessions` lists those that ended")
 			}
 			return nil
 		},

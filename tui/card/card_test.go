@@ -240,3 +240,18 @@ func TestEncodedLayersAreRead(t *testing.T) {
 		}
 	}
 }
+
+// On a narrow screen the keys that answer are still all named.
+func TestFootNamesTheKeysOnNarrowScreens(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, width := range []int{40, 50, 60, 80, 120} {
+		s := Show(Card{Request: request()}, false, now)
+		lines := s.Screen(width, 40, now.Add(time.Second))
+		foot := " " + strings.Join(lines[len(lines)-2:], " ")
+		for _, key := range []string{" y ", " s ", " n ", " r ", " d "} {
+			if !strings.Contains(foot, key) {
+				t.Errorf("width %d: no%sin %q", width, key, foot)
+			}
+		}
+	}
+}

@@ -107,7 +107,7 @@ func (s *State) Screen(width, height int, now time.Time) []string {
 		bar += ", more below"
 	}
 	lines = append(lines, Line{pad(strings.Repeat("-", 3)+" "+bar+" ", "", width), Dim}.Styled())
-	for _, l := range s.foot(now) {
+	for _, l := range s.footIn(width, now) {
 		lines = append(lines, clip(l, width))
 	}
 	return lines[:height]
@@ -115,6 +115,29 @@ func (s *State) Screen(width, height int, now time.Time) []string {
 
 // room is how many lines of content fit: all but heading, bar and two of foot.
 func (s *State) room() int { return s.height - 4 }
+
+// footIn is foot on a screen so wide: keys that do not fit in the first line
+// go on in the second, in few words where even that is not enough.
+func (s *State) footIn(width int, now time.Time) [2]string {
+	f := s.foot(now)
+	if s.mode != asking || len(f[0]) <= width {
+		return f
+	}
+	keys := strings.Split(f[0], "  ")
+	first := keys[0]
+	for keys = keys[1:]; len(keys) > 0 && len(first)+2+len(keys[0]) <= width; keys = keys[1:] {
+		first += "  " + keys[0]
+	}
+	rest := strings.Join(keys, "  ")
+	if s.Note != "" || len(first) > width || len(rest) > width {
+		f[0] = "y once  s session  n deny  r why  d all"
+		if !s.seen {
+			f[0] = "End, then y/s  n deny  r deny, why"
+		}
+		return f
+	}
+	return [2]string{first, rest}
+}
 
 // foot says what a key would do now.
 func (s *State) foot(now time.Time) [2]string {

@@ -161,7 +161,7 @@ func (l *loop) draw() {
 	var b strings.Builder
 	b.WriteString("\x1b[?2026h")
 	for i, line := range l.over.state.Screen(l.screen.w, l.screen.h, l.Now()) {
-		fmt.Fprintf(&b, "\x1b[%d;1H\x1b[m%s\x1b[K", i+1, line)
+		fmt.Fprintf(&b, "\x1b[%d;1H\x1b[m\x1b[2K%s", i+1, line)
 	}
 	b.WriteString("\x1b[?2026l")
 	l.write(b.String())

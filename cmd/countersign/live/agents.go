@@ -36,7 +36,8 @@ func settingsFor(name, url, token string) agentSettings {
 	}}
 	switch name {
 	case "claude":
-		s.env = append(s.env, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1")
+		s.env = append(s.env, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
+			"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL=1")
 		s.seed = map[string]string{".claude.json": claudeSeed(token)}
 	case "codex":
 		s.seed = map[string]string{".codex/config.toml": fmt.Sprintf(codexSeed, url)}
