@@ -253,7 +253,7 @@ func (s *live) startGateway() error {
 	if err != nil {
 		return err
 	}
-	if len(cfg.Providers) == 0 && s.opt.Approver == "tty" && !s.opt.Own {
+	if len(cfg.Providers) == 0 && s.opt.Approver == "tty" && !s.opt.Own && s.needsModel() {
 		s.noKeyHint()
 	}
 	srv := &http.Server{
@@ -283,6 +283,13 @@ func absentAttr(place string, now time.Time) tripwire.Attr {
 		a.Mode, a.Nlink, a.Dir = 0o040700, 2, true
 	}
 	return a
+}
+
+// needsModel reports whether the lack of a model is worth a word: to an agent
+// that cannot work without, and on a first run.
+func (s *live) needsModel() bool {
+	all, err := s.Dirs.List()
+	return s.opt.Agent == "claude" || s.opt.Agent == "codex" || err != nil || len(all) <= 1
 }
 
 // noKeyHint says in three lines what a first run without a model key needs.

@@ -5,6 +5,7 @@ package live
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
@@ -48,6 +49,7 @@ func (s *live) spawnOwn(ctx context.Context, args ShellArgs, files []*os.File) (
 	case <-ctx.Done():
 	}
 	exit, err := p.Wait()
+	own.Settle(500 * time.Millisecond) // the reports of what has just ended
 	own.Orphan("the shell ended")
 	return exit, err
 }
