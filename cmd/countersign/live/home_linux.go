@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,28 @@ import (
 var startFiles = []string{
 	".profile", ".bash_profile", ".bash_login", ".bash_logout", ".bashrc", ".inputrc", ".kshrc", ".mkshrc",
 	".zshenv", ".zprofile", ".zshrc", ".zlogin", ".zlogout",
+}
+
+// projectIsOne refuses a directory that cannot be staged: the whole machine, or
+// one that holds the layers themselves, as a home does, which would be copied
+// into themselves.
+func (s *live) projectIsOne() error {
+	root := s.project.Root
+	refused := &countersign.Error{Code: countersign.EInvalid, Op: "start a session in", Thing: root}
+	if root == "/" {
+		refused.Err, refused.Remedy = errors.New("it is the whole machine, not a project"), "cd to the directory of one project"
+		return refused
+	}
+	state, err := filepath.EvalSymlinks(s.Dirs.State)
+	if err != nil {
+		return err
+	}
+	if state == root || strings.HasPrefix(state, root+"/") {
+		refused.Err = errors.New("it holds Countersign's own state, " + state)
+		refused.Remedy = "cd to the directory of one project below it, or set XDG_STATE_HOME to a directory outside of it"
+		return refused
+	}
+	return nil
 }
 
 // startMounts lay an empty file that nobody can change over each of them. A

@@ -105,6 +105,9 @@ func (s *live) check() error {
 	if s.policy, err = s.LoadPolicy(s.opt.Policy, s.project.Root); err != nil {
 		return err
 	}
+	if err := s.projectIsOne(); err != nil {
+		return err
+	}
 	if s.posture, err = Probe(s.ctx); err != nil {
 		return err
 	}
