@@ -1,6 +1,9 @@
 package e2e
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // What a person's shell in a live session ran is on record with its outcome.
 func TestShellInALiveSessionIsOnRecord(t *testing.T) {
@@ -26,5 +29,35 @@ func TestShellInALiveSessionIsOnRecord(t *testing.T) {
 	}
 	if n != 5 {
 		t.Errorf("%d outcomes of 5 commands", n)
+	}
+}
+
+// A person's shell beside the agent has job control on its own terminal.
+func TestShellHasJobControl(t *testing.T) {
+	w := newWorld(t, users()[0])
+	agent := newTmux(w, 80, 24)
+	w.write("agent.sh", "echo ready\nread x\n")
+	agent.text(binary + " run -- bash agent.sh")
+	agent.key("Enter")
+	agent.wait("ready")
+	agent.do("new-window", "env PS1='$ ' SHELL=/bin/bash sh")
+	agent.text(binary + " shell")
+	agent.key("Enter")
+	agent.wait("project")
+	agent.text("echo up-$((1+1)); sleep 1000")
+	agent.key("Enter")
+	agent.wait("up-2")
+	agent.key("C-z")
+	agent.wait("Stopped")
+	agent.text("fg")
+	agent.key("Enter")
+	agent.key("C-c")
+	agent.text("echo back-$((1+1))")
+	agent.key("Enter")
+	agent.wait("back-2")
+	agent.text("exit")
+	agent.key("Enter")
+	if s := agent.screen(); strings.Contains(s, "no job control") {
+		t.Errorf("the shell says:\n%s", s)
 	}
 }

@@ -62,6 +62,7 @@ type Command struct {
 	Env                   []string
 	Dir                   string
 	TTY                   bool
+	Ctty                  bool // Stdin is a terminal of its own: job control works on it
 	Rows, Cols            uint16
 	Stdin, Stdout, Stderr *os.File // without TTY; nil: /dev/null
 }

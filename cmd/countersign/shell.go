@@ -72,9 +72,9 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 // person's own terminal: on a terminal it gets one made for it, and everything
 // passes through the same filter as an agent's.
 func (a *app) joinShell(ctx context.Context, socket string, argv []string) error {
-	ask := func(files ...*os.File) error {
+	ask := func(tty bool, files ...*os.File) error {
 		var exit int
-		err := session.Ask(ctx, socket, "shell", live.ShellArgs{Argv: argv, Term: a.Getenv("TERM")}, &exit, files...)
+		err := session.Ask(ctx, socket, "shell", live.ShellArgs{Argv: argv, Term: a.Getenv("TERM"), TTY: tty}, &exit, files...)
 		if err == nil && exit != 0 {
 			err = base.ExitCode(exit)
 		}
@@ -82,7 +82,7 @@ func (a *app) joinShell(ctx context.Context, socket string, argv []string) error
 	}
 	out, ok := a.Out.(*os.File)
 	if !ok || !term.IsTerminal(int(a.In.Fd())) || !term.IsTerminal(int(out.Fd())) {
-		return ask(a.In, os.Stdout, os.Stderr)
+		return ask(false, a.In, os.Stdout, os.Stderr)
 	}
 	master, slave, err := pty.Open()
 	if err != nil {
@@ -104,7 +104,7 @@ func (a *app) joinShell(ctx context.Context, socket string, argv []string) error
 			Answer: func(string, string, countersign.Approval) error { return nil },
 		})
 	}()
-	err = ask(slave, slave, slave)
+	err = ask(true, slave, slave, slave)
 	cancel()
 	<-shown
 	return err

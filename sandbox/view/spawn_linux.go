@@ -164,6 +164,7 @@ func (c *command) attr() *syscall.ProcAttr {
 	for _, f := range c.files {
 		a.Files = append(a.Files, f.Fd())
 	}
+	a.Sys.Setctty = c.spec.Ctty
 	return a
 }
 

@@ -78,6 +78,7 @@ type Spawn struct {
 	Env  []string
 	Dir  string
 	TTY  bool // give it a terminal; else three descriptors come with the request
+	Ctty bool // the first of the three is a terminal nobody leads: lead it
 	Rows uint16
 	Cols uint16
 }

@@ -97,4 +97,6 @@ type Process struct {
 type ShellArgs struct {
 	Argv []string `json:"argv"`
 	Term string   `json:"term"`
+	// TTY says that the descriptors are a terminal made for the command.
+	TTY bool `json:"tty"`
 }

@@ -18,7 +18,7 @@ import (
 // its own supervisor, and a gate whose launch covers what it starts. The
 // person's descriptors are the command's.
 func (s *live) spawnOwn(ctx context.Context, args ShellArgs, files []*os.File) (int, error) {
-	p, err := s.box.Spawn(sandbox.Command{Argv: args.Argv, Env: s.ownEnv(args.Term), Dir: s.project.Root, Stdin: files[0], Stdout: files[1], Stderr: files[2]})
+	p, err := s.box.Spawn(sandbox.Command{Argv: args.Argv, Env: s.ownEnv(args.Term), Dir: s.project.Root, Stdin: files[0], Stdout: files[1], Stderr: files[2], Ctty: args.TTY})
 	if err != nil {
 		return 1, err
 	}
