@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -11,19 +12,25 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/wire"
 )
 
 // maxKept bounds what is kept of one answer for the record.
 const maxKept = 32 << 20
 
-// call is one request on its way to a provider and back.
+// call is one request of the agent on its way to a provider and back.
 type call struct {
 	g        *gateway
-	wire     Wire
+	w        http.ResponseWriter
+	r        *http.Request
+	wire     wire.Wire
+	route    wire.Route
+	asked    wire.Request
+	features map[string]string // what each feature was: allow, deny, off
 	provider *Provider
 	model    countersign.Model
 	ruling   countersign.Ruling
-	stream   bool
+	path     string // for the provider, escaped
 
 	record  string // id of model.request
 	key     string
@@ -31,224 +38,249 @@ type call struct {
 	first   time.Time // of the answer's bytes
 	kept    bytes.Buffer
 	cut     bool
-	usage   usageReader
+	tally   *wire.Tally
 	status  int
 	media   string
 	partial string // why the answer is not whole
 }
 
-// serve records the request, sends it, and hands the answer through.
-func (c *call) serve(w http.ResponseWriter, r *http.Request, body []byte) {
-	key, err := c.g.key(r.Context(), c.provider)
+// serve reads a request, asks policy, and hands it and its answer through.
+func (c *call) serve() {
+	body, doc, err := c.read()
+	if err == nil {
+		c.asked, err = c.wire.Peek(c.route, doc)
+	}
 	if err != nil {
-		c.noKey(w, r, err)
+		c.refuse(wire.Policy, "gateway-body", err.Error())
 		return
 	}
-	c.key = key
-	if !c.open(w, r, body) {
+	prefix, ok := c.choose()
+	if !ok {
 		return
 	}
-	c.began = c.g.Now()
-	resp, err := c.g.transport.RoundTrip(c.outgoing(r, body))
-	if err != nil {
-		c.unreached(w, r, err)
+	off, ok := c.allowed()
+	if !ok {
 		return
 	}
-	defer resp.Body.Close()
-	c.status, c.media = resp.StatusCode, resp.Header.Get("Content-Type")
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		c.keyRefused(w, r, resp)
+	c.path = c.r.URL.EscapedPath()
+	if prefix > 0 && c.route.To > 0 {
+		c.path = c.route.StripPath(c.path, prefix)
+	}
+	if prefix > 0 {
+		off = append(off, c.asked.Strip(prefix)...)
+	}
+	if body, err = wire.Apply(body, off...); err != nil {
+		c.refuse(wire.Policy, "gateway-body", err.Error())
 		return
 	}
-	c.relay(w, resp)
-	c.close(r.Context())
+	if c.prepare(body) {
+		c.send(body)
+	}
 }
 
-// open makes the request's record durable, its prompt with it.
-func (c *call) open(w http.ResponseWriter, r *http.Request, body []byte) bool {
-	ctx := context.WithoutCancel(r.Context())
-	var prompt countersign.Payload
-	var receipt countersign.Receipt
-	err := c.g.open()
-	if err == nil {
-		prompt, err = c.g.Ledger.Blob(ctx, "prompt", "application/json", body)
+// choose finds the provider and asks policy of the model; prefix is the length
+// of the provider's name in front of it.
+func (c *call) choose() (prefix int, ok bool) {
+	if c.asked.Model == "" { // beside the model calls: the feature's rule decides
+		c.provider = c.g.first(c.route.Wire)
+		if c.provider == nil {
+			_, _, c.ruling = c.g.choose(c.route.Wire, "")
+			c.refuseBy(c.ruling)
+			return 0, false
+		}
+		c.model.Provider = c.provider.Name
+		c.ruling = countersign.Ruling{Verdict: countersign.Allow, Rule: "gateway-route", Reason: "names no model"}
+	} else {
+		provider, model, ruling := c.g.choose(c.route.Wire, c.asked.Model)
+		c.model.Requested = clip(model)
+		if provider != nil {
+			c.model.Provider = provider.Name
+		}
+		c.provider, c.ruling, prefix = provider, ruling, len(c.asked.Model)-len(model)
+		if ruling.Verdict != countersign.Allow {
+			c.refuseBy(ruling)
+			return 0, false
+		}
 	}
-	if err == nil {
-		rec := c.g.request(c.model, c.ruling, r, len(body), []countersign.Payload{prompt})
-		rec.Detail["stream"] = c.stream
-		receipt, err = c.g.append(ctx, rec, true)
+	for _, other := range c.asked.Others {
+		if ruling := c.g.Allow(c.provider.Name, other); ruling.Verdict != countersign.Allow {
+			c.model.Requested = clip(other)
+			c.refuseBy(ruling)
+			return 0, false
+		}
 	}
+	return prefix, true
+}
+
+// allowed asks policy of each feature. What is denied and can be turned off by
+// an edit is turned off; what cannot refuses the request.
+func (c *call) allowed() (off []wire.Edit, ok bool) {
+	features := c.asked.Features
+	if c.route.Op == wire.Side {
+		features = append([]wire.Feature{c.route.Side}, features...)
+	}
+	var denied *wire.Feature
+	var by countersign.Ruling
+	for i, f := range features {
+		if c.features == nil {
+			c.features = map[string]string{}
+		}
+		ruling := c.g.Feature(f.Kind, f.Detail)
+		word := "allow"
+		switch {
+		case ruling.Verdict == countersign.Allow:
+		case f.Off != nil:
+			word = "off"
+			off = append(off, *f.Off)
+		default:
+			word = "deny"
+			if denied == nil {
+				denied, by = &features[i], ruling
+			}
+		}
+		if len(c.features) < 32 {
+			c.features[clip(f.String())] = word
+		}
+	}
+	if denied == nil {
+		return off, true
+	}
+	by.Reason = clip(denied.String()) + ": " + by.Reason
+	c.deny(by, wire.Policy, "policy denies "+clip(denied.String())+" (rule "+by.Rule+"), as it happens at the provider, out of sight: turn it off in the agent's settings, or have models.features allow it")
+	return nil, false
+}
+
+// maxBody bounds a request: 64 MiB holds a conversation with many images.
+const maxBody = 64 << 20
+
+// read reads the whole body: the policy needs it, and a proxy that streams it
+// cuts answers (golang/go#40747).
+func (c *call) read() ([]byte, *wire.Doc, error) {
+	if e := c.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return nil, nil, errors.New("a compressed request cannot be read: send it as it is")
+	}
+	var buf bytes.Buffer
+	if n := c.r.ContentLength; n > 0 && n <= maxBody {
+		buf.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(io.LimitReader(c.r.Body, maxBody+1)); err != nil {
+		return nil, nil, errors.New("the request was cut off")
+	}
+	body := buf.Bytes()
+	if len(body) > maxBody {
+		return nil, nil, fmt.Errorf("the request is larger than %d MiB", maxBody>>20)
+	}
+	if len(body) == 0 && (c.route.Op == wire.Side || c.route.Op == wire.Look && c.route.Model != "") {
+		return nil, nil, nil
+	}
+	doc, err := wire.ParseObject(body)
+	return body, doc, err
+}
+
+// prepare finds the key and makes the request's record durable, its prompt with
+// it.
+func (c *call) prepare(body []byte) bool {
+	key, err := c.g.key(c.r.Context(), c.provider)
 	if err != nil {
-		c.g.shut(w, c.wire, err)
+		why := "no key for provider " + c.provider.Name
+		ruling := countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-key", Reason: why, Bundle: c.ruling.Bundle}
+		c.deny(ruling, wire.Policy, why+": outside, type `"+countersign.RemedyOf(err)+"`")
 		return false
 	}
-	c.record = receipt.ID
+	c.key = key
+	ctx := context.WithoutCancel(c.r.Context())
+	var payloads []countersign.Payload
+	if err = c.g.open(); err == nil && len(body) > 0 {
+		var prompt countersign.Payload
+		prompt, err = c.g.Ledger.Blob(ctx, "prompt", "application/json", body)
+		payloads = append(payloads, prompt)
+	}
+	if err == nil {
+		var receipt countersign.Receipt
+		rec := c.request(c.ruling, len(body), payloads)
+		rec.Detail["stream"] = c.asked.Stream
+		receipt, err = c.g.append(ctx, rec, true)
+		c.record = receipt.ID
+	}
+	if err != nil {
+		c.shut(err)
+		return false
+	}
 	return true
 }
 
-func (c *call) noKey(w http.ResponseWriter, r *http.Request, err error) {
-	remedy := countersign.RemedyOf(err)
-	ruling := countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-key", Reason: "no key for provider " + c.provider.Name, Bundle: c.ruling.Bundle}
-	if c.g.denied(w, r, c.model, ruling) {
-		refuse(w, c.wire, http.StatusBadRequest, invalidRequest, ruling.Reason+": outside, type `"+remedy+"`")
+// send sends the request and hands its answer through.
+func (c *call) send(body []byte) {
+	resp, ok := c.reach(body)
+	if !ok {
+		return
+	}
+	defer resp.Body.Close()
+	whole := c.relay(resp)
+	c.close()
+	if !whole {
+		// So that the agent does not take a part for the whole.
+		panic(http.ErrAbortHandler)
 	}
 }
 
-// dropped are the headers that end at a proxy (RFC 9110, section 7.6.1), and
-// those that would tell the provider of the agent's side or carry another
-// credential.
-var dropped = map[string]bool{
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-	"Proxy-Authenticate": true, "Proxy-Authorization": true, "Cookie": true, "Set-Cookie": true, "Forwarded": true, "X-Forwarded-For": true,
-	"X-Forwarded-Host": true, "X-Forwarded-Proto": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
-	"Authorization": true, "X-Api-Key": true, "Api-Key": true, "X-Goog-Api-Key": true,
+// reach sends the request; where the provider is not reached or answers with an
+// error whose words must stay here, it answers itself.
+func (c *call) reach(body []byte) (*http.Response, bool) {
+	c.began = c.g.Now()
+	resp, err := c.g.transport.RoundTrip(c.outgoing(body))
+	if err != nil {
+		c.unreached(err)
+		return nil, false
+	}
+	c.status, c.media = resp.StatusCode, resp.Header.Get("Content-Type")
+	switch c.status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return resp, true // the agent needs these words: clients compact by them
+	}
+	if c.status >= 400 {
+		c.failed(resp)
+		resp.Body.Close()
+		return nil, false
+	}
+	return resp, true
 }
 
-func copyHeaders(dst, src http.Header) {
-	skip := map[string]bool{}
-	for _, v := range src.Values("Connection") {
-		for _, name := range strings.Split(v, ",") {
-			skip[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
-		}
-	}
-	for name, values := range src {
-		if !dropped[name] && !skip[name] {
-			dst[name] = append([]string(nil), values...)
-		}
-	}
-}
-
-func (c *call) outgoing(r *http.Request, body []byte) *http.Request {
-	u := c.provider.url(r.URL.Path, forwardQuery(r.URL.RawQuery))
-	out := (&http.Request{
-		Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-		// Without GetBody the transport never sends it a second time.
-	}).WithContext(r.Context())
-	if len(body) == 0 {
-		out.Body = http.NoBody
-	}
-	copyHeaders(out.Header, r.Header)
-	// Bytes that are read are bytes that are recorded: no compression.
-	out.Header.Set("Accept-Encoding", "identity")
-	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header["User-Agent"] = []string{""}
-	}
-	switch {
-	case c.key == "":
-	case c.provider.Wire == Anthropic:
-		out.Header.Set("X-Api-Key", c.key)
-	default:
-		out.Header.Set("Authorization", "Bearer "+c.key)
-	}
-	return out
-}
-
-func (c *call) unreached(w http.ResponseWriter, r *http.Request, err error) {
+func (c *call) unreached(err error) {
 	c.partial = "the provider was not reached"
-	if r.Context().Err() != nil {
+	if c.r.Context().Err() != nil {
 		c.partial = "the agent hung up"
 	}
-	c.close(r.Context())
+	c.close()
 	if errors.Is(err, context.Canceled) {
 		return
 	}
 	// The error may name the address, never the key: it is in no address.
-	refuse(w, c.wire, http.StatusBadRequest, invalidRequest, "provider "+c.provider.Name+" was not reached: "+c.hide(err.Error()))
+	c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: provider "+c.provider.Name+" was not reached: "+c.hide(err.Error())), true)
 }
 
-// keyRefused answers in the provider's place: its own words name the account,
-// or the end of the key.
-func (c *call) keyRefused(w http.ResponseWriter, r *http.Request, resp *http.Response) {
+// failed answers in the provider's place: its own words name the account, or
+// the end of the key. They are on record.
+func (c *call) failed(resp *http.Response) {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	c.keep(blank(c.key, b))
-	c.g.forget(c.provider)
-	c.close(r.Context())
-	refuse(w, c.wire, http.StatusBadRequest, invalidRequest, "provider "+c.provider.Name+" refused the company's key or account (status "+strconv.Itoa(resp.StatusCode)+"): outside, type `countersign keys set "+c.provider.Name+"`")
-}
-
-// relay hands the answer through, each read flushed at once.
-func (c *call) relay(w http.ResponseWriter, resp *http.Response) {
-	copyHeaders(w.Header(), resp.Header)
-	for name, values := range w.Header() {
-		for i := range values {
-			w.Header()[name][i] = c.hide(values[i])
+	c.close()
+	status := strconv.Itoa(resp.StatusCode)
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		c.g.forget(c.provider)
+		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: provider "+c.provider.Name+" refused the company's key or account (status "+status+"): outside, type `countersign keys set "+c.provider.Name+"`"), true)
+		return
+	}
+	why := wire.Failed
+	if resp.StatusCode == http.StatusTooManyRequests {
+		why = wire.Budget
+	}
+	out := c.wire.Refuse(c.route, why, "provider "+c.provider.Name+" answered "+strings.TrimSpace(status+" "+http.StatusText(resp.StatusCode))+"; its words are on record, outside")
+	out.Status = resp.StatusCode
+	for _, h := range []string{"Retry-After", "Retry-After-Ms", "X-Should-Retry", "Request-Id", "X-Request-Id"} {
+		if v := resp.Header.Get(h); v != "" {
+			c.w.Header().Set(h, c.hide(v))
 		}
 	}
-	if resp.ContentLength >= 0 {
-		w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
-	}
-	w.WriteHeader(resp.StatusCode)
-	flusher := http.NewResponseController(w)
-	filter := newKeyFilter(c.key)
-	c.usage = newUsageReader(c.model.Wire, c.media)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 && c.first.IsZero() {
-			c.first = c.g.Now()
-		}
-		out := filter.next(buf[:n])
-		if err != nil {
-			out = filter.final(out)
-		}
-		if !c.pass(w, flusher, out) {
-			return
-		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			c.partial = "the provider's answer was cut off"
-			if resp.Request != nil && resp.Request.Context().Err() != nil {
-				c.partial = "the agent hung up"
-			}
-			return
-		}
-	}
-}
-
-func (c *call) pass(w io.Writer, flusher *http.ResponseController, out []byte) bool {
-	if len(out) == 0 {
-		return true
-	}
-	c.keep(out)
-	c.usage.feed(out)
-	if _, err := w.Write(out); err != nil {
-		c.partial = "the agent hung up"
-		return false
-	}
-	_ = flusher.Flush() // a writer that cannot flush has written already
-	return true
-}
-
-func (c *call) keep(b []byte) {
-	if room := maxKept - c.kept.Len(); len(b) > room {
-		b, c.cut = b[:room], true
-	}
-	c.kept.Write(b)
-}
-
-// close records the answer. If it cannot, no further request leaves.
-func (c *call) close(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
-	rec := c.response()
-	if c.kept.Len() > 0 {
-		p, err := c.g.Ledger.Blob(ctx, "answer", c.media, c.kept.Bytes())
-		if err != nil {
-			c.g.close(err)
-			return
-		}
-		rec.Payloads = []countersign.Payload{p}
-	}
-	if _, err := c.g.append(ctx, rec, false); err != nil {
-		c.g.close(err)
-	}
-}
-
-func (c *call) hide(s string) string {
-	if c.key == "" {
-		return s
-	}
-	return strings.ReplaceAll(s, c.key, strings.Repeat("*", len(c.key)))
+	c.answer(out, false)
 }

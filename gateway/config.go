@@ -14,18 +14,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/strictyaml"
-)
-
-// Wire is the protocol that a provider speaks natively.
-type Wire string
-
-// The wires of this version. A provider of wire ollama (Ollama, LM Studio)
-// serves the paths of both others.
-const (
-	Anthropic Wire = "anthropic"
-	OpenAI    Wire = "openai"
-	Ollama    Wire = "ollama"
 )
 
 // Config is gateway.yaml.
@@ -36,14 +26,15 @@ type Config struct {
 // Provider is one place that serves models.
 type Provider struct {
 	Name string // in "name/model", in policy and in records
-	Wire Wire
+	Wire string // that it speaks: anthropic, openai, azure, gemini, ollama
 	// BaseURL is what the vendor's own SDK takes: with /v1 for openai, without
-	// for anthropic and ollama.
+	// anything that the wire itself says for the others.
 	BaseURL string
 	Key     KeyRef
 
-	base *url.URL
-	at   strictyaml.Pos
+	base   *url.URL
+	vendor wire.Vendor
+	at     strictyaml.Pos
 }
 
 // KeyRef says where a provider's key is. Empty means the one that "countersign
@@ -120,7 +111,7 @@ func readProvider(r *strictyaml.Reader, n ast.Node) Provider {
 	p := Provider{at: strictyaml.PosOf(n)}
 	r.Mapping(n, "provider", []strictyaml.Field{
 		{Name: "name", Read: func(n ast.Node) { p.Name = r.Text(n, "name") }},
-		{Name: "wire", Read: func(n ast.Node) { p.Wire = Wire(r.Text(n, "wire")) }},
+		{Name: "wire", Read: func(n ast.Node) { p.Wire = r.Text(n, "wire") }},
 		{Name: "base_url", Read: func(n ast.Node) { p.BaseURL = r.Text(n, "base_url") }},
 		{Name: "key", Read: func(n ast.Node) {
 			r.Mapping(n, "key", []strictyaml.Field{
@@ -146,10 +137,8 @@ func (p *Provider) check(dir string) error {
 	if !nameForm.MatchString(p.Name) {
 		return fault("", "write lower-case letters, digits and dashes", fmt.Errorf("name %q", p.Name))
 	}
-	switch p.Wire {
-	case Anthropic, OpenAI, Ollama:
-	default:
-		return fault("", "wires of this version: anthropic, openai, ollama (LM Studio too)", fmt.Errorf("wire %q", p.Wire))
+	if p.vendor = vendor(p.Wire); p.vendor == nil {
+		return fault("", "wires of this version: anthropic, openai, azure, gemini, ollama (LM Studio too)", fmt.Errorf("wire %q", p.Wire))
 	}
 	if p.Key.ways() > 1 {
 		return fault("", "keep one of file, env, command, keyring", errors.New("the key is said in more than one way"))
@@ -165,8 +154,8 @@ func (p *Provider) check(dir string) error {
 		return fault("", "use https; http is for a provider on this machine", fmt.Errorf("base_url %q would carry the key in clear", p.BaseURL))
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	if p.Wire != OpenAI && strings.HasSuffix(u.Path, "/v1") {
-		return fault("", "leave /v1 out: this wire's own SDK adds it", fmt.Errorf("base_url %q", p.BaseURL))
+	if wrong, remedy := p.vendor.Base(u.Path); wrong != "" {
+		return fault("", remedy, fmt.Errorf("base_url %q %s", p.BaseURL, wrong))
 	}
 	p.base = u
 	return nil
@@ -177,16 +166,14 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// speaks reports whether the provider serves a route's wire.
-func (p *Provider) speaks(w Wire) bool { return p.Wire == w || p.Wire == Ollama }
-
-// url joins the provider's base with a path of the wire, which begins in /v1.
-func (p *Provider) url(path, query string) *url.URL {
+// url joins the provider's base with an escaped path of a wire.
+func (p *Provider) url(wire, path, query string) *url.URL {
 	u := *p.base
-	if p.Wire == OpenAI {
-		path = strings.TrimPrefix(path, "/v1")
+	raw := u.EscapedPath() + p.vendor.Path(wire, path)
+	u.Path, u.RawPath = raw, raw
+	if plain, err := url.PathUnescape(raw); err == nil {
+		u.Path = plain
 	}
-	u.Path += path
 	u.RawQuery = query
 	return &u
 }

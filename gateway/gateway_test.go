@@ -313,7 +313,7 @@ func TestProviders(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
 	tests := []struct{ path, model, wantPath, wantModel, auth string }{
 		{"/v1/chat/completions", "m", "/v1/chat/completions", "m", "Bearer " + key},
-		{"/v1/responses", "m", "/v1/responses", "m", "Bearer " + key},
+		{"/v1/chat/completions", "openai/m", "/v1/chat/completions", "m", "Bearer " + key},
 		{"/v1/chat/completions", "second/m", "/second/v1/chat/completions", "m", "Bearer " + key},
 		{"/v1/chat/completions", "second-only", "/second/v1/chat/completions", "second-only", "Bearer " + key},
 		{"/v1/chat/completions", "vendor/m", "/v1/chat/completions", "vendor/m", "Bearer " + key},
@@ -497,7 +497,7 @@ func TestModels(t *testing.T) {
 		_, _ = io.WriteString(w, `{"object":"list","data":[{"id":"a","n":1.0},{"id":"forbidden-b"},{"id":"c"}],"has_more":false}`)
 	})
 	resp, b := r.do(t, "GET", "/v1/models?limit=1000", "", "X-Api-Key", token, "Anthropic-Version", "2023-06-01")
-	if want := `{"data":[{"id":"a","n":1.0},{"id":"c"}],"has_more":false,"object":"list"}`; resp.StatusCode != 200 || b != want {
+	if want := `{"object":"list","data":[{"id":"a","n":1.0},{"id":"c"}],"has_more":false}`; resp.StatusCode != 200 || b != want {
 		t.Errorf("%d %s", resp.StatusCode, b)
 	}
 	got := <-r.got

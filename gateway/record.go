@@ -2,11 +2,12 @@ package gateway
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/redact"
 )
 
@@ -25,7 +26,8 @@ func clip(s string) string {
 }
 
 // request builds the record of a request, allowed or denied.
-func (g *gateway) request(m countersign.Model, ruling countersign.Ruling, r *http.Request, size int, payloads []countersign.Payload) countersign.Record {
+func (c *call) request(ruling countersign.Ruling, size int, payloads []countersign.Payload) countersign.Record {
+	g, m, r := c.g, c.model, c.r
 	a := countersign.Action{Kind: countersign.KindModel, Session: g.Session, Model: &m}
 	rec := g.base("model.request", m)
 	rec.Action.Digest = a.Digest(nil, nil)
@@ -33,8 +35,12 @@ func (g *gateway) request(m countersign.Model, ruling countersign.Ruling, r *htt
 	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
 	rec.Payloads = payloads
 	rec.Detail = map[string]any{"method": r.Method, "path": clip(r.URL.Path), "bytes": size}
+	if len(c.features) > 0 {
+		rec.Detail["features"] = c.features
+	}
 	for name, header := range map[string]string{
 		"client": "User-Agent", "retry": "X-Stainless-Retry-Count", "client_session": "X-Claude-Code-Session-Id", "client_request": "X-Client-Request-Id",
+		"codex_session": "Session-Id", "opencode_session": "X-Session-Id",
 	} {
 		if v := r.Header.Get(header); v != "" {
 			rec.Detail[name] = clip(v)
@@ -56,36 +62,70 @@ func (g *gateway) base(typ string, m countersign.Model) countersign.Record {
 }
 
 // response builds the record of an answer, whole or not.
-func (c *call) response() countersign.Record {
-	c.usage.end()
+func (c *call) response(said wire.Answer) countersign.Record {
 	m := c.model
-	m.Served = clip(c.usage.model)
+	m.Served = clip(said.Served)
 	rec := c.g.base("model.response", m)
 	rec.Parent = c.record
-	rec.Usage = c.usage.usage()
+	rec.Usage = said.Usage
 	rec.Detail = map[string]any{"duration_ms": c.g.Now().Sub(c.began).Milliseconds(), "bytes": c.kept.Len()}
-	if c.status != 0 {
-		rec.Detail["status"] = c.status
+	put := func(name string, given bool, v any) {
+		if given {
+			rec.Detail[name] = v
+		}
 	}
-	if !c.first.IsZero() {
-		rec.Detail["ttft_ms"] = c.first.Sub(c.began).Round(time.Microsecond).Microseconds() / 1000
-	}
-	if c.usage.stop != "" {
-		rec.Detail["stop"] = clip(c.usage.stop)
-	}
-	if m.Served != "" && !strings.HasPrefix(m.Served, m.Requested) {
-		rec.Detail["served_otherwise"] = true
-	}
-	if c.cut {
-		rec.Detail["kept_first_bytes"] = maxKept
-	}
+	put("status", c.status != 0, c.status)
+	put("ttft_ms", !c.first.IsZero(), c.first.Sub(c.began).Milliseconds())
+	put("stop", said.Stop != "", clip(said.Stop))
+	put("tier", said.Tier != "", clip(said.Tier))
+	put("cache_write_1h", said.Counts.CacheWriteLong > 0, said.Counts.CacheWriteLong)
+	put("tools", len(said.Calls) > 0, toolNames(said.Calls))
+	put("served_otherwise", c.servedOtherwise(m), true)
+	put("kept_first_bytes", c.cut, maxKept)
+	put("partial", c.partial != "", true)
 	rec.Outcome = &countersign.Outcome{Status: "ok"}
 	switch {
 	case c.partial != "":
 		rec.Outcome = &countersign.Outcome{Status: "failed", Error: c.partial}
-		rec.Detail["partial"] = true
 	case c.status >= 400:
 		rec.Outcome = &countersign.Outcome{Status: "failed", Error: "the provider answered " + http.StatusText(c.status)}
 	}
 	return rec
+}
+
+// toolNames counts the calls of each tool.
+func toolNames(calls []wire.Call) map[string]int {
+	out := map[string]int{}
+	for _, call := range calls {
+		if len(out) < 64 {
+			out[clip(call.Name)]++
+		}
+	}
+	return out
+}
+
+// servedOtherwise reports that another model answered than was asked. A version
+// that only says more precisely which (a date, a tag) is the same; the name of
+// an Azure deployment says nothing of its model.
+func (c *call) servedOtherwise(m countersign.Model) bool {
+	if m.Served == "" || m.Requested == "" || c.provider == nil || c.provider.Wire == "azure" {
+		return false
+	}
+	return !sameModel(m.Requested, m.Served)
+}
+
+// version is what vendors put behind a model's name: -20250929, -2025-09-29,
+// @20250929, -001, :latest.
+var version = regexp.MustCompile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{3}|\d{4}|latest)|:latest)$`)
+
+func sameModel(asked, served string) bool {
+	norm := func(s string) string {
+		return version.ReplaceAllString(strings.TrimPrefix(strings.ToLower(s), "models/"), "")
+	}
+	a, s := strings.TrimPrefix(strings.ToLower(asked), "models/"), strings.TrimPrefix(strings.ToLower(served), "models/")
+	// A version that was asked for must be the one that answers.
+	if a == s || a == norm(s) {
+		return true
+	}
+	return norm(a) == norm(s) && (strings.HasSuffix(a, "-latest") || strings.HasSuffix(a, ":latest"))
 }

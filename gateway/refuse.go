@@ -1,35 +1,57 @@
 package gateway
 
 import (
-	"encoding/json"
-	"net/http"
 	"strconv"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/wire"
 )
 
-// refuse answers in the shape of the route's wire. Policy and our own faults
-// answer 400: on 403 and 5xx agents retry up to thirty times, or blame the
-// login. x-should-retry stops those that listen.
-func refuse(w http.ResponseWriter, wire Wire, status int, kind, message string) {
-	message = "Countersign: " + message
-	var body any
-	if wire == Anthropic {
-		body = map[string]any{"type": "error", "error": map[string]any{"type": kind, "message": message}}
-	} else {
-		body = map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": "countersign_refused"}}
-	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		b = []byte("{}") // strings always marshal
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(b)))
-	h.Set("X-Should-Retry", "false")
-	w.WriteHeader(status)
-	_, _ = w.Write(b)
+// refuse records a refusal of the gateway's own and answers it.
+func (c *call) refuse(why wire.Reason, rule, reason string) {
+	c.deny(countersign.Ruling{Verdict: countersign.Deny, Rule: rule, Reason: reason, Bundle: c.ruling.Bundle}, why, reason)
 }
 
-const (
-	invalidRequest = "invalid_request_error"
-	authentication = "authentication_error"
-)
+// refuseBy records and answers what policy says of a model.
+func (c *call) refuseBy(ruling countersign.Ruling) {
+	ruling.Verdict = countersign.Deny // nobody is asked at this door
+	c.deny(ruling, wire.Policy, "policy denies "+c.model.Provider+"/"+c.model.Requested+" (rule "+ruling.Rule+"): "+ruling.Reason)
+}
+
+// deny records a refusal, then answers it in the words of the wire.
+func (c *call) deny(ruling countersign.Ruling, why wire.Reason, message string) {
+	if _, err := c.g.append(c.r.Context(), c.request(ruling, 0, nil), true); err != nil {
+		c.shut(err)
+		return
+	}
+	c.answer(c.wire.Refuse(c.route, why, "Countersign: "+message), true)
+}
+
+// shut answers after the ledger has failed.
+func (c *call) shut(err error) {
+	c.g.close(err)
+	c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: the ledger cannot record, so nothing was sent; see `countersign status`"), true)
+}
+
+// answer writes an answer of the gateway itself. final stops the agents that
+// listen from trying again.
+func (c *call) answer(out wire.Refusal, final bool) {
+	h := c.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(out.Body)))
+	if final {
+		h.Set("X-Should-Retry", "false")
+	}
+	c.w.WriteHeader(out.Status)
+	_, _ = c.w.Write(out.Body)
+}
+
+// first returns the first provider that serves a wire, or nil.
+func (g *gateway) first(wire string) *Provider {
+	for i := range g.Config.Providers {
+		if p := &g.Config.Providers[i]; p.vendor.Serves(wire) {
+			return p
+		}
+	}
+	return nil
+}

@@ -54,11 +54,13 @@ func claudeSeed(token string) string {
 	return fmt.Sprintf(`{"hasCompletedOnboarding":true,"theme":"dark","customApiKeyResponses":{"approved":[%q],"rejected":[]}}`+"\n", tail)
 }
 
-// Codex does not follow OPENAI_BASE_URL, and its own sandbox cannot nest.
+// Codex does not follow OPENAI_BASE_URL, and its own sandbox cannot nest. Its web
+// search runs at the provider, which the gateway refuses unless a rule allows it.
 const codexSeed = `model_provider = "countersign"
 sandbox_mode = "danger-full-access"
 approval_policy = "never"
 check_for_update_on_startup = false
+web_search = "disabled"
 
 [features]
 plugins = false

@@ -1,0 +1,148 @@
+package openai
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/countersign/countersign/gateway/wire"
+)
+
+// Peek reads model, stream and the features of a request.
+func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
+	if rt.Op == wire.Side || body == nil {
+		return wire.Request{Model: rt.Model}, nil
+	}
+	root := body.Root()
+	err := root.Once("model", "stream", "store", "background", "tools", "messages", "input", "previous_response_id", "conversation", "prompt", "web_search_options", "plugins")
+	if err != nil {
+		return wire.Request{}, err
+	}
+	r, err := wire.NewRequest(rt, body, "model")
+	if err != nil {
+		return r, err
+	}
+	r.Stream = root.Get("stream").Kind() == wire.True
+	s := sight{r: &r}
+	s.tools(root.Get("tools"))
+	for _, name := range []string{"web_search_options", "plugins"} {
+		if root.Get(name).Given() {
+			s.add(wire.ServerTools, name)
+		}
+	}
+	if k := root.Get("background").Kind(); k != wire.None && k != wire.False && k != wire.Null {
+		s.add(wire.Background, "background")
+	}
+	s.store(rt, root)
+	s.content(root.Get("messages"))
+	s.content(root.Get("input"))
+	return r, s.err
+}
+
+// sight collects what happens out of the gateway's sight.
+type sight struct {
+	r   *wire.Request
+	err error
+}
+
+func (s *sight) add(kind, detail string) {
+	for _, f := range s.r.Features {
+		if f.Kind == kind && f.Detail == detail {
+			return
+		}
+	}
+	s.r.Features = append(s.r.Features, wire.Feature{Kind: kind, Detail: detail})
+}
+
+// store looks at what the provider keeps. Responses keeps an answer unless it is
+// told not to; that much can be told in the agent's place.
+func (s *sight) store(rt wire.Route, root wire.Value) {
+	for _, name := range []string{"previous_response_id", "conversation"} {
+		if root.Get(name).Given() {
+			s.add(wire.StoredResponses, name)
+		}
+	}
+	if rt.Name == responses && root.Get("prompt").Given() {
+		s.add(wire.StoredResponses, "prompt")
+	}
+	switch v := root.Get("store"); {
+	case v.Kind() == wire.False:
+	case v.Given():
+		s.add(wire.StoredResponses, "store")
+	case rt.Name != responses || rt.Op != wire.Infer || v.Kind() == wire.Null:
+	default:
+		from, _ := root.Range()
+		off := &wire.Edit{From: from + 1, To: from + 1, With: []byte(`"store":false,`)}
+		s.r.Features = append(s.r.Features, wire.Feature{Kind: wire.StoredResponses, Detail: "by-default", Off: off})
+	}
+}
+
+// clientTools are the types of tools that the client runs.
+var clientTools = []string{
+	"function", "custom", "local_shell", "apply_patch", "computer", "computer_use_preview", "computer-preview", "namespace",
+}
+
+func (s *sight) tools(list wire.Value) {
+	for v := range list.Items() {
+		if err := v.Once("type", "tools", "environment", "execution"); err != nil {
+			s.fail(err)
+			return
+		}
+		typ := v.Get("type").Text()
+		switch {
+		case slices.Contains(clientTools, typ):
+		case typ == "shell" && (!v.Get("environment").Given() || v.Get("environment", "type").Text() == "local"):
+		case typ == "tool_search": // among the request's own tools
+		case typ == "mcp":
+			s.add(wire.RemoteMCP, "mcp")
+		default:
+			s.add(wire.ServerTools, typ)
+		}
+		if typ != "mcp" {
+			s.tools(v.Get("tools")) // of a namespace
+		}
+	}
+}
+
+func (s *sight) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// content looks at messages and items: files by id or address, stored items,
+// and tools that an item brings.
+func (s *sight) content(v wire.Value) {
+	for item := range v.Items() {
+		s.content(item)
+	}
+	if v.Kind() != wire.Object {
+		return
+	}
+	if err := v.Once("type", "content", "file_id", "file_url", "image_url"); err != nil {
+		s.fail(err)
+	}
+	for _, name := range []string{"file_id", "file_url"} {
+		if v.Get(name).Given() {
+			s.add(wire.RemoteFiles, name)
+		}
+	}
+	url := v.Get("image_url")
+	for _, u := range []wire.Value{url, url.Get("url")} {
+		if t := u.Text(); t != "" && !strings.HasPrefix(t, "data:") {
+			s.add(wire.RemoteFiles, "image_url")
+		}
+	}
+	if v.Get("type").Text() == "item_reference" {
+		s.add(wire.StoredResponses, "item_reference")
+	}
+	if tools := v.Get("tools"); tools.Given() && v.Get("type").Given() {
+		s.tools(tools)
+	}
+	for name, val := range v.Members() {
+		switch name {
+		case "tools", "arguments", "image_url", "type", "role", "text":
+		default:
+			s.content(val)
+		}
+	}
+}

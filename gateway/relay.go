@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/wire"
+)
+
+// dropped are the headers that end at a proxy (RFC 9110, section 7.6.1), and
+// those that would tell the provider of the agent's side, tell the agent of the
+// company's account, or carry another credential.
+var dropped = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+	"Proxy-Authenticate": true, "Proxy-Authorization": true, "Cookie": true, "Set-Cookie": true, "Forwarded": true, "X-Forwarded-For": true,
+	"X-Forwarded-Host": true, "X-Forwarded-Proto": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
+	"Authorization": true, "X-Api-Key": true, "Api-Key": true, "X-Goog-Api-Key": true,
+	"Anthropic-Organization-Id": true, "Openai-Organization": true, "Openai-Project": true, "Chatgpt-Account-Id": true, "X-Goog-User-Project": true,
+}
+
+// routing begins the headers by which other gateways choose providers and keys.
+var routing = []string{"X-Portkey-", "Cf-Aig-", "Helicone-", "X-Bf-", "X-Litellm-"}
+
+func copyHeaders(dst, src http.Header) {
+	skip := map[string]bool{}
+	for _, v := range src.Values("Connection") {
+		for _, name := range strings.Split(v, ",") {
+			skip[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
+		}
+	}
+	for name, values := range src {
+		if dropped[name] || skip[name] {
+			continue
+		}
+		for _, p := range routing {
+			if strings.HasPrefix(name, p) {
+				values = nil
+			}
+		}
+		if len(values) > 0 {
+			dst[name] = append([]string(nil), values...)
+		}
+	}
+}
+
+func (c *call) outgoing(body []byte) *http.Request {
+	r := c.r
+	u := c.provider.url(c.route.Wire, c.path, forwardQuery(r.URL.RawQuery))
+	out := (&http.Request{
+		Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+		// Without GetBody the transport never sends it a second time.
+	}).WithContext(r.Context())
+	if len(body) == 0 {
+		out.Body = http.NoBody
+	}
+	copyHeaders(out.Header, r.Header)
+	// Bytes that are read are bytes that are recorded: no compression.
+	out.Header.Set("Accept-Encoding", "identity")
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = []string{""}
+	}
+	if c.key != "" {
+		c.provider.vendor.Authorize(out.Header, c.key)
+	}
+	return out
+}
+
+// relay hands the answer through, each read flushed at once. It reports whether
+// the agent can tell how the answer ended.
+func (c *call) relay(resp *http.Response) (whole bool) {
+	copyHeaders(c.w.Header(), resp.Header)
+	for name, values := range c.w.Header() {
+		for i := range values {
+			c.w.Header()[name][i] = c.hide(values[i])
+		}
+	}
+	if resp.ContentLength >= 0 {
+		c.w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	}
+	c.w.WriteHeader(resp.StatusCode)
+	flusher := http.NewResponseController(c.w)
+	filter := newKeyFilter(c.key)
+	c.tally = c.wire.Meter(c.route, c.media)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 && c.first.IsZero() {
+			c.first = c.g.Now()
+		}
+		out := filter.next(buf[:n])
+		if err != nil {
+			out = filter.final(out)
+		}
+		if !c.pass(flusher, out) {
+			return false
+		}
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			return c.cutOff(flusher, resp.ContentLength < 0)
+		}
+	}
+}
+
+func (c *call) pass(flusher *http.ResponseController, out []byte) bool {
+	if len(out) == 0 {
+		return true
+	}
+	_, err := c.w.Write(out)
+	if err == nil {
+		_ = flusher.Flush() // a writer that cannot flush has written already
+	}
+	c.keep(out)
+	c.tally.Feed(out)
+	if err != nil {
+		c.partial = "the agent hung up"
+	}
+	return err == nil
+}
+
+// cutOff ends an answer whose provider fell silent: a stream with an error event
+// of its wire. It reports whether that was possible.
+func (c *call) cutOff(flusher *http.ResponseController, open bool) bool {
+	c.partial = "the provider's answer was cut off"
+	if c.r.Context().Err() != nil {
+		c.partial = "the agent hung up"
+		return false
+	}
+	end := c.wire.Cut(c.route, c.media, "Countersign: "+c.partial)
+	if !open || end == nil {
+		return false
+	}
+	if c.tally.Open() {
+		end = append([]byte("\n\n"), end...)
+	}
+	if _, err := c.w.Write(end); err != nil {
+		return false
+	}
+	return flusher.Flush() == nil
+}
+
+func (c *call) keep(b []byte) {
+	if room := maxKept - c.kept.Len(); len(b) > room {
+		b, c.cut = b[:room], true
+	}
+	c.kept.Write(b)
+}
+
+// close records the answer. If it cannot, no further request leaves.
+func (c *call) close() {
+	ctx := context.WithoutCancel(c.r.Context())
+	var said wire.Answer
+	if c.tally != nil {
+		said = c.tally.End()
+	}
+	rec := c.response(said)
+	var err error
+	add := func(role, media string, b []byte) {
+		if err != nil || len(b) == 0 {
+			return
+		}
+		var p countersign.Payload
+		if p, err = c.g.Ledger.Blob(ctx, role, media, b); err == nil {
+			rec.Payloads = append(rec.Payloads, p)
+		}
+	}
+	add("answer", c.media, c.kept.Bytes())
+	if c.tally != nil && c.tally.Streams() {
+		add("said", "application/json", transcript(said))
+	}
+	if err == nil {
+		_, err = c.g.append(ctx, rec, false)
+	}
+	if err != nil {
+		c.g.close(err)
+	}
+}
+
+// transcript is a stream put together; nothing if nothing was said.
+func transcript(a wire.Answer) []byte {
+	if a.Text == "" && a.Thinking == "" && len(a.Calls) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(struct {
+		Text     string      `json:"text,omitempty"`
+		Thinking string      `json:"thinking,omitempty"`
+		Calls    []wire.Call `json:"calls,omitempty"`
+		Clipped  bool        `json:"clipped,omitempty"`
+	}{a.Text, a.Thinking, a.Calls, a.Clipped})
+	if err != nil {
+		return nil // strings always marshal
+	}
+	return b
+}
+
+func (c *call) hide(s string) string {
+	if c.key == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, c.key, strings.Repeat("*", len(c.key)))
+}

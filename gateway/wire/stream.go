@@ -1,0 +1,113 @@
+package wire
+
+import (
+	"bytes"
+	"strings"
+)
+
+// maxEvent bounds one event; larger ones (images) say nothing that is counted.
+const maxEvent = 8 << 20
+
+// Splitter takes the bytes of an answer in any pieces and hands out its JSON
+// texts: the data of server-sent events (WHATWG HTML, section 9.2), the lines of
+// NDJSON, or the whole body. What it hands out is valid only during the call.
+type Splitter struct {
+	take  func(data []byte)
+	sse   bool
+	lines bool
+
+	line []byte // the line, or the body, that is not whole yet
+	data []byte // of the event that is not whole yet
+	skip bool   // it is too large to be read
+	cr   bool   // the last byte ended a line as a carriage return
+	fed  bool   // anything since the last event
+}
+
+// NewSplitter reads an answer of this media type.
+func NewSplitter(media string, take func(data []byte)) *Splitter {
+	media = strings.ToLower(media)
+	return &Splitter{
+		take: take, sse: strings.HasPrefix(media, "text/event-stream"),
+		lines: strings.HasPrefix(media, "application/x-ndjson") || strings.HasPrefix(media, "application/jsonl"),
+	}
+}
+
+// Feed takes the next bytes.
+func (s *Splitter) Feed(b []byte) {
+	if !s.sse && !s.lines {
+		s.add(b)
+		return
+	}
+	for len(b) > 0 {
+		if s.cr && b[0] == '\n' {
+			s.cr, b = false, b[1:]
+			continue
+		}
+		s.cr, s.fed = false, true
+		n := bytes.IndexAny(b, "\r\n")
+		if n < 0 {
+			s.add(b)
+			return
+		}
+		s.add(b[:n])
+		s.cr = b[n] == '\r'
+		b = b[n+1:]
+		s.end()
+	}
+}
+
+func (s *Splitter) add(b []byte) {
+	if len(s.line)+len(b) > maxEvent {
+		s.line, s.skip = s.line[:0], true
+		return
+	}
+	s.line = append(s.line, b...)
+}
+
+// end takes a whole line.
+func (s *Splitter) end() {
+	line := s.line
+	s.line = s.line[:0]
+	if s.lines {
+		if !s.skip && len(bytes.TrimSpace(line)) > 0 {
+			s.take(line)
+		}
+		s.skip, s.fed = false, false
+		return
+	}
+	if len(line) == 0 {
+		if !s.skip && len(s.data) > 0 {
+			s.take(bytes.TrimSuffix(s.data, []byte("\n")))
+		}
+		s.data, s.skip, s.fed = s.data[:0], false, false
+		return
+	}
+	if d, ok := bytes.CutPrefix(line, []byte("data:")); ok {
+		if len(s.data)+len(d) > maxEvent {
+			s.data, s.skip = s.data[:0], true
+			return
+		}
+		s.data = append(append(s.data, bytes.TrimPrefix(d, []byte(" "))...), '\n')
+	}
+}
+
+// Open reports whether bytes have come since the last event ended, so that what
+// is appended to the stream must end it first.
+func (s *Splitter) Open() bool { return s.fed }
+
+// Streams reports whether the answer comes in events.
+func (s *Splitter) Streams() bool { return s.sse || s.lines }
+
+// End takes what has no end of its own: a body, the last event of a stream.
+func (s *Splitter) End() {
+	switch {
+	case s.sse:
+		s.end()
+		s.end()
+	case s.lines:
+		s.end()
+	case !s.skip && len(s.line) > 0:
+		s.take(s.line)
+	}
+	s.line, s.data = nil, nil
+}
