@@ -50,7 +50,7 @@ func TestRealAgents(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(home, ".codex"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			write(t, filepath.Join(home, ".codex/config.toml"), "model = \"gpt-x\"\nmodel_provider = \"gw\"\nsandbox_mode = \"danger-full-access\"\napproval_policy = \"never\"\n[model_providers.gw]\nname = \"gw\"\nbase_url = \""+url+"/v1\"\nenv_key = \"GW\"\nwire_api = \"responses\"\n")
+			write(t, filepath.Join(home, ".codex/config.toml"), "model = \"gpt-x\"\nweb_search = \"disabled\"\nmodel_provider = \"gw\"\nsandbox_mode = \"danger-full-access\"\napproval_policy = \"never\"\n[model_providers.gw]\nname = \"gw\"\nbase_url = \""+url+"/v1\"\nenv_key = \"GW\"\nwire_api = \"responses\"\n")
 			return []string{"GW=" + token}
 		}},
 	}

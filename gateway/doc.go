@@ -1,15 +1,15 @@
 // Package gateway is the model door: one loopback endpoint of a session that
-// speaks the wires of the model vendors (Anthropic Messages, OpenAI Chat
-// Completions and Responses), takes the session's token from the agent and puts
-// the company's key in its place.
+// speaks the wires of the model vendors (the rooms below it), takes the session's
+// token from the agent and puts the company's key in its place.
 //
 // It promises: a request leaves only after the policy has allowed the model and
-// the record of it, with the prompt as an encrypted payload, is durable; what
-// was refused is on record too; a body reaches the provider byte for byte as
-// the agent wrote it, but for the provider's name in front of the model's; the
-// answer comes back byte for byte and without delay, and is recorded with its
-// usage; the key appears in no answer and no record; when the ledger fails,
-// nothing leaves any more.
+// whatever would happen out of sight, and the record of it, with the prompt as an
+// encrypted payload, is durable; what was refused is on record too; a body
+// reaches the provider byte for byte as the agent wrote it, but for the
+// provider's name in front of the model's and a "store":false where a policy
+// that denies storing needs it; the answer comes back byte for byte and without
+// delay, and is recorded with its usage; the key appears in no answer and no
+// record; when the ledger fails, nothing leaves any more.
 //
 // It may dial the configured providers, read keys (0600 files below the keys
 // directory, files and variables the configuration names, the operating

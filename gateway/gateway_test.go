@@ -63,6 +63,7 @@ type rig struct {
 	provider *httptest.Server
 	got      chan *http.Request
 	bodies   chan string
+	allowed  string // kinds of features that are allowed, with spaces between
 }
 
 func newRig(t *testing.T, answer http.HandlerFunc) *rig {
@@ -81,6 +82,8 @@ func newRig(t *testing.T, answer http.HandlerFunc) *rig {
   - {name: openai, wire: openai, base_url: "%[1]s/v1", key: {file: key}}
   - {name: second, wire: openai, base_url: "%[1]s/second/v1", key: {file: key}}
   - {name: local, wire: ollama, base_url: "%[1]s/local"}
+  - {name: azure, wire: azure, base_url: "%[1]s", key: {file: key}}
+  - {name: gemini, wire: gemini, base_url: "%[1]s", key: {file: key}}
 `, r.provider.URL)
 	write(t, filepath.Join(dir, "key"), key+"\n")
 	write(t, filepath.Join(dir, "gateway.yaml"), yaml)
@@ -89,6 +92,12 @@ func newRig(t *testing.T, answer http.HandlerFunc) *rig {
 		t.Fatal(err)
 	}
 	r.gateway = httptest.NewServer(New(Options{
+		Feature: func(kind, _ string) countersign.Ruling {
+			if strings.Contains(r.allowed, kind) {
+				return countersign.Ruling{Verdict: countersign.Allow, Rule: "models-features"}
+			}
+			return countersign.Ruling{Verdict: countersign.Deny, Rule: "models-features", Reason: "not among models.features", Bundle: "sha256:b"}
+		},
 		Config: cfg, Keys: Keys{Dir: dir}, Ledger: r.book, Session: "s1", Agent: "claude", Token: token, Now: time.Now,
 		Allow: func(provider, model string) countersign.Ruling {
 			if strings.Contains(model, "forbidden") || provider == "openai" && model == "second-only" {

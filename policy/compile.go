@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy/fence"
 )
 
 // Policy is the layers put together, ready to be asked.
@@ -17,8 +18,8 @@ type Policy struct {
 	deny, risk *fileSet
 	exec       execSet
 	hosts      []hostRule
-	modelAllow []fence
-	modelDeny  []fence
+	models     fence.Fence
+	features   fence.Fence
 	write      string
 	approvals  Approvals
 	demands    map[string]Demands
@@ -118,6 +119,8 @@ func (p *Policy) defaults() {
 	p.asks = countersign.Ruling{Verdict: countersign.Ask, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 	p.covered = countersign.Ruling{Verdict: countersign.Allow, Rule: "covered", Reason: "runs below an approved command", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 	p.denies = countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
+	p.models.None, p.features.None = p.denies, p.denies
+	p.models.None.Reason, p.features.None.Reason = "no layer allows any model", "no layer has models.features"
 }
 
 func (p *Policy) ruling(v countersign.Verdict, id, reason string, l Layer, pos string) countersign.Ruling {
@@ -149,24 +152,7 @@ func (p *Policy) addDoors(d *Document) error {
 	for _, r := range d.Net {
 		p.hosts = append(p.hosts, hostRule{&r, p.ruling(r.Verdict, r.ID, r.Reason, r.Layer, r.Pos)})
 	}
-	allow, err := compileModels(d.Models.Allow)
-	if err != nil {
-		return d.fault(d.Models.allowPos, "", "models.allow: %v", err)
-	}
-	deny, err := compileModels(d.Models.Deny)
-	if err != nil {
-		return d.fault(d.Models.denyPos, "", "models.deny: %v", err)
-	}
-	where := string(d.Layer)
-	if d.Models.allowSet {
-		r := p.ruling(countersign.Allow, "models-allow", "", d.Layer, d.pos(d.Models.allowPos))
-		p.modelAllow = append(p.modelAllow, fence{allow, r, where})
-	}
-	if len(deny) > 0 {
-		r := p.ruling(countersign.Deny, "models-deny", "", d.Layer, d.pos(d.Models.denyPos))
-		p.modelDeny = append(p.modelDeny, fence{deny, r, where})
-	}
-	return nil
+	return p.addModels(d)
 }
 
 // score orders what matches: deny over ask over allow; among asks, the one that
@@ -266,6 +252,8 @@ func (d *Document) canonical() any {
 		Typed     []string
 		Passkey   []string
 		Require   []string
+		// Later than the others: a policy without it keeps its name.
+		Features *[]string `json:",omitempty"`
 	}{
 		d.Layer,
 		withLayer(d.Files.Deny, func(r *FileRule) { r.Pos = "" }),
@@ -275,7 +263,7 @@ func (d *Document) canonical() any {
 		withLayer(d.Cmds, func(r *Command) { r.Pos = "" }),
 		withLayer(d.Net, func(r *HostRule) { r.Pos = "" }),
 		d.Models.allowSet, d.Models.Allow, d.Models.Deny,
-		int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require,
+		int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, d.Models.featuresIfSet(),
 	}
 }
 

@@ -132,6 +132,17 @@ type Models struct {
 	allowSet bool
 	allowPos Pos
 	denyPos  Pos
+	// Features is the list of "kind/detail" that may happen at the provider.
+	Features    []string
+	featuresSet bool
+	featuresPos Pos
+}
+
+func (m *Models) featuresIfSet() *[]string {
+	if !m.featuresSet {
+		return nil
+	}
+	return &m.Features
 }
 
 // ApprovalsSection is the section "approvals" as written.

@@ -6,7 +6,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/fold"
-	"github.com/countersign/countersign/internal/glob"
+	"github.com/countersign/countersign/policy/fence"
 )
 
 // hostRule is a host rule ready to be asked.
@@ -73,72 +73,45 @@ func (p *Policy) Host(host string, port int) countersign.Ruling {
 	return best
 }
 
-// fence is one layer's list of models.
-type fence struct {
-	globs  []modelPattern
-	ruling countersign.Ruling
-	where  string
-}
-
-type modelPattern struct {
-	src             string
-	provider, model glob.Glob
-}
-
-func compileModels(list []string) ([]modelPattern, error) {
-	var out []modelPattern
-	for _, s := range list {
-		provider, model, _ := strings.Cut(strings.ToLower(s), "/")
-		p, err := glob.Arg(provider)
-		if err != nil {
-			return nil, err
-		}
-		m, err := glob.Arg(model)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, modelPattern{s, p, m})
-	}
-	return out, nil
-}
-
-func firstModel(list []modelPattern, provider, model string) (string, bool) {
-	for i := range list {
-		if list[i].provider.Match(provider) && list[i].model.Match(model) {
-			return list[i].src, true
-		}
-	}
-	return "", false
-}
-
 // Model says whether a model may be asked. Every layer that has a list of
 // allowed models must allow it, so that a layer can only narrow; a denied
 // pattern of any layer denies; where no layer has a list, the verdict is deny.
 // provider is the name it has in gateway.yaml. Names are compared without case.
 func (p *Policy) Model(provider, model string) countersign.Ruling {
-	provider, model = strings.ToLower(provider), strings.ToLower(model)
-	for i := range p.modelDeny {
-		if src, ok := firstModel(p.modelDeny[i].globs, provider, model); ok {
-			r := p.modelDeny[i].ruling
-			r.Reason = "models.deny has " + src
-			return r
+	return p.models.Ask(provider, model)
+}
+
+// Feature says whether a request may ask for what happens at the provider, out
+// of the gateway's sight: kind is one of featureKinds, detail the vendor's word
+// for it. Where no layer has a list, the verdict is deny.
+func (p *Policy) Feature(kind, detail string) countersign.Ruling {
+	return p.features.Ask(kind, detail)
+}
+
+// featureKinds are the kinds that models.features knows; the gateway reports on
+// the same names.
+var featureKinds = []string{"server-tools", "remote-mcp", "stored-responses", "background", "batch", "remote-files"}
+
+// addModels puts one layer's lists of models and features to the fences.
+func (p *Policy) addModels(d *Document) error {
+	m := &d.Models
+	add := func(to *[]fence.List, list []string, set bool, v countersign.Verdict, what string, at Pos) error {
+		if !set {
+			return nil
 		}
-	}
-	if len(p.modelAllow) == 0 {
-		r := p.denies
-		r.Reason = "no layer allows any model"
-		return r
-	}
-	var out countersign.Ruling
-	for i := range p.modelAllow {
-		f := &p.modelAllow[i]
-		src, ok := firstModel(f.globs, provider, model)
-		out = f.ruling
-		if !ok {
-			out.Verdict, out.Reason = countersign.Deny, "not among models.allow of "+f.where
-			return out
+		id := strings.ReplaceAll(what, ".", "-")
+		l, err := fence.Compile(list, p.ruling(v, id, "", d.Layer, d.pos(at)), what)
+		if err != nil {
+			return d.fault(at, "", "%s: %v", what, err)
 		}
-		out.Reason = "models.allow has " + src
+		*to = append(*to, l)
+		return nil
 	}
-	return out
+	if err := add(&p.models.Allow, m.Allow, m.allowSet, countersign.Allow, "models.allow", m.allowPos); err != nil {
+		return err
+	}
+	if err := add(&p.models.Deny, m.Deny, len(m.Deny) > 0, countersign.Deny, "models.deny", m.denyPos); err != nil {
+		return err
+	}
+	return add(&p.features.Allow, m.Features, m.featuresSet, countersign.Allow, "models.features", m.featuresPos)
 }

@@ -139,6 +139,9 @@ func (d *Document) onlyTightens() error {
 	if d.Models.allowSet {
 		return d.fault(d.Models.allowPos, remedy, "models.allow in a project's policy")
 	}
+	if d.Models.featuresSet {
+		return d.fault(d.Models.featuresPos, remedy, "models.features in a project's policy")
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -192,7 +193,27 @@ func (r *reader) models(n ast.Node) {
 			m.Allow, m.allowSet, m.allowPos = r.modelPatterns(n, "models.allow"), true, strictyaml.PosOf(n)
 		}},
 		{Name: "deny", Read: func(n ast.Node) { m.Deny, m.denyPos = r.modelPatterns(n, "models.deny"), strictyaml.PosOf(n) }},
+		{Name: "features", Read: func(n ast.Node) {
+			m.Features, m.featuresSet, m.featuresPos = r.featurePatterns(n), true, strictyaml.PosOf(n)
+		}},
 	})
+}
+
+// featurePatterns reads kinds, which stand for all of theirs, and kind/detail.
+func (r *reader) featurePatterns(n ast.Node) []string {
+	out := []string{}
+	for _, v := range r.List(n, "models.features") {
+		s := r.Text(v, "models.features")
+		kind, detail, ok := strings.Cut(s, "/")
+		if !ok {
+			detail, s = "*", kind+"/*"
+		}
+		if r.Err == nil && (detail == "" || !slices.Contains(featureKinds, kind)) {
+			r.Fail(v, "write one of "+strings.Join(featureKinds, ", ")+", alone or as kind/detail", "models.features: %q is no feature", s)
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func (r *reader) modelPatterns(n ast.Node, what string) []string {

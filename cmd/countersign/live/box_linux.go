@@ -258,7 +258,7 @@ func (s *live) startGateway() error {
 	}
 	srv := &http.Server{
 		Handler: gateway.New(gateway.Options{
-			Config: cfg, Keys: gateway.Keys{Dir: s.KeysDir()}, Ledger: s.ledger, Allow: s.policy.Model,
+			Config: cfg, Keys: gateway.Keys{Dir: s.KeysDir()}, Ledger: s.ledger, Allow: s.policy.Model, Feature: s.policy.Feature,
 			Session: s.id, Agent: s.opt.Agent, Token: s.token, Now: s.Now,
 		}),
 		ReadHeaderTimeout: time.Minute,
