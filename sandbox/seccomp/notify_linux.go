@@ -96,10 +96,16 @@ func (l Listener) Recv(n *Notif) error {
 	}
 }
 
+// hungUp looks again when a signal cut even a poll that would not wait: taken
+// for a no, it would have Recv spin on a listener that nobody is under.
 func (l Listener) hungUp() bool {
 	p := []unix.PollFd{{Fd: int32(l)}}
-	_, err := unix.Poll(p, 0)
-	return err == nil && p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+	for {
+		_, err := unix.Poll(p, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+		}
+	}
 }
 
 // Continue lets the call go on in the kernel. ENOENT says that the caller is gone.
