@@ -84,7 +84,7 @@ func (c *call) choose() (prefix int, ok bool) {
 	if c.asked.Model == "" { // beside the model calls: the feature's rule decides
 		c.provider = c.g.first(c.route.Wire)
 		if c.provider == nil {
-			_, _, c.ruling = c.g.choose(c.route.Wire, "")
+			c.ruling = noProvider(c.route.Wire)
 			c.refuseBy(c.ruling)
 			return 0, false
 		}

@@ -33,43 +33,53 @@ func TestEveryWireByteForByte(t *testing.T) {
 	}{
 		{
 			"anthropic", "/v1/messages?beta=true&x=%2F", `{` + odd + `,"model":"claude-x","messages":[{"role":"assistant","content":[` + thinking + `]}]}` + "\n", "/v1/messages?beta=true&x=%2F", "", "X-Api-Key",
-			"text/event-stream", "event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n: x\n\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-x\",\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n", countersign.Usage{Input: 3, Output: 1},
+			"text/event-stream", "event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n: x\n\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-x\",\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"anthropic, prefixed", "/v1/messages", `{` + odd + `,"model":"anthropic\/claude-x"}`, "/v1/messages", `{` + odd + `,"model":"claude-x"}`, "X-Api-Key",
-			"application/json", "{ \"type\":\"message\",\n\"usage\":{\"input_tokens\":3,\"output_tokens\":1}} ", countersign.Usage{Input: 3, Output: 1},
+			"application/json", "{ \"type\":\"message\",\n\"usage\":{\"input_tokens\":3,\"output_tokens\":1}} ",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"chat", "/v1/chat/completions", `{` + odd + `,"model":"m"}`, "/v1/chat/completions", "", "Authorization",
-			"text/event-stream; charset=utf-8", "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1},\"n\":1.0}\n\ndata: [DONE]\n\n", countersign.Usage{Input: 3, Output: 1},
+			"text/event-stream; charset=utf-8", "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1},\"n\":1.0}\n\ndata: [DONE]\n\n",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"responses", "/v1/responses", `{` + odd + `,"model":"second/m","store":false,"input":[{"type":"reasoning","encrypted_content":"g\/A="}]}`, "/second/v1/responses", `{` + odd + `,"model":"m","store":false,"input":[{"type":"reasoning","encrypted_content":"g\/A="}]}`, "Authorization",
-			"text/event-stream", "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n", countersign.Usage{Input: 3, Output: 1},
+			"text/event-stream", "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"azure deployment", "/openai/deployments/dep-1/chat/completions?api-version=2024-10-21", `{` + odd + `}`, "/openai/deployments/dep-1/chat/completions?api-version=2024-10-21", "", "Api-Key",
-			"application/json", "{\"model\":\"gpt-x\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}", countersign.Usage{Input: 3, Output: 1},
+			"application/json", "{\"model\":\"gpt-x\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"azure deployment, prefixed", "/openai/deployments/azure%2Fdep-1/chat/completions?api-version=1", `{` + odd + `,"model":"azure/dep-1"}`, "/openai/deployments/dep-1/chat/completions?api-version=1", `{` + odd + `,"model":"dep-1"}`, "Api-Key",
-			"application/json", "{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}", countersign.Usage{Input: 3, Output: 1},
+			"application/json", "{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"azure by OpenAI's path", "/v1/chat/completions", `{` + odd + `,"model":"azure/dep-1"}`, "/openai/v1/chat/completions", `{` + odd + `,"model":"dep-1"}`, "Api-Key",
-			"application/json", "{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}", countersign.Usage{Input: 3, Output: 1},
+			"application/json", "{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"gemini", "/v1beta/models/gemini-x:streamGenerateContent?alt=sse&key=" + token, `{` + odd + `,"contents":[{"parts":[{"text":"x","thoughtSignature":"a\/b"}]}]}`, "/v1beta/models/gemini-x:streamGenerateContent?alt=sse", "", "X-Goog-Api-Key",
-			"text/event-stream", "data: {\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":1}}\r\n\r\n", countersign.Usage{Input: 3, Output: 1},
+			"text/event-stream", "data: {\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":1}}\r\n\r\n",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"gemini, prefixed", "/v1beta/models/gemini/gemini-x:generateContent", `{` + odd + `}`, "/v1beta/models/gemini-x:generateContent", "", "X-Goog-Api-Key",
-			"application/json", "[{\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":1}}\r\n]", countersign.Usage{Input: 3, Output: 1},
+			"application/json", "[{\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":1}}\r\n]",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 		{
 			"ollama", "/api/chat", `{` + odd + `,"model":"q"}`, "/local/api/chat", "", "",
-			"application/x-ndjson", "{\"done\":false}\n{\"done\":true,\"prompt_eval_count\":3,\"eval_count\":1}\n", countersign.Usage{Input: 3, Output: 1},
+			"application/x-ndjson", "{\"done\":false}\n{\"done\":true,\"prompt_eval_count\":3,\"eval_count\":1}\n",
+			countersign.Usage{Input: 3, Output: 1},
 		},
 	}
 	for _, tt := range tests {
@@ -266,9 +276,17 @@ func TestServedModel(t *testing.T) {
 		asked, served string
 		other         bool
 	}{
-		{"claude-sonnet-4-5", "claude-sonnet-4-5-20250929", false}, {"gpt-4o", "gpt-4o-2024-08-06", false}, {"gpt-4o", "gpt-4o-mini", true},
-		{"gpt-4o-2024-08-06", "gpt-4o-2024-05-13", true}, {"gpt-4o-2024-08-06", "gpt-4o", true}, {"claude-3-5-haiku-latest", "claude-3-5-haiku-20241022", false}, {"qwen3", "qwen3:latest", false},
-		{"claude-opus-4-1", "deepseek-chat", true}, {"Gemini-2.5-Pro", "models/gemini-2.5-pro", false}, {"m", "m", false}, {"gpt-5", "gpt-5.1", true},
+		{"claude-sonnet-4-5", "claude-sonnet-4-5-20250929", false},
+		{"gpt-4o", "gpt-4o-2024-08-06", false},
+		{"gpt-4o", "gpt-4o-mini", true},
+		{"gpt-4o-2024-08-06", "gpt-4o-2024-05-13", true},
+		{"gpt-4o-2024-08-06", "gpt-4o", true},
+		{"claude-3-5-haiku-latest", "claude-3-5-haiku-20241022", false},
+		{"qwen3", "qwen3:latest", false},
+		{"claude-opus-4-1", "deepseek-chat", true},
+		{"Gemini-2.5-Pro", "models/gemini-2.5-pro", false},
+		{"m", "m", false},
+		{"gpt-5", "gpt-5.1", true},
 	}
 	for _, tt := range tests {
 		if got := sameModel(tt.asked, tt.served); got == tt.other {

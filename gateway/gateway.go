@@ -144,9 +144,13 @@ func (g *gateway) choose(wire, requested string) (*Provider, string, countersign
 		}
 	}
 	if first == nil {
-		ruling = countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-provider", Reason: "no provider of the wire " + wire + " is in gateway.yaml"}
+		ruling = noProvider(wire)
 	}
 	return first, requested, ruling
+}
+
+func noProvider(wire string) countersign.Ruling {
+	return countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-provider", Reason: "no provider of the wire " + wire + " is in gateway.yaml"}
 }
 
 // key returns a provider's key, from memory for keyLife.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/wire"
@@ -19,7 +18,7 @@ const maxList = 8 << 20
 func (c *call) models() {
 	c.provider = c.g.first(c.route.Wire)
 	if c.provider == nil {
-		c.list([]byte(`{"object":"list","data":[],"models":[]}`))
+		c.write(http.StatusOK, []byte(`{"object":"list","data":[],"models":[]}`))
 		return
 	}
 	c.model.Provider = c.provider.Name
@@ -51,7 +50,7 @@ func (c *call) models() {
 		return
 	}
 	c.close()
-	c.list(out)
+	c.write(http.StatusOK, out)
 }
 
 // permitted takes out of a list what the policy denies.
@@ -78,10 +77,4 @@ func (c *call) permitted(body []byte) ([]byte, error) {
 	}
 	from, to := list.Range()
 	return wire.Apply(body, wire.Edit{From: from + 1, To: to - 1, With: bytes.Join(kept, []byte(","))})
-}
-
-func (c *call) list(b []byte) {
-	c.w.Header().Set("Content-Type", "application/json")
-	c.w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	_, _ = c.w.Write(b)
 }

@@ -36,14 +36,18 @@ func (c *call) shut(err error) {
 // answer writes an answer of the gateway itself. final stops the agents that
 // listen from trying again.
 func (c *call) answer(out wire.Refusal, final bool) {
+	if final {
+		c.w.Header().Set("X-Should-Retry", "false")
+	}
+	c.write(out.Status, out.Body)
+}
+
+func (c *call) write(status int, json []byte) {
 	h := c.w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(out.Body)))
-	if final {
-		h.Set("X-Should-Retry", "false")
-	}
-	c.w.WriteHeader(out.Status)
-	_, _ = c.w.Write(out.Body)
+	h.Set("Content-Length", strconv.Itoa(len(json)))
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(json) // the agent has hung up, if anything
 }
 
 // first returns the first provider that serves a wire, or nil.

@@ -106,8 +106,10 @@ func TestFeatures(t *testing.T) {
 		{"what a tool was told is its own", "/v1/messages", `{"model":"c","messages":[{"role":"assistant","content":[{"type":"tool_use","input":{"type":"url","x":{"type":"web_search_20250305"}}}]}]}`, nil},
 		{"batch", "/v1/messages/batches", `{"requests":[{"custom_id":"1","params":{"model":"a","mcp_servers":[{}]}},{"params":{"model":"b"}}]}`, []string{"remote-mcp/mcp_servers"}},
 		{"chat", "/v1/chat/completions", `{"model":"g","store":true,"web_search_options":{},"tools":[{"type":"function"}],"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}},{"type":"file","file":{"file_id":"f"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,xx"}}]}]}`, []string{"server-tools/web_search_options", "stored-responses/store", "remote-files/image_url", "remote-files/file_id"}},
-		{"responses", "/v1/responses", `{"model":"g","store":true,"background":true,"previous_response_id":"r","conversation":"c","tools":[{"type":"mcp","server_url":"https://x"},{"type":"code_interpreter"},{"type":"namespace","tools":[{"type":"file_search"}]},{"type":"shell","environment":{"type":"container_auto"}}],"input":[{"type":"item_reference","id":"i"},{"role":"user","content":[{"type":"input_file","file_url":"https://x"}]}]}`,
-			[]string{"remote-mcp/mcp", "server-tools/code_interpreter", "server-tools/file_search", "server-tools/shell", "background/background", "stored-responses/previous_response_id", "stored-responses/conversation", "stored-responses/store", "stored-responses/item_reference", "remote-files/file_url"}},
+		{
+			"responses", "/v1/responses", `{"model":"g","store":true,"background":true,"previous_response_id":"r","conversation":"c","tools":[{"type":"mcp","server_url":"https://x"},{"type":"code_interpreter"},{"type":"namespace","tools":[{"type":"file_search"}]},{"type":"shell","environment":{"type":"container_auto"}}],"input":[{"type":"item_reference","id":"i"},{"role":"user","content":[{"type":"input_file","file_url":"https://x"}]}]}`,
+			[]string{"remote-mcp/mcp", "server-tools/code_interpreter", "server-tools/file_search", "server-tools/shell", "background/background", "stored-responses/previous_response_id", "stored-responses/conversation", "stored-responses/store", "stored-responses/item_reference", "remote-files/file_url"},
+		},
 		{"stored unless told not to", "/v1/responses", `{"model":"g","input":"x"}`, []string{"stored-responses/by-default"}},
 		{"not stored", "/openai/v1/responses", `{"model":"g","store":false,"previous_response_id":null,"background":false}`, nil},
 		{"azure deployment", "/openai/deployments/d/chat/completions", `{"store":true}`, []string{"stored-responses/store"}},
@@ -220,24 +222,38 @@ func TestMeters(t *testing.T) {
 		name, path, media, body string
 		want                    wire.Answer
 	}{
-		{"anthropic, whole", "/v1/messages", whole, `{"type":"message","model":"c","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"hi"},{"type":"tool_use","id":"t","name":"Bash","input":{"a":1}}],"usage":{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":3,"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":4},"service_tier":"standard"},"stop_reason":"tool_use"}`,
-			wire.Answer{Usage: &countersign.Usage{Input: 1, Output: 2, CacheRead: 3, CacheWrite: 9}, Counts: wire.Counts{CacheWriteLong: 4}, Served: "c", Stop: "tool_use", Tier: "standard", Text: "hi", Thinking: "hm", Calls: call("t", "Bash", `{"a":1}`)}},
-		{"anthropic, stream", "/v1/messages", sse, "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"c\",\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\r\n\r\nevent: ping\ndata: {\"type\": \"ping\"}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"B\",\"input\":{}}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\"\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\":1}\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"h\"}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":6,\"output_tokens\":42}}\n\n",
-			wire.Answer{Usage: &countersign.Usage{Input: 6, Output: 42}, Served: "c", Stop: "end_turn", Text: "a", Thinking: "h", Calls: call("t", "B", `{"a":1}`)}},
-		{"chat, whole", "/v1/chat/completions", whole, `{"model":"g","usage":{"prompt_tokens":10,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":1}},"choices":[{"index":0,"message":{"content":"hi","tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}]}`,
-			wire.Answer{Usage: &countersign.Usage{Input: 6, Output: 2, CacheRead: 4, Reasoning: 1}, Served: "g", Stop: "stop", Text: "hi", Calls: call("1", "f", "{}")}},
-		{"chat, stream", "/v1/chat/completions", sse, "data: {\"model\":\"g\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\",\"reasoning_content\":\"r\"},\"finish_reason\":null}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":\"length\"}]}\r\n\r\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n",
-			wire.Answer{Usage: &countersign.Usage{Input: 1, Output: 2}, Served: "g", Stop: "length", Text: "x", Thinking: "r", Calls: call("1", "f", "{}")}},
-		{"responses, stream", "/v1/responses", sse, "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"model\":\"g\",\"status\":\"in_progress\",\"usage\":null}}\n\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"the \\\"usage\\\" is\"}\n\ndata: {\"type\":\"response.output_item.added\",\"item\":{\"type\":\"function_call\",\"id\":\"i\",\"call_id\":\"c\",\"name\":\"f\"}}\n\ndata: {\"type\":\"response.function_call_arguments.delta\",\"item_id\":\"i\",\"delta\":\"{}\"}\n\ndata: {\"type\":\"response.function_call_arguments.done\",\"item_id\":\"i\",\"arguments\":\"{}\"}\n\ndata: {\"type\":\"response.output_item.done\",\"item\":{\"type\":\"function_call\",\"id\":\"i\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"model\":\"g-1\",\"status\":\"completed\",\"service_tier\":\"flex\",\"usage\":{\"input_tokens\":9,\"input_tokens_details\":{\"cached_tokens\":9},\"output_tokens\":3,\"output_tokens_details\":{\"reasoning_tokens\":2}}}}\n\n",
-			wire.Answer{Usage: &countersign.Usage{Output: 3, CacheRead: 9, Reasoning: 2}, Served: "g-1", Stop: "completed", Tier: "flex", Text: `the "usage" is`, Calls: call("c", "f", "{}")}},
+		{
+			"anthropic, whole", "/v1/messages", whole, `{"type":"message","model":"c","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"hi"},{"type":"tool_use","id":"t","name":"Bash","input":{"a":1}}],"usage":{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":3,"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":4},"service_tier":"standard"},"stop_reason":"tool_use"}`,
+			wire.Answer{Usage: &countersign.Usage{Input: 1, Output: 2, CacheRead: 3, CacheWrite: 9}, Counts: wire.Counts{CacheWriteLong: 4}, Served: "c", Stop: "tool_use", Tier: "standard", Text: "hi", Thinking: "hm", Calls: call("t", "Bash", `{"a":1}`)},
+		},
+		{
+			"anthropic, stream", "/v1/messages", sse, "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"c\",\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\r\n\r\nevent: ping\ndata: {\"type\": \"ping\"}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"B\",\"input\":{}}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\"\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\":1}\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"h\"}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":6,\"output_tokens\":42}}\n\n",
+			wire.Answer{Usage: &countersign.Usage{Input: 6, Output: 42}, Served: "c", Stop: "end_turn", Text: "a", Thinking: "h", Calls: call("t", "B", `{"a":1}`)},
+		},
+		{
+			"chat, whole", "/v1/chat/completions", whole, `{"model":"g","usage":{"prompt_tokens":10,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":1}},"choices":[{"index":0,"message":{"content":"hi","tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}]}`,
+			wire.Answer{Usage: &countersign.Usage{Input: 6, Output: 2, CacheRead: 4, Reasoning: 1}, Served: "g", Stop: "stop", Text: "hi", Calls: call("1", "f", "{}")},
+		},
+		{
+			"chat, stream", "/v1/chat/completions", sse, "data: {\"model\":\"g\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\",\"reasoning_content\":\"r\"},\"finish_reason\":null}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":\"length\"}]}\r\n\r\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n",
+			wire.Answer{Usage: &countersign.Usage{Input: 1, Output: 2}, Served: "g", Stop: "length", Text: "x", Thinking: "r", Calls: call("1", "f", "{}")},
+		},
+		{
+			"responses, stream", "/v1/responses", sse, "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"model\":\"g\",\"status\":\"in_progress\",\"usage\":null}}\n\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"the \\\"usage\\\" is\"}\n\ndata: {\"type\":\"response.output_item.added\",\"item\":{\"type\":\"function_call\",\"id\":\"i\",\"call_id\":\"c\",\"name\":\"f\"}}\n\ndata: {\"type\":\"response.function_call_arguments.delta\",\"item_id\":\"i\",\"delta\":\"{}\"}\n\ndata: {\"type\":\"response.function_call_arguments.done\",\"item_id\":\"i\",\"arguments\":\"{}\"}\n\ndata: {\"type\":\"response.output_item.done\",\"item\":{\"type\":\"function_call\",\"id\":\"i\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"model\":\"g-1\",\"status\":\"completed\",\"service_tier\":\"flex\",\"usage\":{\"input_tokens\":9,\"input_tokens_details\":{\"cached_tokens\":9},\"output_tokens\":3,\"output_tokens_details\":{\"reasoning_tokens\":2}}}}\n\n",
+			wire.Answer{Usage: &countersign.Usage{Output: 3, CacheRead: 9, Reasoning: 2}, Served: "g-1", Stop: "completed", Tier: "flex", Text: `the "usage" is`, Calls: call("c", "f", "{}")},
+		},
 		{"responses, only done", "/v1/responses", sse, "data: {\"type\":\"response.function_call_arguments.done\",\"item_id\":\"i\",\"name\":\"f\",\"arguments\":\"{}\"}\n\n", wire.Answer{Calls: call("", "f", "{}")}},
 		{"responses, incomplete", "/v1/responses", sse, "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}", wire.Answer{Usage: &countersign.Usage{Input: 1, Output: 1}, Stop: "incomplete: max_output_tokens"}},
 		{"azure", "/openai/deployments/d/chat/completions", whole, `{"model":"gpt-x","usage":{"prompt_tokens":3,"completion_tokens":1}}`, wire.Answer{Usage: &countersign.Usage{Input: 3, Output: 1}, Served: "gpt-x"}},
-		{"gemini, stream", "/v1beta/models/m:streamGenerateContent?alt=sse", sse, "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hm\",\"thought\":true}]}}],\"usageMetadata\":{\"promptTokenCount\":10},\"modelVersion\":\"m-001\"}\r\n\r\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hi\"},{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}}}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":10,\"cachedContentTokenCount\":4,\"candidatesTokenCount\":5,\"thoughtsTokenCount\":7,\"toolUsePromptTokenCount\":2}}\r\n\r\n",
-			wire.Answer{Usage: &countersign.Usage{Input: 8, Output: 12, CacheRead: 4, Reasoning: 7}, Served: "m-001", Stop: "STOP", Text: "hi", Thinking: "hm", Calls: call("", "f", `{"a":1}`)}},
+		{
+			"gemini, stream", "/v1beta/models/m:streamGenerateContent?alt=sse", sse, "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hm\",\"thought\":true}]}}],\"usageMetadata\":{\"promptTokenCount\":10},\"modelVersion\":\"m-001\"}\r\n\r\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hi\"},{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}}}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":10,\"cachedContentTokenCount\":4,\"candidatesTokenCount\":5,\"thoughtsTokenCount\":7,\"toolUsePromptTokenCount\":2}}\r\n\r\n",
+			wire.Answer{Usage: &countersign.Usage{Input: 8, Output: 12, CacheRead: 4, Reasoning: 7}, Served: "m-001", Stop: "STOP", Text: "hi", Thinking: "hm", Calls: call("", "f", `{"a":1}`)},
+		},
 		{"gemini, an array", "/v1beta/models/m:streamGenerateContent", whole, "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\n,\r\n{\"usageMetadata\":{\"promptTokenCount\":1,\"candidatesTokenCount\":2}}\n]", wire.Answer{Usage: &countersign.Usage{Input: 1, Output: 2}, Text: "a"}},
-		{"ollama, stream", "/api/chat", nd, "{\"model\":\"q\",\"message\":{\"content\":\"h\",\"thinking\":\"t\"},\"done\":false}\n{\"model\":\"q\",\"message\":{\"content\":\"i\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}}}]},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":7,\"eval_count\":2}\n",
-			wire.Answer{Usage: &countersign.Usage{Input: 7, Output: 2}, Served: "q", Stop: "stop", Text: "hi", Thinking: "t", Calls: call("", "f", `{"a":1}`)}},
+		{
+			"ollama, stream", "/api/chat", nd, "{\"model\":\"q\",\"message\":{\"content\":\"h\",\"thinking\":\"t\"},\"done\":false}\n{\"model\":\"q\",\"message\":{\"content\":\"i\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}}}]},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":7,\"eval_count\":2}\n",
+			wire.Answer{Usage: &countersign.Usage{Input: 7, Output: 2}, Served: "q", Stop: "stop", Text: "hi", Thinking: "t", Calls: call("", "f", `{"a":1}`)},
+		},
 		{"nothing said is not zero", "/v1/chat/completions", sse, "data: {\"choices\":[]}\n\n", wire.Answer{}},
 		{"no JSON", "/v1/messages", "text/html", "<p>\"usage\"", wire.Answer{}},
 	}
@@ -269,10 +285,15 @@ func TestRefusalsAreInTheWiresWords(t *testing.T) {
 		status int
 		where  string // of the message
 	}{
-		{"/v1/messages", wire.Policy, 400, "error.message"}, {"/v1/messages", wire.Budget, 429, "error.message"},
-		{"/v1/chat/completions", wire.Policy, 400, "error.message"}, {"/v1/chat/completions", wire.Budget, 429, "error.message"},
-		{"/v1/responses", wire.Budget, 400, "error.message"}, {"/openai/v1/responses", wire.Budget, 400, "error.message"}, {"/openai/deployments/d/chat/completions", wire.Auth, 401, "error.message"},
-		{"/v1beta/models/m:generateContent", wire.Policy, 400, "error.message"}, {"/v1beta/models/m:generateContent", wire.Budget, 429, "error.message"},
+		{"/v1/messages", wire.Policy, 400, "error.message"},
+		{"/v1/messages", wire.Budget, 429, "error.message"},
+		{"/v1/chat/completions", wire.Policy, 400, "error.message"},
+		{"/v1/chat/completions", wire.Budget, 429, "error.message"},
+		{"/v1/responses", wire.Budget, 400, "error.message"},
+		{"/openai/v1/responses", wire.Budget, 400, "error.message"},
+		{"/openai/deployments/d/chat/completions", wire.Auth, 401, "error.message"},
+		{"/v1beta/models/m:generateContent", wire.Policy, 400, "error.message"},
+		{"/v1beta/models/m:generateContent", wire.Budget, 429, "error.message"},
 		{"/api/chat", wire.Policy, 400, "error"},
 	}
 	for _, tt := range tests {

@@ -10,7 +10,6 @@
 package anthropic
 
 import (
-	"encoding/json"
 	"iter"
 	"net/http"
 	"strings"
@@ -60,36 +59,36 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 	if rt.Op != wire.Side {
 		r, err := wire.NewRequest(rt, body, "model")
 		r.Stream = root.Get("stream").Kind() == wire.True
-		s := sight{r: &r}
+		s := sight{wire.Sight{Request: &r}}
 		s.params(root)
-		s.fail(err)
-		return r, s.err
+		s.Fail(err)
+		return r, s.Err
 	}
 	r := wire.Request{}
-	s := sight{r: &r, err: root.Once("requests")}
+	s := sight{wire.Sight{Request: &r, Err: root.Once("requests")}}
 	for one := range root.Get("requests").Items() {
-		s.fail(one.Once("params"))
+		s.Fail(one.Once("params"))
 		params := one.Get("params")
 		s.params(params)
 		r.Others = append(r.Others, params.Get("model").Text())
 	}
-	return r, s.err
+	return r, s.Err
 }
 
 func (s *sight) params(root wire.Value) {
-	s.fail(root.Once("model", "stream", "tools", "messages", "system", "mcp_servers", "container"))
+	s.Fail(root.Once("model", "stream", "tools", "messages", "system", "mcp_servers", "container"))
 	if root.Get("mcp_servers").Given() {
-		s.add(wire.RemoteMCP, "mcp_servers")
+		s.Add(wire.RemoteMCP, "mcp_servers")
 	}
 	if root.Get("container").Given() {
-		s.add(wire.ServerTools, "container")
+		s.Add(wire.ServerTools, "container")
 	}
 	for tool := range root.Get("tools").Items() {
 		s.tool(tool)
 	}
 	s.content(root.Get("system"))
 	for m := range root.Get("messages").Items() {
-		s.fail(m.Once("role", "content", "tools"))
+		s.Fail(m.Once("role", "content", "tools"))
 		// A message may bring tools of its own.
 		for tool := range m.Get("tools").Items() {
 			s.tool(tool)
@@ -99,32 +98,14 @@ func (s *sight) params(root wire.Value) {
 }
 
 // sight collects what happens out of the gateway's sight.
-type sight struct {
-	r   *wire.Request
-	err error
-}
-
-func (s *sight) add(kind, detail string) {
-	for _, f := range s.r.Features {
-		if f.Kind == kind && f.Detail == detail {
-			return
-		}
-	}
-	s.r.Features = append(s.r.Features, wire.Feature{Kind: kind, Detail: detail})
-}
+type sight struct{ wire.Sight }
 
 // clientTools are the tools that Anthropic defines and the client runs, and the
 // search among the request's own tools, which sees nothing else.
 var clientTools = []string{"custom", "bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_"}
 
-func (s *sight) fail(err error) {
-	if s.err == nil {
-		s.err = err
-	}
-}
-
 func (s *sight) tool(v wire.Value) {
-	s.fail(v.Once("type", "name"))
+	s.Fail(v.Once("type", "name"))
 	typ := v.Get("type").Text()
 	if !v.Get("type").Given() {
 		return
@@ -135,9 +116,9 @@ func (s *sight) tool(v wire.Value) {
 		}
 	}
 	if strings.HasPrefix(typ, "mcp_") {
-		s.add(wire.RemoteMCP, typ)
+		s.Add(wire.RemoteMCP, typ)
 	} else {
-		s.add(wire.ServerTools, typ)
+		s.Add(wire.ServerTools, typ)
 	}
 }
 
@@ -154,7 +135,7 @@ func (s *sight) content(v wire.Value) {
 	if v.Kind() != wire.Object {
 		return
 	}
-	s.fail(v.Once("type", "source", "content"))
+	s.Fail(v.Once("type", "source", "content"))
 	typ := v.Get("type").Text()
 	for _, p := range serverTypes {
 		if strings.HasPrefix(typ, p) {
@@ -165,7 +146,7 @@ func (s *sight) content(v wire.Value) {
 	case typ == "tool_use" || typ == "server_tool_use" || typ == "mcp_tool_use":
 		return
 	case typ == "file" || typ == "url" || typ == "container_upload":
-		s.add(wire.RemoteFiles, typ)
+		s.Add(wire.RemoteFiles, typ)
 	}
 	for _, val := range v.Members() {
 		s.content(val)
@@ -175,13 +156,7 @@ func (s *sight) content(v wire.Value) {
 // Models yields the entries of the list.
 func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string, wire.Value]) {
 	list := answer.Root().Get("data")
-	return list, func(yield func(string, wire.Value) bool) {
-		for v := range list.Items() {
-			if !yield(v.Get("id").Text(), v) {
-				return
-			}
-		}
-	}
+	return list, wire.Entries(list, func(v wire.Value) string { return v.Get("id").Text() })
 }
 
 type failure struct {
@@ -195,11 +170,7 @@ type message struct {
 }
 
 func envelope(kind, text string) []byte {
-	b, err := json.Marshal(failure{"error", message{kind, text}})
-	if err != nil {
-		return []byte("{}") // strings always marshal
-	}
-	return b
+	return wire.Envelope(failure{"error", message{kind, text}})
 }
 
 // Refuse answers {"type":"error","error":{…}}.

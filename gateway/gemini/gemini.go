@@ -11,7 +11,6 @@
 package gemini
 
 import (
-	"encoding/json"
 	"iter"
 	"net/http"
 	"strings"
@@ -91,7 +90,7 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 	if body == nil || rt.Op == wire.Side {
 		return r, nil
 	}
-	s := sight{r: &r}
+	s := sight{wire.Sight{Request: &r}}
 	s.request(body.Root())
 	for _, name := range []string{"generateContentRequest", "generate_content_request"} {
 		s.request(body.Root().Get(name)) // of countTokens
@@ -99,23 +98,11 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 	for one := range body.Root().Get("requests").Items() { // of batchEmbedContents
 		s.request(one)
 	}
-	return r, s.err
+	return r, s.Err
 }
 
 // sight collects what happens out of the gateway's sight.
-type sight struct {
-	r   *wire.Request
-	err error
-}
-
-func (s *sight) add(kind, detail string) {
-	for _, f := range s.r.Features {
-		if f.Kind == kind && f.Detail == detail {
-			return
-		}
-	}
-	s.r.Features = append(s.r.Features, wire.Feature{Kind: kind, Detail: detail})
-}
+type sight struct{ wire.Sight }
 
 // camel is the name that Google reads a snake_case one as.
 func camel(s string) string {
@@ -132,8 +119,8 @@ func (s *sight) request(v wire.Value) {
 	for name, val := range v.Members() {
 		switch camel(name) {
 		case "model":
-			if m := strings.TrimPrefix(val.Text(), "models/"); m != s.r.Model && s.err == nil {
-				s.err = errModel
+			if m := strings.TrimPrefix(val.Text(), "models/"); m != s.Request.Model {
+				s.Fail(errModel)
 			}
 		case "tools":
 			for tool := range val.Items() {
@@ -142,7 +129,7 @@ func (s *sight) request(v wire.Value) {
 			s.tool(val) // one tool in place of a list
 		case "cachedContent":
 			if val.Given() {
-				s.add(wire.StoredResponses, "cachedContent")
+				s.Add(wire.StoredResponses, "cachedContent")
 			}
 		case "contents", "content", "systemInstruction":
 			s.content(val)
@@ -155,9 +142,9 @@ func (s *sight) tool(v wire.Value) {
 		switch name := camel(name); {
 		case !val.Given() || name == "functionDeclarations" || name == "computerUse":
 		case name == "mcpServers":
-			s.add(wire.RemoteMCP, name)
+			s.Add(wire.RemoteMCP, name)
 		default:
-			s.add(wire.ServerTools, name)
+			s.Add(wire.ServerTools, name)
 		}
 	}
 }
@@ -170,7 +157,7 @@ func (s *sight) content(v wire.Value) {
 	for name, val := range v.Members() {
 		switch camel(name) {
 		case "fileData":
-			s.add(wire.RemoteFiles, "fileData")
+			s.Add(wire.RemoteFiles, "fileData")
 		case "functionCall":
 		case "functionResponse":
 			for name, val := range val.Members() {
@@ -187,13 +174,7 @@ func (s *sight) content(v wire.Value) {
 // Models yields the entries of the list, without "models/".
 func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string, wire.Value]) {
 	list := answer.Root().Get("models")
-	return list, func(yield func(string, wire.Value) bool) {
-		for v := range list.Items() {
-			if !yield(strings.TrimPrefix(v.Get("name").Text(), "models/"), v) {
-				return
-			}
-		}
-	}
+	return list, wire.Entries(list, func(v wire.Value) string { return strings.TrimPrefix(v.Get("name").Text(), "models/") })
 }
 
 type failure struct {
@@ -207,11 +188,7 @@ type status struct {
 }
 
 func envelope(code int, text, name string) []byte {
-	b, err := json.Marshal(failure{status{code, text, name}})
-	if err != nil {
-		return []byte("{}") // strings always marshal
-	}
-	return b
+	return wire.Envelope(failure{status{code, text, name}})
 }
 
 // Refuse answers {"error":{code,message,status}}, the names as google.rpc.Code.

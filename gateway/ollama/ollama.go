@@ -10,7 +10,6 @@
 package ollama
 
 import (
-	"encoding/json"
 	"iter"
 	"net/http"
 	"strconv"
@@ -141,26 +140,15 @@ func (Wire) Meter(_ wire.Route, media string) *wire.Tally {
 // Models yields the entries of the list.
 func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string, wire.Value]) {
 	list := answer.Root().Get("models")
-	return list, func(yield func(string, wire.Value) bool) {
-		for v := range list.Items() {
-			name := v.Get("model").Text()
-			if name == "" {
-				name = v.Get("name").Text()
-			}
-			if !yield(name, v) {
-				return
-			}
+	return list, wire.Entries(list, func(v wire.Value) string {
+		if name := v.Get("model").Text(); name != "" {
+			return name
 		}
-	}
+		return v.Get("name").Text()
+	})
 }
 
-func envelope(text string) []byte {
-	b, err := json.Marshal(map[string]string{"error": text})
-	if err != nil {
-		return []byte("{}") // strings always marshal
-	}
-	return b
-}
+func envelope(text string) []byte { return wire.Envelope(map[string]string{"error": text}) }
 
 // Refuse answers {"error": text}.
 func (Wire) Refuse(_ wire.Route, why wire.Reason, text string) wire.Refusal {

@@ -10,7 +10,6 @@
 package openai
 
 import (
-	"encoding/json"
 	"iter"
 	"net/http"
 	"strings"
@@ -77,13 +76,7 @@ func route(method, path, rest string) (wire.Route, bool) {
 // Models yields the entries of the list.
 func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string, wire.Value]) {
 	list := answer.Root().Get("data")
-	return list, func(yield func(string, wire.Value) bool) {
-		for v := range list.Items() {
-			if !yield(v.Get("id").Text(), v) {
-				return
-			}
-		}
-	}
+	return list, wire.Entries(list, func(v wire.Value) string { return v.Get("id").Text() })
 }
 
 type failure struct {
@@ -91,14 +84,6 @@ type failure struct {
 	Type    string  `json:"type"`
 	Param   *string `json:"param"`
 	Code    string  `json:"code"`
-}
-
-func marshal(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return []byte("{}") // strings always marshal
-	}
-	return b
 }
 
 const code = "countersign_refused"
@@ -113,7 +98,7 @@ func (Wire) Refuse(rt wire.Route, why wire.Reason, text string) wire.Refusal {
 			status = http.StatusBadRequest
 		}
 	}
-	return wire.Refusal{Status: status, Body: marshal(map[string]any{"error": failure{text, kind, nil, code}})}
+	return wire.Refusal{Status: status, Body: wire.Envelope(map[string]any{"error": failure{text, kind, nil, code}})}
 }
 
 // Cut is response.failed in the one protocol, an error in place of a chunk in
@@ -133,7 +118,7 @@ func (Wire) Cut(rt wire.Route, media, text string) []byte {
 }
 
 func frame(event string, v any) []byte {
-	return append(append([]byte(event+"data: "), marshal(v)...), "\n\n"...)
+	return append(append([]byte(event+"data: "), wire.Envelope(v)...), "\n\n"...)
 }
 
 // Serves reports true for both protocols.

@@ -22,57 +22,45 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 		return r, err
 	}
 	r.Stream = root.Get("stream").Kind() == wire.True
-	s := sight{r: &r}
+	s := sight{wire.Sight{Request: &r}}
 	s.tools(root.Get("tools"))
 	for _, name := range []string{"web_search_options", "plugins"} {
 		if root.Get(name).Given() {
-			s.add(wire.ServerTools, name)
+			s.Add(wire.ServerTools, name)
 		}
 	}
 	if k := root.Get("background").Kind(); k != wire.None && k != wire.False && k != wire.Null {
-		s.add(wire.Background, "background")
+		s.Add(wire.Background, "background")
 	}
 	s.store(rt, root)
 	s.content(root.Get("messages"))
 	s.content(root.Get("input"))
-	return r, s.err
+	return r, s.Err
 }
 
 // sight collects what happens out of the gateway's sight.
-type sight struct {
-	r   *wire.Request
-	err error
-}
-
-func (s *sight) add(kind, detail string) {
-	for _, f := range s.r.Features {
-		if f.Kind == kind && f.Detail == detail {
-			return
-		}
-	}
-	s.r.Features = append(s.r.Features, wire.Feature{Kind: kind, Detail: detail})
-}
+type sight struct{ wire.Sight }
 
 // store looks at what the provider keeps. Responses keeps an answer unless it is
 // told not to; that much can be told in the agent's place.
 func (s *sight) store(rt wire.Route, root wire.Value) {
 	for _, name := range []string{"previous_response_id", "conversation"} {
 		if root.Get(name).Given() {
-			s.add(wire.StoredResponses, name)
+			s.Add(wire.StoredResponses, name)
 		}
 	}
 	if rt.Name == responses && root.Get("prompt").Given() {
-		s.add(wire.StoredResponses, "prompt")
+		s.Add(wire.StoredResponses, "prompt")
 	}
 	switch v := root.Get("store"); {
 	case v.Kind() == wire.False:
 	case v.Given():
-		s.add(wire.StoredResponses, "store")
+		s.Add(wire.StoredResponses, "store")
 	case rt.Name != responses || rt.Op != wire.Infer || v.Kind() == wire.Null:
 	default:
 		from, _ := root.Range()
 		off := &wire.Edit{From: from + 1, To: from + 1, With: []byte(`"store":false,`)}
-		s.r.Features = append(s.r.Features, wire.Feature{Kind: wire.StoredResponses, Detail: "by-default", Off: off})
+		s.Request.Features = append(s.Request.Features, wire.Feature{Kind: wire.StoredResponses, Detail: "by-default", Off: off})
 	}
 }
 
@@ -84,7 +72,7 @@ var clientTools = []string{
 func (s *sight) tools(list wire.Value) {
 	for v := range list.Items() {
 		if err := v.Once("type", "tools", "environment", "execution"); err != nil {
-			s.fail(err)
+			s.Fail(err)
 			return
 		}
 		typ := v.Get("type").Text()
@@ -93,19 +81,13 @@ func (s *sight) tools(list wire.Value) {
 		case typ == "shell" && (!v.Get("environment").Given() || v.Get("environment", "type").Text() == "local"):
 		case typ == "tool_search": // among the request's own tools
 		case typ == "mcp":
-			s.add(wire.RemoteMCP, "mcp")
+			s.Add(wire.RemoteMCP, "mcp")
 		default:
-			s.add(wire.ServerTools, typ)
+			s.Add(wire.ServerTools, typ)
 		}
 		if typ != "mcp" {
 			s.tools(v.Get("tools")) // of a namespace
 		}
-	}
-}
-
-func (s *sight) fail(err error) {
-	if s.err == nil {
-		s.err = err
 	}
 }
 
@@ -119,21 +101,21 @@ func (s *sight) content(v wire.Value) {
 		return
 	}
 	if err := v.Once("type", "content", "file_id", "file_url", "image_url"); err != nil {
-		s.fail(err)
+		s.Fail(err)
 	}
 	for _, name := range []string{"file_id", "file_url"} {
 		if v.Get(name).Given() {
-			s.add(wire.RemoteFiles, name)
+			s.Add(wire.RemoteFiles, name)
 		}
 	}
 	url := v.Get("image_url")
 	for _, u := range []wire.Value{url, url.Get("url")} {
 		if t := u.Text(); t != "" && !strings.HasPrefix(t, "data:") {
-			s.add(wire.RemoteFiles, "image_url")
+			s.Add(wire.RemoteFiles, "image_url")
 		}
 	}
 	if v.Get("type").Text() == "item_reference" {
-		s.add(wire.StoredResponses, "item_reference")
+		s.Add(wire.StoredResponses, "item_reference")
 	}
 	if tools := v.Get("tools"); tools.Given() && v.Get("type").Given() {
 		s.tools(tools)
