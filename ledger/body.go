@@ -3,9 +3,11 @@ package ledger
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/book"
 )
 
 // blank is how encoding/json begins a Record whose ledger fields are empty.
@@ -27,8 +29,8 @@ func bodyOf(r countersign.Record) (id string, body []byte, err error) {
 		return "", nil, invalid(fmt.Errorf("its encoding begins with %.60s", buf.Bytes()))
 	case len(body) > MaxBody:
 		return "", nil, invalid(fmt.Errorf("it has %d bytes, more than %d: payloads belong in blobs", len(body), MaxBody))
-	case len(id) > 64:
-		return "", nil, invalid(fmt.Errorf("its id has %d bytes, more than 64", len(id)))
+	case id != "" && !book.GoodID(id): // in a spool it would shut the ledger
+		return "", nil, invalid(errors.New("its id is malformed"))
 	}
 	return id, body, nil
 }

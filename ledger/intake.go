@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -171,49 +170,32 @@ func (in *intake) leftover(name string, known map[string]bool) error {
 // recent are the ids of the last segments: a piece of a spool that was taken in
 // and not marked is smaller than one.
 func (in *intake) recent() (map[string]bool, error) {
-	names, err := in.dir.List("segments")
+	dir := string(in.dir)
+	names, err := segmentNames(dir)
 	if err != nil {
 		return nil, err
 	}
 	known := map[string]bool{}
-	segments := 0
-	for i := len(names) - 1; i >= 0 && segments < 3; i-- {
-		if _, _, ok := segment.ParseName(names[i]); !ok {
-			continue
+	for i, segments := len(names)-1, 0; i >= 0 && segments < 3; i-- {
+		w := walker{dir: dir, name: names[i]}
+		if err := w.load(); err != nil {
+			return nil, w.error(err)
 		}
-		data, err := os.ReadFile(filepath.Join(string(in.dir), "segments", names[i]))
+		records := 0
+		_, _ = w.frames(func(line []byte, _ error) bool { // whether its end is whole was looked at before
+			var l segment.Leaf
+			if l, _, err = segment.ParseLeaf(line); err == nil {
+				known[l.ID] = true
+				records++
+			}
+			return err == nil
+		})
 		if err != nil {
-			return nil, err
+			return nil, w.error(err)
 		}
-		n, err := collect(data, known)
-		if err != nil {
-			return nil, err
-		}
-		if n > 1 { // more than its opening record
+		if records > 1 { // more than its opening record
 			segments++
 		}
 	}
 	return known, nil
-}
-
-func collect(data []byte, into map[string]bool) (records int, err error) {
-	sc, err := segment.NewScan(data)
-	if err != nil {
-		return 0, err
-	}
-	for {
-		f, err := sc.Next()
-		if err != nil {
-			return records, nil // its end; whether it is whole was looked at before
-		}
-		if f.Note {
-			continue
-		}
-		l, _, err := segment.ParseLeaf(f.Data)
-		if err != nil {
-			return records, err
-		}
-		records++
-		into[l.ID] = true
-	}
 }

@@ -195,8 +195,10 @@ func TestRefusedRecordsDoNotCloseTheLedger(t *testing.T) {
 	bad := rec(1)
 	bad.ID = "two words"
 	for name, r := range map[string]countersign.Record{"too long": big, "malformed id": bad} {
-		if _, err := c.Append(t.Context(), r, true); countersign.CodeOf(err) != countersign.EInvalid {
-			t.Errorf("%s: %v", name, err)
+		for _, durable := range []bool{true, false} {
+			if _, err := c.Append(t.Context(), r, durable); countersign.CodeOf(err) != countersign.EInvalid {
+				t.Errorf("%s, durable %v: %v", name, durable, err)
+			}
 		}
 	}
 	if r, err := c.Append(t.Context(), rec(2), true); err != nil || r.Seq != 2 {

@@ -70,11 +70,8 @@ type Book struct {
 // Append writes a record: body is the rest of its JSON object after the
 // ledger's own fields. See the package comment for what a nil error means.
 func (b *Book) Append(id string, body []byte, durable bool) (countersign.Receipt, error) {
-	if err := checkBody(body); err != nil {
-		return countersign.Receipt{}, refused(err)
-	}
-	if id != "" && !GoodID(id) {
-		return countersign.Receipt{}, refused(errors.New("the record's id is malformed"))
+	if err := check(id, body); err != nil {
+		return countersign.Receipt{}, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,9 +101,9 @@ func (b *Book) AppendAll(es []Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range es {
-		err := checkBody(e.Body)
-		if err == nil && !GoodID(e.ID) {
-			err = errors.New("the record's id is malformed")
+		err := check(e.ID, e.Body)
+		if err == nil && e.ID == "" {
+			err = refused(errors.New("it has no id"))
 		}
 		if err == nil {
 			_, err = b.add(e.ID, e.Body)
@@ -119,6 +116,17 @@ func (b *Book) AppendAll(es []Entry) error {
 		return b.fail(err)
 	}
 	b.wake()
+	return nil
+}
+
+// check refuses what cannot be a record; without an id it gets one.
+func check(id string, body []byte) error {
+	if err := checkBody(body); err != nil {
+		return refused(err)
+	}
+	if id != "" && !GoodID(id) {
+		return refused(errors.New("the record's id is malformed"))
+	}
 	return nil
 }
 
