@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/pollfd"
 	"github.com/countersign/countersign/sandbox/view"
 )
 
@@ -81,12 +82,7 @@ func (s *Sandbox) kill() {
 	}
 	_ = unix.PidfdSendSignal(s.nsdFD, unix.SIGKILL, nil, 0)
 	if s.initFD >= 0 { // readable when pid 1, and so all, have ended
-		for {
-			_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.initFD), Events: unix.POLLIN}}, -1)
-			if err != unix.EINTR {
-				break
-			}
-		}
+		_, _ = pollfd.Events(s.initFD, unix.POLLIN, pollfd.Forever)
 		unix.Close(s.initFD)
 	}
 	<-s.ended

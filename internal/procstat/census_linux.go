@@ -2,6 +2,9 @@ package procstat
 
 import (
 	"errors"
+	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -54,4 +57,33 @@ func byPidfd(pid int) (Identity, error) {
 		return Identity{}, ErrGone
 	}
 	return Identity{ID: st.Ino, Parent: int(info.Ppid), UID: int(info.Euid)}, nil
+}
+
+// Children lists the children of a process of one thread, with their identities.
+// Where the kernel keeps no list (CONFIG_PROC_CHILDREN), every process is looked
+// at.
+func (c *Census) Children(pid int) (map[int]uint64, error) {
+	var pids []string
+	dir := "/proc/" + strconv.Itoa(pid)
+	b, err := os.ReadFile(dir + "/task/" + strconv.Itoa(pid) + "/children")
+	if err == nil {
+		pids = strings.Fields(string(b))
+	} else if pids, err = all(); err != nil {
+		return nil, err
+	}
+	var out map[int]uint64
+	var buf [1024]byte
+	for _, name := range pids {
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if who, err := c.Identify(n, buf[:]); err == nil && who.Parent == pid {
+			if out == nil {
+				out = map[int]uint64{}
+			}
+			out[n] = who.ID
+		}
+	}
+	return out, nil
 }

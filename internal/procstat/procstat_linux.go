@@ -1,5 +1,6 @@
-// Package procstat reads what /proc/PID/stat says of a process (proc(5)), and who
-// its children are. It opens files of /proc and nothing else.
+// Package procstat reads what /proc/PID/stat says of a process (proc(5)), tells
+// processes apart, and says who their children are. It opens files of /proc and
+// pidfds, and nothing else.
 package procstat
 
 import (
@@ -7,7 +8,6 @@ import (
 	"errors"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,35 +70,6 @@ func number(b []byte) (n uint64) {
 		n = n*10 + uint64(c-'0')
 	}
 	return n
-}
-
-// Children lists the children of a process of one thread, with their start
-// times. Where the kernel keeps no list (CONFIG_PROC_CHILDREN), every process is
-// looked at.
-func Children(pid int) (map[int]uint64, error) {
-	var pids []string
-	dir := "/proc/" + strconv.Itoa(pid)
-	b, err := os.ReadFile(dir + "/task/" + strconv.Itoa(pid) + "/children")
-	if err == nil {
-		pids = strings.Fields(string(b))
-	} else if pids, err = all(); err != nil {
-		return nil, err
-	}
-	var out map[int]uint64
-	var buf [1024]byte
-	for _, name := range pids {
-		n, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if parent, start, _, err := Read(n, buf[:]); err == nil && parent == pid {
-			if out == nil {
-				out = map[int]uint64{}
-			}
-			out[n] = start
-		}
-	}
-	return out, nil
 }
 
 func all() ([]string, error) {

@@ -47,11 +47,17 @@ func TestChildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Children(cmd.Process.Pid)
+	var census, fresh Census
+	census.old.Store(true) // whose identities are start times
+	got, err := census.Children(cmd.Process.Pid)
 	if err != nil || len(got) != 1 || got[kid] != start {
 		t.Errorf("%v, %v; want %d: %d", got, err, kid, start)
 	}
-	if got, err := Children(os.Getpid()); err != nil || got[kid] != 0 {
+	if got, err := census.Children(os.Getpid()); err != nil || got[kid] != 0 {
 		t.Errorf("a grandchild is no child: %v, %v", got, err)
+	}
+	who, err := fresh.Identify(kid, make([]byte, 1024))
+	if got, cerr := fresh.Children(cmd.Process.Pid); err != nil || cerr != nil || len(got) != 1 || got[kid] != who.ID {
+		t.Errorf("%v, %v; want %d: %d (%v)", got, cerr, kid, who.ID, err)
 	}
 }

@@ -177,7 +177,7 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 		if permit.Covers {
 			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: a.Peer.Start}, id: w.t.who.ID}
 			var err error
-			if img.strangers, err = s.tree.children(pid); err != nil {
+			if img.strangers, err = s.tree.census.Children(pid); err != nil {
 				return "its children cannot be told from the agent's"
 			}
 		}

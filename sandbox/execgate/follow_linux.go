@@ -3,13 +3,13 @@
 package execgate
 
 import (
-	"errors"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/pollfd"
 	"github.com/countersign/countersign/internal/procstat"
 )
 
@@ -50,17 +50,10 @@ func waitFor(fd, pid int, start uint64) countersign.Outcome {
 	return unknown
 }
 
-// readable reports whether a pidfd shows the end of its process. A signal that
-// is on its way to this thread cuts even a poll that would not wait: EINTR is
-// no end.
+// readable reports whether a pidfd shows the end of its process.
 func readable(fd uintptr) bool {
-	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(p, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return err != nil || n > 0
-		}
-	}
+	got, err := pollfd.Events(int(fd), unix.POLLIN, pollfd.Now)
+	return err != nil || got != 0
 }
 
 func outcome(st unix.WaitStatus) countersign.Outcome {

@@ -110,22 +110,6 @@ func (tr *tree) cover(t *target) *root {
 	return tr.climb(t.tgid, t.who.Parent, t.who.ID)
 }
 
-// children are the children of a process, by pid and identity.
-func (tr *tree) children(pid int) (map[int]uint64, error) {
-	pids, err := procstat.Children(pid)
-	if err != nil || len(pids) == 0 {
-		return nil, err
-	}
-	out := map[int]uint64{}
-	var buf [1024]byte
-	for child := range pids {
-		if who, err := tr.census.Identify(child, buf[:]); err == nil && who.Parent == pid {
-			out[child] = who.ID
-		}
-	}
-	return out, nil
-}
-
 const maxDepth = 1 << 12
 
 // climb follows live parents. The first that has executed something names the

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"unsafe"
 
+	"github.com/countersign/countersign/internal/pollfd"
 	"golang.org/x/sys/unix"
 )
 
@@ -96,16 +97,10 @@ func (l Listener) Recv(n *Notif) error {
 	}
 }
 
-// hungUp looks again when a signal cut even a poll that would not wait: taken
-// for a no, it would have Recv spin on a listener that nobody is under.
+// hungUp reports whether no process is left under the filter.
 func (l Listener) hungUp() bool {
-	p := []unix.PollFd{{Fd: int32(l)}}
-	for {
-		_, err := unix.Poll(p, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return err == nil && p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
-		}
-	}
+	got, err := pollfd.Events(int(l), 0, pollfd.Now)
+	return err == nil && got&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
 }
 
 // Continue lets the call go on in the kernel. ENOENT says that the caller is gone.
