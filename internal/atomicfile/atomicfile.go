@@ -40,6 +40,18 @@ func Write(path string, data []byte, perm os.FileMode) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
+// Replace is Write for the one writer of a file that describes what is not
+// flushed either: a process that dies leaves the old content or the new, and
+// nobody waits for a disk. The file is 0600.
+func Replace(path string, data []byte) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
 // SyncDir makes the names in a directory durable.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {

@@ -179,14 +179,11 @@ func lines(list []gitview.Commit) [][]gitview.Commit {
 	var out [][]gitview.Commit
 	for _, repo := range repos {
 		var line []gitview.Commit
-		seen := map[string]bool{}
-		for c := by[tip[repo]]; c != nil && c.Repo == repo && !seen[c.ID]; {
-			seen[c.ID] = true
-			line = append(line, *c)
-			if len(c.Parents) == 0 {
+		for c := range gitview.FirstParents(by, tip[repo]) {
+			if c.Repo != repo {
 				break
 			}
-			c = by[c.Parents[0]]
+			line = append(line, *c)
 		}
 		slices.Reverse(line)
 		if i := slices.IndexFunc(line, func(c gitview.Commit) bool { return c.Refused != "" }); i >= 0 {

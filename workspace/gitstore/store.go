@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/gitrun"
 )
 
@@ -151,7 +152,7 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(s.dir, "state.json"), b)
+	return atomicfile.Replace(filepath.Join(s.dir, "state.json"), b)
 }
 
 // addHistory packs what the new tips reach and the old ones do not.
@@ -383,15 +384,4 @@ func (s *Store) Close() error {
 		return nil
 	}
 	return s.lock.Close()
-}
-
-// replaceFile writes a file by rename. It is not flushed: what it describes is
-// not either, and a start must not wait for a disk.
-func replaceFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		os.Remove(tmp)
-		return err
-	}
-	return os.Rename(tmp, path)
 }

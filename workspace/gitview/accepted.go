@@ -37,12 +37,8 @@ func (s *Session) accepted(ctx context.Context, q *quarantine, r *sessionRepo, a
 		by[all[i].ID] = &all[i]
 	}
 	line := map[string]bool{}
-	for c := by[commit]; c != nil && !line[c.ID]; {
+	for c := range FirstParents(by, commit) {
 		line[c.ID] = true
-		if len(c.Parents) == 0 {
-			break
-		}
-		c = by[c.Parents[0]]
 	}
 	var ask []string // "COMMIT holds PATH", of blobs that the real repository may have
 	var blobs strings.Builder

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"path/filepath"
@@ -33,6 +34,17 @@ type Commit struct {
 	Files   []CommitFile // against the first parent
 	// Refused says why the commit must not be taken over, or is empty.
 	Refused string
+}
+
+// FirstParents yields a commit and its line of first parents, as far as they are
+// among those given by id.
+func FirstParents(by map[string]*Commit, id string) iter.Seq[*Commit] {
+	return func(yield func(*Commit) bool) {
+		seen := map[string]bool{}
+		for c := by[id]; c != nil && !seen[c.ID] && yield(c) && len(c.Parents) > 0; c = by[c.Parents[0]] {
+			seen[c.ID] = true
+		}
+	}
 }
 
 // CommitFile is one path a commit changes; modes are git's, "000000" for none.

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/gitrun"
 	"github.com/countersign/countersign/workspace/gitstore"
 )
@@ -450,7 +451,7 @@ func (s *Session) saveBase(r *sessionRepo, head string, refs []ref) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(s.basePath(r), b)
+	return atomicfile.Replace(s.basePath(r), b)
 }
 
 // Close lets go of the store.

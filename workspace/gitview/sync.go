@@ -445,14 +445,3 @@ func isID(s string) bool {
 	_, err := hex.DecodeString(s)
 	return err == nil
 }
-
-// replaceFile writes a file by rename. It is not flushed: what it describes is
-// not either, and a start must not wait for a disk.
-func replaceFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		os.Remove(tmp)
-		return err
-	}
-	return os.Rename(tmp, path)
-}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/base"
 	"github.com/countersign/countersign/workspace/layer"
 	"golang.org/x/sys/unix"
@@ -39,7 +40,7 @@ func (s *Staging) inherit(ctx context.Context) error {
 	if live {
 		return nil
 	}
-	return replaceFile(s.holderFile(), []byte(s.meta.ID))
+	return atomicfile.Replace(s.holderFile(), []byte(s.meta.ID))
 }
 
 // findLayer finds a snapshot layer by its id.

@@ -83,14 +83,3 @@ func Discard(sessionDir string) error {
 // DiskUse returns the bytes on disk below a session's layer, or below any
 // directory of the state.
 func DiskUse(dir string) (int64, error) { return layer.DiskUse(dir) }
-
-// replaceFile writes a file by rename. It is not flushed: what it describes is
-// not either, and a start must not wait for a disk.
-func replaceFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		os.Remove(tmp)
-		return err
-	}
-	return os.Rename(tmp, path)
-}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/base"
 	"github.com/countersign/countersign/workspace/commits"
 	"github.com/countersign/countersign/workspace/gitview"
@@ -291,7 +292,7 @@ func (s *Staging) store() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(s.layer, "meta.json"), b)
+	return atomicfile.Replace(filepath.Join(s.layer, "meta.json"), b)
 }
 
 // Mounts are what the sandbox has to mount, in this order.

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/layer"
 )
 
@@ -26,8 +27,8 @@ type keptFile struct {
 
 // Save writes what of the tree is denied to path, for the next session: what is
 // renamed until then is known again. What was not met in this one is gone and
-// left out, as is what a link led to (the link tells anew), what lies on another file system than the root or has no time
-// of birth.
+// left out, as is what a link led to (the link tells anew), what lies on another
+// file system than the root or has no time of birth.
 func (n *Names) Save(path string) error {
 	root, err := n.real.Lstat("")
 	if err != nil {
@@ -45,10 +46,7 @@ func (n *Names) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".tmp", b, 0o600); err != nil {
-		return errors.Join(err, os.Remove(path+".tmp"))
-	}
-	return os.Rename(path+".tmp", path)
+	return atomicfile.Replace(path, b)
 }
 
 // Load takes in what Save wrote, as far as the policy still denies the name.
