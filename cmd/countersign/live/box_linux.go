@@ -288,8 +288,11 @@ func absentAttr(place string, now time.Time) tripwire.Attr {
 // needsModel reports whether the lack of a model is worth a word: to an agent
 // that cannot work without, and on a first run.
 func (s *live) needsModel() bool {
+	if s.opt.Agent == "claude" || s.opt.Agent == "codex" {
+		return true
+	}
 	all, err := s.Dirs.List()
-	return s.opt.Agent == "claude" || s.opt.Agent == "codex" || err != nil || len(all) <= 1
+	return err != nil || len(all) <= 1
 }
 
 // noKeyHint says in three lines what a first run without a model key needs.
