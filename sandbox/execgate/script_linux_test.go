@@ -157,18 +157,16 @@ func swapScripts(t *testing.T, attack string, l language, mode string, off bool)
 		n *= 100
 	}
 	g.cfg.Launch = Launch{Argv: []string{attack, "race", mode, fmt.Sprint(n)}}
+	if off {
+		g.worksBare(marks, g.cfg.Launch.Argv...)
+		return
+	}
 	if code := g.run(g.cfg.Launch.Argv...); code != 0 {
 		t.Fatalf("exit %d", code)
 	}
 	g.settle()
 	b, _ := os.ReadFile(marks)
 	ran := bytes.Count(b, []byte("e"))
-	if off {
-		if ran == 0 && n > 20 {
-			t.Error("control: the attack does not work even without the gate")
-		}
-		return
-	}
 	killed, ok := 0, 0
 	for _, o := range g.judge.finished {
 		switch {

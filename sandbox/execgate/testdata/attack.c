@@ -51,15 +51,17 @@ static void *flip_files(void *how) {
 	return 0;
 }
 
+static volatile int flipping; // the exec waits for it: an attack that has not begun proves nothing
+
 static void *flip_cwd(void *p) {
-	for (;;) { if (chdir(shared + 512)) {} ; if (chdir(shared + 1024)) {} }
+	for (;; flipping = 1) { if (chdir(shared + 512)) {} ; if (chdir(shared + 1024)) {} }
 	return p;
 }
 
 static void *flip_stdin(void *p) {
 	int null = open("/dev/null", O_RDONLY), fds[2];
 	if (pipe(fds)) return p;
-	for (;;) { dup2(fds[0], 0); dup2(null, 0); }
+	for (;; flipping = 1) { dup2(fds[0], 0); dup2(null, 0); }
 }
 
 static void *exec_thread(void *argv) { execv(((char **)argv)[0], argv); perror("exec"); exit(1); }
@@ -98,11 +100,13 @@ static int race(const char *mode, int n, char *prog) {
 			if (!strcmp(mode, "cwd")) {
 				char *a[] = {prog, "check-cwd", 0};
 				pthread_create(&t, 0, flip_cwd, 0);
+				while (!flipping) sched_yield();
 				execve(prog, a, environ);
 			}
 			if (!strcmp(mode, "stdin")) {
 				char *a[] = {prog, "check-stdin", 0};
 				pthread_create(&t, 0, flip_stdin, 0);
+				while (!flipping) sched_yield();
 				execve(prog, a, environ);
 			}
 			execve("target", target, environ);
