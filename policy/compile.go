@@ -10,6 +10,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/policy/fence"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 // Policy is the layers put together, ready to be asked.
@@ -28,7 +29,7 @@ type Policy struct {
 
 	asks, covered, denies countersign.Ruling // where no rule matched
 
-	project, home string // told by At
+	roots paths.Roots // told by At
 }
 
 // Approvals is how approvals are given.
@@ -202,7 +203,7 @@ func (p *Policy) except(d *Document, x *Except, id string) error {
 		return d.fault(x.at, "ask whoever wrote it", "exception %s: rule %s is of the %s layer, which the %s layer may not relax", x.ID, r.ID, r.Layer, d.Layer)
 	}
 	for _, src := range x.Paths {
-		pat, err := compilePath(src)
+		pat, err := paths.Compile(src)
 		if err != nil {
 			return d.fault(x.at, "", "exception %s: %v", x.ID, err)
 		}
@@ -271,6 +272,6 @@ func (d *Document) canonical() any {
 // so that "./", "~/" and absolute paths mean something. It returns a copy.
 func (p *Policy) At(project, home string) *Policy {
 	out := *p
-	out.project, out.home = project, home
+	out.roots = paths.Roots{Project: project, Home: home}
 	return &out
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 // runExamples tests every rule against its own examples: a rule that does not
@@ -46,7 +47,7 @@ func (p *Policy) commandExamples(d *Document, c *Command) error {
 	if err := s.add(c, 0); err != nil {
 		return d.fault(c.at, "", "rule %s: %v", c.ID, err)
 	}
-	q := Policy{project: "/project", home: "/home"}
+	q := Policy{roots: paths.Roots{Project: "/project", Home: "/home"}}
 	check := func(list []Example, want bool) error {
 		for _, x := range list {
 			e := x.exec()
@@ -131,10 +132,10 @@ func pathExamples(d *Document, r FileRule, except bool) error {
 	if err := f.add(r); err != nil {
 		return d.fault(r.at, "", "rule %s: %v", r.ID, err)
 	}
-	var none Policy
+	var none paths.Roots
 	for i, x := range append(append([]string{}, r.Match...), r.NotMatch...) {
 		want := i < len(r.Match)
-		t := none.cut(x, nil)
+		t := none.Cut(x, nil)
 		_, ok := f.find(t)
 		if except {
 			ok = f.coveredBy(t)
@@ -146,9 +147,9 @@ func pathExamples(d *Document, r FileRule, except bool) error {
 	return nil
 }
 
-func (f *fileSet) coveredBy(t target) bool {
+func (f *fileSet) coveredBy(t paths.Target) bool {
 	for i := range f.entries {
-		if f.entries[i].pattern.covers(t, len(t.names)) {
+		if f.entries[i].pattern.Covers(t, len(t.Names)) {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/glob"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 // execRule is a command rule ready to be asked.
@@ -15,7 +16,7 @@ type execRule struct {
 	program  glob.Glob
 	args     []glob.Glob
 	rest     bool // the last element was "..."
-	script   *pathPattern
+	script   *paths.Pattern
 	anyDepth bool
 	score    int // the highest of what matches wins; equal: the first
 	ruling   countersign.Ruling
@@ -64,11 +65,11 @@ func (s *execSet) add(c *Command, score int) error {
 
 // compileScript compiles the pattern of a script operand: a path pattern in
 // which "./" anchors at the project's root.
-func compileScript(s string) (pathPattern, error) {
+func compileScript(s string) (paths.Pattern, error) {
 	if rest, ok := strings.CutPrefix(s, "./"); ok {
 		s = "/" + rest
 	}
-	return compilePath(s)
+	return paths.Compile(s)
 }
 
 // Exec says what policy says of a command. covered asks for one that runs below
@@ -180,10 +181,10 @@ func (p *Policy) named(r *execRule, path string) bool {
 func (p *Policy) byPath(r *execRule, path string) bool {
 	switch r.Argv[0][0] {
 	case '.':
-		rest, ok := below(path, p.project)
+		rest, ok := paths.Below(path, p.roots.Project)
 		return ok && matchAfter(&r.program, "./", rest)
 	case '~':
-		rest, ok := below(path, p.home)
+		rest, ok := paths.Below(path, p.roots.Home)
 		return ok && matchAfter(&r.program, "~/", rest)
 	}
 	return r.program.Match(path)
@@ -236,8 +237,8 @@ func (p *Policy) anyScript(r *execRule, e *countersign.Exec) bool {
 
 func (p *Policy) scriptMatches(r *execRule, path string) bool {
 	var buf [32]string
-	t := p.cut(path, buf[:])
-	return r.script.covers(t, len(t.names))
+	t := p.roots.Cut(path, buf[:])
+	return r.script.Covers(t, len(t.Names))
 }
 
 // allows matches allow rules, which must be sure: the name it is told is the

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 // Explanation is an answer of the policy with everything that bore on it.
@@ -83,7 +84,7 @@ func whyVerdict(r countersign.Ruling, otherwise string) string {
 // it, and the exceptions that take rules out.
 func (p *Policy) ExplainPath(path string) Explanation {
 	var buf [32]string
-	t := p.cut(path, buf[:])
+	t := p.roots.Cut(path, buf[:])
 	won, denied := p.denied(t)
 	r := countersign.Ruling{Verdict: countersign.Allow, Rule: "default", Reason: "no rule denies it", Layer: string(LayerBuiltIn)}
 	if denied {
@@ -95,7 +96,7 @@ func (p *Policy) ExplainPath(path string) Explanation {
 	if denied {
 		out.Why = "a denied name denies everything below it"
 	}
-	for j := range t.names {
+	for j := range t.Names {
 		for i := range p.deny.entries {
 			if !p.deny.matches(int32(i), t, j) {
 				continue
@@ -110,7 +111,7 @@ func (p *Policy) ExplainPath(path string) Explanation {
 	return out
 }
 
-func (p *Policy) fileMatches(i int32, t target, j int, won bool) []Match {
+func (p *Policy) fileMatches(i int32, t paths.Target, j int, won bool) []Match {
 	e := &p.deny.entries[i]
 	r := p.deny.rules[e.rule]
 	x := p.deny.excepted(i, t, j)

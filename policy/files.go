@@ -6,6 +6,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/backupname"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 // fileSet is a list of file rules, indexed by the last segment of their
@@ -21,14 +22,14 @@ type fileSet struct {
 }
 
 type entry struct {
-	pattern pathPattern
+	pattern paths.Pattern
 	src     string
 	rule    int32
 	files   bool // files only
 }
 
 type exception struct {
-	pattern pathPattern
+	pattern paths.Pattern
 	src     string
 	from    *Except
 }
@@ -41,7 +42,7 @@ func (f *fileSet) add(r FileRule) error {
 	n := int32(len(f.rules))
 	f.rules, f.except = append(f.rules, r), append(f.except, nil)
 	for _, src := range r.Paths {
-		p, err := compilePath(src)
+		p, err := paths.Compile(src)
 		if err != nil {
 			return err
 		}
@@ -53,7 +54,7 @@ func (f *fileSet) add(r FileRule) error {
 func (f *fileSet) index(e entry) {
 	i := int32(len(f.entries))
 	f.entries = append(f.entries, e)
-	g := e.pattern.last()
+	g := e.pattern.Last()
 	switch {
 	case g.Exact:
 		f.exact[g.Lit] = append(f.exact[g.Lit], i)
@@ -69,8 +70,8 @@ func (f *fileSet) index(e entry) {
 
 // find returns the entry that decides: of those that no exception takes out,
 // the one that matches nearest the root, and of these the first rule.
-func (f *fileSet) find(t target) (int32, bool) {
-	for j, name := range t.names {
+func (f *fileSet) find(t paths.Target) (int32, bool) {
+	for j, name := range t.Names {
 		best := int32(-1)
 		try := func(list []int32) {
 			for _, i := range list {
@@ -95,24 +96,24 @@ func (f *fileSet) find(t target) (int32, bool) {
 }
 
 // hits reports whether entry i matches the j-th name and stands.
-func (f *fileSet) hits(i int32, t target, j int) bool {
+func (f *fileSet) hits(i int32, t paths.Target, j int) bool {
 	return f.matches(i, t, j) && f.excepted(i, t, j) == nil
 }
 
-func (f *fileSet) matches(i int32, t target, j int) bool {
+func (f *fileSet) matches(i int32, t paths.Target, j int) bool {
 	e := &f.entries[i]
-	if e.files && (j != len(t.names)-1 || t.dir) {
+	if e.files && (j != len(t.Names)-1 || t.Dir) {
 		return false
 	}
-	return e.pattern.last().Match(t.names[j]) && e.pattern.before(t.at, t.names[:j])
+	return e.pattern.Last().Match(t.Names[j]) && e.pattern.Before(t.At, t.Names[:j])
 }
 
 // excepted returns the exception that takes the match out. It must itself
 // match at or above the matched name: below a denied directory nothing opens.
-func (f *fileSet) excepted(i int32, t target, j int) *exception {
+func (f *fileSet) excepted(i int32, t paths.Target, j int) *exception {
 	list := f.except[f.entries[i].rule]
 	for k := range list {
-		if list[k].pattern.covers(t, j+1) {
+		if list[k].pattern.Covers(t, j+1) {
 			return &list[k]
 		}
 	}
@@ -128,7 +129,7 @@ func (f *fileSet) excepted(i int32, t target, j int) *exception {
 // case, Unicode form and invisible characters make no difference.
 func (p *Policy) Path(path string) (FileRule, bool) {
 	var buf [32]string
-	i, ok := p.denied(p.cut(path, buf[:]))
+	i, ok := p.denied(p.roots.Cut(path, buf[:]))
 	if !ok {
 		return FileRule{}, false
 	}
@@ -136,11 +137,11 @@ func (p *Policy) Path(path string) (FileRule, bool) {
 }
 
 // denied finds the rule that denies t, or what t is a backup of.
-func (p *Policy) denied(t target) (int32, bool) {
+func (p *Policy) denied(t paths.Target) (int32, bool) {
 	i, ok := p.deny.find(t)
-	if n := len(t.names); !ok && n > 0 && !t.dir {
-		if original, is := backupname.Of(t.names[n-1]); is {
-			t.names = append(append([]string(nil), t.names[:n-1]...), original)
+	if n := len(t.Names); !ok && n > 0 && !t.Dir {
+		if original, is := backupname.Of(t.Names[n-1]); is {
+			t.Names = append(append([]string(nil), t.Names[:n-1]...), original)
 			return p.deny.find(t)
 		}
 	}
@@ -152,8 +153,8 @@ func (p *Policy) denied(t target) (int32, bool) {
 // CI, what steers an agent or an editor, and every denied name.
 func (p *Policy) Risk(path string) (countersign.Risk, string) {
 	var buf [32]string
-	t := p.cut(path, buf[:])
-	if t.at != inProject {
+	t := p.roots.Cut(path, buf[:])
+	if t.At != paths.InProject {
 		return countersign.RiskHigh, "outside the project"
 	}
 	if i, ok := p.denied(t); ok {
@@ -183,7 +184,7 @@ func (p *Policy) HomeTripwires() []string {
 	seen := map[string]bool{}
 	for i := range p.deny.entries {
 		e := &p.deny.entries[i]
-		if e.pattern.place != inHome || strings.ContainsAny(e.src, `*?[\`) || seen[e.src] {
+		if e.pattern.Place != paths.InHome || strings.ContainsAny(e.src, `*?[\`) || seen[e.src] {
 			continue
 		}
 		if _, denied := p.Path(e.src); denied {

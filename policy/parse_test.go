@@ -12,6 +12,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 const sample = `version: 1
@@ -274,19 +275,19 @@ func TestGitignorePatterns(t *testing.T) {
 		{"a*b*c", "abc aXbYc aabbcc", "acb ab"},
 	}
 	for _, tt := range tests {
-		p, err := compilePath(tt.pattern)
+		p, err := paths.Compile(tt.pattern)
 		if err != nil {
 			t.Errorf("%s: %v", tt.pattern, err)
 			continue
 		}
-		var none Policy
+		var none paths.Roots
 		for _, s := range strings.Fields(tt.match) {
-			if c := none.cut(s, nil); !p.covers(c, len(c.names)) {
+			if c := none.Cut(s, nil); !p.Covers(c, len(c.Names)) {
 				t.Errorf("%s does not match %s", tt.pattern, s)
 			}
 		}
 		for _, s := range strings.Fields(tt.not) {
-			if c := none.cut(s, nil); p.covers(c, len(c.names)) {
+			if c := none.Cut(s, nil); p.Covers(c, len(c.Names)) {
 				t.Errorf("%s matches %s", tt.pattern, s)
 			}
 		}

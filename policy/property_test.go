@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 var rank = map[countersign.Verdict]int{countersign.Allow: 1, countersign.Ask: 2, countersign.Deny: 3}
@@ -183,9 +184,9 @@ func TestIndexFindsWhatAScanFinds(t *testing.T) {
 			parts = append(parts, w.pick(words...))
 		}
 		path := strings.Join(parts, "/")
-		c := p.cut(path, nil)
+		c := p.roots.Cut(path, nil)
 		scan := false
-		for j := range c.names {
+		for j := range c.Names {
 			for i := range p.deny.entries {
 				scan = scan || p.deny.hits(int32(i), c, j)
 			}
@@ -271,14 +272,14 @@ func FuzzPath(f *testing.F) {
 		if x := p.ExplainPath(path); (x.Verdict == countersign.Deny) != denied {
 			t.Fatalf("explain says %s", x.Verdict)
 		}
-		if c, err := compilePath(pattern); err == nil && len(pattern) < 60 {
-			n := p.cut(path, nil)
-			c.covers(n, len(n.names))
+		if c, err := paths.Compile(pattern); err == nil && len(pattern) < 60 {
+			n := p.roots.Cut(path, nil)
+			c.Covers(n, len(n.Names))
 		}
 	})
 }
 
 func first(p *Policy, path string) int32 {
-	i, _ := p.deny.find(p.cut(path, nil))
+	i, _ := p.deny.find(p.roots.Cut(path, nil))
 	return i
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fold"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/policy/paths"
 )
 
 // mechanisms are what a posture may require; sandbox and staging report on the
@@ -65,7 +66,7 @@ func (r *reader) paths(n ast.Node, what string) []string {
 	for _, v := range r.List(n, what) {
 		s := r.Text(v, what)
 		if r.Err == nil {
-			if _, err := compilePath(s); err != nil {
+			if _, err := paths.Compile(s); err != nil {
 				r.Fail(v, "write a gitignore pattern without !", "%s: %q: %v", what, s, err)
 			}
 		}

@@ -22,8 +22,9 @@ const module = "github.com/countersign/countersign"
 // and internal/. A room that is not listed here is not part of the house.
 var may = map[string][]string{
 	"":                          {},
-	"policy":                    {"policy/fence"},
+	"policy":                    {"policy/fence", "policy/paths"},
 	"policy/fence":              {},
+	"policy/paths":              {},
 	"diff":                      {},
 	"ledger":                    {"ledger/*"},
 	"ledger/*":                  {"ledger/*"},

@@ -1,4 +1,12 @@
-package policy
+// Package paths is the gitignore patterns of a policy, and the paths they are
+// held against.
+//
+// It promises that names are compared folded (case and Unicode forms are one
+// name), that what lies below a match matches, and that the time of one match
+// is bounded.
+//
+// It is pure, as package policy is.
+package paths
 
 import (
 	"errors"
@@ -8,20 +16,20 @@ import (
 	"github.com/countersign/countersign/internal/glob"
 )
 
-// place is where a path, or what an anchored pattern speaks of, lies.
-type place uint8
+// Place is where a path, or what an anchored pattern speaks of, lies.
+type Place uint8
 
 const (
-	anywhere  place = iota // patterns only
-	inProject              // relative to the project's root
-	inHome                 // below the person's home directory
-	elsewhere              // paths only: absolute and in neither
+	Anywhere  Place = iota // patterns only
+	InProject              // relative to the project's root
+	InHome                 // below the person's home directory
+	Elsewhere              // paths only: absolute and in neither
 )
 
-// pathPattern is a compiled gitignore pattern. Below what it matches everything
+// Pattern is a compiled gitignore pattern. Below what it matches everything
 // is matched, so a trailing "/**" says no more than "/*".
-type pathPattern struct {
-	place place
+type Pattern struct {
+	Place Place
 	dirs  bool // it ended in a slash after a wildcard; counts in exceptions only
 	segs  []segment
 }
@@ -34,13 +42,13 @@ type segment struct {
 // maxDeep bounds "**" in one pattern, and with it the time of a match.
 const maxDeep = 3
 
-// compilePath compiles a gitignore pattern. Against gitignore: no "!"; "~/"
+// Compile compiles a gitignore pattern. Against gitignore: no "!"; "~/"
 // anchors at the home directory; a trailing slash changes nothing in a deny,
 // since what a name denies is denied as a file too; in an exception with
 // wildcards ("vendor/*.*/") it means a directory.
-func compilePath(s string) (pathPattern, error) {
+func Compile(s string) (Pattern, error) {
 	body := strings.TrimSuffix(s, "/")
-	p := pathPattern{}
+	p := Pattern{}
 	switch {
 	case body == "" || body == "~":
 		return p, errors.New("an empty pattern")
@@ -49,11 +57,11 @@ func compilePath(s string) (pathPattern, error) {
 	case strings.HasPrefix(s, "#"):
 		return p, errors.New(`write "\#" for a name that begins with it`)
 	case strings.HasPrefix(body, "~/"):
-		p.place, body = inHome, body[2:]
+		p.Place, body = InHome, body[2:]
 	case strings.HasPrefix(body, "**/"):
 		body = body[3:]
 	case strings.Contains(body, "/"):
-		p.place, body = inProject, strings.TrimPrefix(body, "/")
+		p.Place, body = InProject, strings.TrimPrefix(body, "/")
 	}
 	deep := 0
 	parts := strings.Split(body, "/")
@@ -85,15 +93,16 @@ func compilePath(s string) (pathPattern, error) {
 	return p, nil
 }
 
-func (p *pathPattern) last() *glob.Glob { return &p.segs[len(p.segs)-1].glob }
+// Last is the segment that a matched name itself must fit.
+func (p *Pattern) Last() *glob.Glob { return &p.segs[len(p.segs)-1].glob }
 
-// before reports whether the segments before the last fit the directories of
+// Before reports whether the segments before the last fit the directories of
 // the matched name, which lie in at.
-func (p *pathPattern) before(at place, dirs []string) bool {
-	if p.place != anywhere && p.place != at {
+func (p *Pattern) Before(at Place, dirs []string) bool {
+	if p.Place != Anywhere && p.Place != at {
 		return false
 	}
-	return fits(p.segs[:len(p.segs)-1], dirs, p.place != anywhere)
+	return fits(p.segs[:len(p.segs)-1], dirs, p.Place != Anywhere)
 }
 
 func fits(segs []segment, dirs []string, anchored bool) bool {
@@ -116,71 +125,77 @@ func fits(segs []segment, dirs []string, anchored bool) bool {
 	return !anchored || len(dirs) == 0
 }
 
-// covers reports whether the pattern matches any of the first n names of t.
-func (p *pathPattern) covers(t target, n int) bool {
-	for i, name := range t.names[:n] {
-		if p.dirs && i == len(t.names)-1 && !t.dir {
+// Covers reports whether the pattern matches any of the first n names of t.
+func (p *Pattern) Covers(t Target, n int) bool {
+	for i, name := range t.Names[:n] {
+		if p.dirs && i == len(t.Names)-1 && !t.Dir {
 			return false
 		}
-		if p.last().Match(name) && p.before(t.at, t.names[:i]) {
+		if p.Last().Match(name) && p.Before(t.At, t.Names[:i]) {
 			return true
 		}
 	}
 	return false
 }
 
-// target is a path cut into folded names.
-type target struct {
-	at    place
-	names []string
-	dir   bool // it is known to be a directory
+// Target is a path cut into folded names.
+type Target struct {
+	At    Place
+	Names []string
+	Dir   bool // it is known to be a directory
 }
 
-// cut cuts a path. buf saves an allocation for paths of ordinary depth.
-func (p *Policy) cut(path string, buf []string) target {
-	t := target{at: inProject, names: buf[:0]}
-	path = p.locate(path)
+// Roots are the directories that anchored patterns speak of, absolute and clean;
+// empty where they are not known.
+type Roots struct {
+	Project string
+	Home    string
+}
+
+// Cut cuts a path: relative to the project, below "~/", or absolute. buf saves an allocation for paths of ordinary depth.
+func (r Roots) Cut(path string, buf []string) Target {
+	t := Target{At: InProject, Names: buf[:0]}
+	path = r.locate(path)
 	switch {
 	case path == "~" || strings.HasPrefix(path, "~/"):
-		t.at, path = inHome, path[1:]
+		t.At, path = InHome, path[1:]
 	case strings.HasPrefix(path, "/"):
-		t.at = elsewhere
+		t.At = Elsewhere
 	}
-	t.dir = strings.HasSuffix(path, "/")
+	t.Dir = strings.HasSuffix(path, "/")
 	for path != "" {
 		part, rest, _ := strings.Cut(path, "/")
 		path = rest
 		switch part {
 		case "", ".":
 		case "..":
-			if n := len(t.names); n > 0 {
-				t.names = t.names[:n-1]
-			} else if t.at == inProject {
-				t.at = elsewhere
+			if n := len(t.Names); n > 0 {
+				t.Names = t.Names[:n-1]
+			} else if t.At == InProject {
+				t.At = Elsewhere
 			}
 		default:
-			t.names = append(t.names, fold.Name(part))
+			t.Names = append(t.Names, fold.Name(part))
 		}
 	}
 	return t
 }
 
-// locate turns an absolute path below the project or the home into the form
-// that patterns speak of, if At has told where these are.
-func (p *Policy) locate(path string) string {
+// locate turns an absolute path below a root into the form that patterns speak of, if At has told where these are.
+func (r Roots) locate(path string) string {
 	if !strings.HasPrefix(path, "/") {
 		return path
 	}
-	if rest, ok := below(path, p.project); ok {
+	if rest, ok := Below(path, r.Project); ok {
 		return rest
 	}
-	if rest, ok := below(path, p.home); ok {
+	if rest, ok := Below(path, r.Home); ok {
 		return "~/" + rest
 	}
 	return path
 }
 
-func below(path, root string) (string, bool) {
+func Below(path, root string) (string, bool) {
 	if root == "" || !strings.HasPrefix(path, root) {
 		return "", false
 	}
