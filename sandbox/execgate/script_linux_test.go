@@ -167,13 +167,15 @@ func swapScripts(t *testing.T, attack string, l language, mode string, off bool)
 	g.settle()
 	b, _ := os.ReadFile(marks)
 	ran := bytes.Count(b, []byte("e"))
-	killed, ok := 0, 0
+	killed, ok, failed := 0, 0, 0
 	for _, o := range g.judge.finished {
 		switch {
 		case o.Status == statusKilled && !strings.HasPrefix(o.Error, "signal"):
 			killed++
 		case o.Status == "ok":
 			ok++
+		case o.Status == statusFailed: // it moved away before it could be sealed
+			failed++
 		}
 	}
 	why := map[string]int{}
@@ -183,11 +185,11 @@ func swapScripts(t *testing.T, attack string, l language, mode string, off bool)
 		why[e]++
 	}
 	t.Log(why)
-	t.Logf("%d attempts: %d refused as seen, %d killed, %d ran well, %d ran unseen", n, denied.Load(), killed, ok, ran)
+	t.Logf("%d attempts: %d refused as seen, %d failed, %d killed, %d ran well, %d ran unseen", n, denied.Load(), failed, killed, ok, ran)
 	if ran != 0 {
 		t.Errorf("%d of %d ran a script that nobody had seen", ran, n)
 	}
-	if ok+killed+int(denied.Load()) == 0 && mode != "dir" {
+	if ok+killed+failed+int(denied.Load()) == 0 && mode != "dir" {
 		t.Errorf("nothing was decided: %q", g.judge.ends)
 	}
 }
