@@ -215,6 +215,7 @@ type rec struct {
 	ID, Type, Session, Parent string
 	Seq                       int
 	Actor                     struct {
+		ID   string
 		Peer struct {
 			PID  int
 			Exe  string

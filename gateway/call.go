@@ -29,6 +29,7 @@ type call struct {
 	features map[string]string // what each feature was: allow, deny, off
 	provider *Provider
 	model    countersign.Model
+	holder   Holder
 	ruling   countersign.Ruling
 	path     string // for the provider, escaped
 
@@ -248,8 +249,8 @@ func (c *call) reach(body []byte) (*http.Response, bool) {
 
 func (c *call) unreached(err error) {
 	c.partial = "the provider was not reached"
-	if c.r.Context().Err() != nil {
-		c.partial = "the agent hung up"
+	if why := c.gone(); why != "" {
+		c.partial = why
 	}
 	c.close()
 	if errors.Is(err, context.Canceled) {

@@ -41,23 +41,37 @@ func given(r *http.Request) []string {
 // must not get through unseen.
 func (c *call) authentic() bool {
 	all := given(c.r)
-	ok := len(all) > 0 && c.g.Token != ""
+	ok := len(all) > 0
 	for _, v := range all {
-		if subtle.ConstantTimeCompare([]byte(v), []byte(c.g.Token)) != 1 {
-			ok = false
-		}
+		ok = ok && v == all[0]
 	}
-	if ok {
+	if ok && c.known(all[0]) {
 		return true
 	}
 	for _, v := range all {
 		if plan := consumerPlan(v); plan != "" {
-			c.refuse(wire.Policy, "gateway-subscription", "this is "+plan+": a personal subscription stays outside, the session's own token is good here. Log the agent out of it")
+			c.refuse(wire.Policy, "gateway-subscription", "this is "+plan+": a personal subscription stays outside, the "+c.whose()+" own token is good here. Log the agent out of it")
 			return false
 		}
 	}
-	c.refuse(wire.Auth, "gateway-token", "only the session's own token is good here; a personal key or login stays outside")
+	c.refuse(wire.Auth, "gateway-token", "only the "+c.whose()+" own token is good here; a personal key or login stays outside")
 	return false
+}
+
+func (c *call) whose() string {
+	if c.g.Holder != nil {
+		return "gateway's"
+	}
+	return "session's"
+}
+
+// known says whether this is the session's token, or that of a holder.
+func (c *call) known(token string) (ok bool) {
+	if c.g.Holder != nil {
+		c.holder, ok = c.g.Holder(token)
+		return ok
+	}
+	return c.g.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(c.g.Token)) == 1
 }
 
 // plans are how the tokens of consumer plans begin.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,11 +24,25 @@ type Options struct {
 	Session string
 	Agent   string // its name, for the record
 	Token   string // the session's; the only credential an agent has
-	Now     func() time.Time
+	// Holder finds whose token this is, where the gateway serves many: then Token
+	// is not looked at.
+	Holder func(token string) (Holder, bool)
+	Now    func() time.Time
 	// Transport reaches the providers; nil means one of our own, without the
 	// environment's proxies.
 	Transport http.RoundTripper
 }
+
+// Holder is whom a standing gateway's token stands for.
+type Holder struct {
+	Name    string // of the token, which stands for the agent
+	User    string // may be empty
+	Project string // may be empty
+}
+
+// ErrStopped is the cause of the end of a request's context where the gateway
+// ends before its answer.
+var ErrStopped = errors.New("the gateway was stopped")
 
 // gateway is the handler of one session.
 type gateway struct {

@@ -27,14 +27,14 @@ func clip(s string) string {
 
 // request builds the record of a request, allowed or denied.
 func (c *call) request(ruling countersign.Ruling, size int, payloads []countersign.Payload) countersign.Record {
-	g, m, r := c.g, c.model, c.r
-	a := countersign.Action{Kind: countersign.KindModel, Session: g.Session, Model: &m}
-	rec := g.base("model.request", m)
+	m, r := c.model, c.r
+	a := countersign.Action{Kind: countersign.KindModel, Session: c.g.Session, Model: &m}
+	rec := c.base("model.request", m)
 	rec.Action.Digest = a.Digest(nil, nil)
 	rec.Policy = &countersign.PolicyRecord{Bundle: ruling.Bundle, Rule: ruling.Rule}
 	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
 	rec.Payloads = payloads
-	rec.Detail = map[string]any{"method": r.Method, "path": clip(r.URL.Path), "bytes": size}
+	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, clip(r.URL.Path), size
 	if len(c.features) > 0 {
 		rec.Detail["features"] = c.features
 	}
@@ -52,12 +52,22 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	return rec
 }
 
-func (g *gateway) base(typ string, m countersign.Model) countersign.Record {
+// base is what every record of a call has: whose it is.
+func (c *call) base(typ string, m countersign.Model) countersign.Record {
+	agent, detail := c.g.Agent, map[string]any{}
+	if h := c.holder; h.Name != "" {
+		agent = h.Name
+		for name, v := range map[string]string{"user": h.User, "project": h.Project} {
+			if v != "" {
+				detail[name] = v
+			}
+		}
+	}
 	return countersign.Record{
-		Type: typ, Session: g.Session,
-		Actor: &countersign.Actor{Kind: "agent", ID: g.Agent}, Agent: &countersign.Agent{Name: g.Agent},
+		Type: typ, Session: c.g.Session,
+		Actor: &countersign.Actor{Kind: "agent", ID: agent}, Agent: &countersign.Agent{Name: agent},
 		Action: &countersign.ActionRecord{Kind: countersign.KindModel, Summary: strings.TrimPrefix(m.Provider+"/"+m.Requested, "/")},
-		Model:  &m,
+		Model:  &m, Detail: detail,
 	}
 }
 
@@ -65,10 +75,10 @@ func (g *gateway) base(typ string, m countersign.Model) countersign.Record {
 func (c *call) response(said wire.Answer) countersign.Record {
 	m := c.model
 	m.Served = clip(said.Served)
-	rec := c.g.base("model.response", m)
+	rec := c.base("model.response", m)
 	rec.Parent = c.record
 	rec.Usage = said.Usage
-	rec.Detail = map[string]any{"duration_ms": c.g.Now().Sub(c.began).Milliseconds(), "bytes": c.kept.Len()}
+	rec.Detail["duration_ms"], rec.Detail["bytes"] = c.g.Now().Sub(c.began).Milliseconds(), c.kept.Len()
 	put := func(name string, given bool, v any) {
 		if given {
 			rec.Detail[name] = v

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -55,10 +56,15 @@ func (c *call) outgoing(body []byte) *http.Request {
 	out := (&http.Request{
 		Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-		// Without GetBody the transport never sends it a second time.
 	}).WithContext(r.Context())
-	if len(body) == 0 {
+	switch {
+	case len(body) == 0:
 		out.Body = http.NoBody
+	case r.Header.Get("Idempotency-Key") == "" && r.Header.Get("X-Idempotency-Key") == "":
+		// The transport takes another connection where an idle one was found dead
+		// before a byte was written. With one of these headers it would also send
+		// again what may have arrived: one record, two calls.
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
 	copyHeaders(out.Header, r.Header)
 	// Bytes that are read are bytes that are recorded: no compression.
@@ -122,6 +128,9 @@ func (c *call) pass(flusher *http.ResponseController, out []byte) bool {
 	c.tally.Feed(out)
 	if err != nil {
 		c.partial = "the agent hung up"
+		if why := c.gone(); why != "" {
+			c.partial = why
+		}
 	}
 	return err == nil
 }
@@ -130,8 +139,8 @@ func (c *call) pass(flusher *http.ResponseController, out []byte) bool {
 // of its wire. It reports whether that was possible.
 func (c *call) cutOff(flusher *http.ResponseController, open bool) bool {
 	c.partial = "the provider's answer was cut off"
-	if c.r.Context().Err() != nil {
-		c.partial = "the agent hung up"
+	if why := c.gone(); why != "" {
+		c.partial = why
 		return false
 	}
 	end := c.wire.Cut(c.route, c.media, "Countersign: "+c.partial)
@@ -145,6 +154,17 @@ func (c *call) cutOff(flusher *http.ResponseController, open bool) bool {
 		return false
 	}
 	return flusher.Flush() == nil
+}
+
+// gone says why nobody waits for the answer any more; empty if somebody does.
+func (c *call) gone() string {
+	switch ctx := c.r.Context(); {
+	case ctx.Err() == nil:
+		return ""
+	case errors.Is(context.Cause(ctx), ErrStopped):
+		return ErrStopped.Error()
+	}
+	return "the agent hung up"
 }
 
 func (c *call) keep(b []byte) {

@@ -55,6 +55,7 @@ var may = map[string][]string{
 	"cmd/countersign/base":      {"*"},
 	"cmd/countersign/reviewing": {"*"},
 	"cmd/countersign/live":      {"*"},
+	"cmd/countersign/serving":   {"*"},
 	"bench":                     {"*"},
 	"e2e":                       {"*"},
 	"internal/*":                {},

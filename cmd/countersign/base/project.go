@@ -21,7 +21,7 @@ import (
 const organisationPolicy = "/etc/countersign/policy.yaml"
 
 // LoadPolicy reads every layer and compiles them. file, if not empty, takes the
-// place of the user's layer. A layer that is there but cannot be read stops
+// place of the user's layer; without a project there is no layer of one. A layer that is there but cannot be read stops
 // everything: nothing starts under half a policy.
 func (a *App) LoadPolicy(file, project string) (*policy.Policy, error) {
 	docs := []*policy.Document{policy.BuiltIn()}
@@ -37,6 +37,9 @@ func (a *App) LoadPolicy(file, project string) (*policy.Policy, error) {
 		{"organisation", organisationPolicy, false},
 		{"user", user, file != ""},
 		{"project", filepath.Join(project, ".countersign", "policy.yaml"), false},
+	}
+	if project == "" {
+		layers = layers[:2]
 	}
 	for _, l := range layers {
 		src, err := os.ReadFile(l.path)

@@ -249,20 +249,16 @@ func (s *live) startDoors() error {
 
 // startGateway serves the model door on the listener that init made inside.
 func (s *live) startGateway() error {
-	cfg, err := gateway.Load(filepath.Join(s.Dirs.Config, "gateway.yaml"))
+	cfg, err := gateway.Load(s.GatewayFile())
 	if err != nil {
 		return err
 	}
 	if len(cfg.Providers) == 0 && s.opt.Approver == "tty" && !s.opt.Own && s.needsModel() {
 		s.noKeyHint()
 	}
-	srv := &http.Server{
-		Handler: gateway.New(gateway.Options{
-			Config: cfg, Keys: gateway.Keys{Dir: s.KeysDir()}, Ledger: s.ledger, Allow: s.policy.Model, Feature: s.policy.Feature,
-			Session: s.id, Agent: s.opt.Agent, Token: s.token, Now: s.Now,
-		}),
-		ReadHeaderTimeout: time.Minute,
-	}
+	door := s.Door(cfg, s.ledger, s.policy)
+	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token
+	srv := base.DoorServer(gateway.New(door))
 	go func() {
 		if err := srv.Serve(s.box.Gateway); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
 			s.log.Warn("the gateway ended", "err", err)
@@ -298,6 +294,6 @@ func (s *live) needsModel() bool {
 // noKeyHint says in three lines what a first run without a model key needs.
 func (s *live) noKeyHint() {
 	s.Say("no model provider is set up, so the agent reaches no model yet. What is needed is one of:")
-	s.Say("  a company key (a consumer subscription's login stays outside): countersign keys set anthropic, and a provider in %s", filepath.Join(s.Dirs.Config, "gateway.yaml"))
-	s.Say("  or a local model: a provider with wire openai and base_url http://127.0.0.1:11434/v1 (Ollama) or :1234/v1 (LM Studio) in the same file")
+	s.Say("  a company key (a consumer subscription's login stays outside): countersign keys set anthropic, and a provider in %s", s.GatewayFile())
+	s.Say("  or a local model: a provider with wire ollama and base_url http://127.0.0.1:11434 (Ollama) or :1234 (LM Studio), without /v1, in the same file")
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/workspace/stage"
 )
@@ -26,6 +27,15 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 		for _, e := range open {
 			r := countersign.Record{Type: "exec.finished", Session: k.ID, Parent: e.Parent, Actor: e.Actor, Agent: e.Agent, Action: e.Action, Policy: e.Policy, Cov: e.Cov, Outcome: &countersign.Outcome{Status: "orphaned", Error: "its session was lost"}}
 			if _, err := l.Append(ctx, r, false); err != nil {
+				return err
+			}
+		}
+		calls, err := s.OpenCalls(k.ID)
+		if err != nil {
+			return err
+		}
+		for _, c := range calls {
+			if _, err := l.Append(ctx, base.OrphanedCall(c, "its session was lost"), false); err != nil {
 				return err
 			}
 		}

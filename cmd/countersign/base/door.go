@@ -1,0 +1,69 @@
+package base
+
+import (
+	"encoding/json"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/ledger"
+	"github.com/countersign/countersign/policy"
+)
+
+// GatewayFile is where the providers of models are named.
+func (a *App) GatewayFile() string { return filepath.Join(a.Dirs.Config, "gateway.yaml") }
+
+// Door is what every gateway is made of, a session's own and the standing one;
+// who may use it is for the caller to add.
+func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) gateway.Options {
+	return gateway.Options{
+		Config: cfg, Keys: gateway.Keys{Dir: a.KeysDir()}, Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now,
+	}
+}
+
+// DoorServer serves a gateway: answers may take as long as they take.
+func DoorServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, IdleTimeout: 10 * time.Minute}
+}
+
+// OpenCalls finds the requests to models of a session that have no answer on
+// record.
+func (a *App) OpenCalls(session string) ([]countersign.Record, error) {
+	r, err := ledger.OpenReader(a.LedgerDir())
+	if err != nil {
+		return nil, err
+	}
+	var order []countersign.Record
+	open := map[string]bool{}
+	for line, err := range r.All() {
+		if err != nil {
+			return nil, err
+		}
+		var rec countersign.Record
+		switch err := json.Unmarshal(line, &rec); {
+		case err != nil || rec.Session != session:
+		case rec.Type == "model.request" && rec.Decision != nil && rec.Decision.Verdict == countersign.Allow:
+			order, open[rec.ID] = append(order, rec), true
+		case rec.Type == "model.response":
+			delete(open, rec.Parent)
+		}
+	}
+	var out []countersign.Record
+	for _, rec := range order {
+		if open[rec.ID] {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
+
+// OrphanedCall is the answer's record of a request whose gateway is gone: what
+// came of it nobody knows.
+func OrphanedCall(req countersign.Record, why string) countersign.Record {
+	return countersign.Record{
+		Type: "model.response", Session: req.Session, Parent: req.ID, Actor: req.Actor, Agent: req.Agent, Model: req.Model,
+		Action: req.Action, Outcome: &countersign.Outcome{Status: "orphaned", Error: why}, Detail: map[string]any{"partial": true},
+	}
+}
