@@ -35,6 +35,7 @@ type call struct {
 
 	record  string // id of model.request
 	key     string
+	again   bool // with a key that has changed
 	began   time.Time
 	first   time.Time // of the answer's bytes
 	kept    bytes.Buffer
@@ -185,7 +186,7 @@ func (c *call) prepare(body []byte) bool {
 	if err != nil {
 		why := "no key for provider " + c.provider.Name
 		ruling := countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-key", Reason: why, Bundle: c.ruling.Bundle}
-		c.deny(ruling, wire.Policy, why+": outside, type `"+countersign.RemedyOf(err)+"`")
+		c.deny(ruling, wire.Policy, why+". Outside of the session: "+countersign.RemedyOf(err))
 		return false
 	}
 	c.key = key
@@ -240,8 +241,14 @@ func (c *call) reach(body []byte) (*http.Response, bool) {
 		return resp, true // the agent needs these words: clients compact by them
 	}
 	if c.status >= 400 {
+		c.keepFailure(resp)
+		if c.rotated() {
+			if !c.prepare(body) {
+				return nil, false
+			}
+			return c.reach(body)
+		}
 		c.failed(resp)
-		resp.Body.Close()
 		return nil, false
 	}
 	return resp, true
@@ -263,12 +270,8 @@ func (c *call) unreached(err error) {
 // failed answers in the provider's place: its own words name the account, or
 // the end of the key. They are on record.
 func (c *call) failed(resp *http.Response) {
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	c.keep(blank(c.key, b))
-	c.close()
 	status := strconv.Itoa(resp.StatusCode)
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		c.g.forget(c.provider)
 		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: provider "+c.provider.Name+" refused the company's key or account (status "+status+"): outside, type `countersign keys set "+c.provider.Name+"`"), true)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/strictyaml"
 )
@@ -36,27 +37,6 @@ type Provider struct {
 	vendor wire.Vendor
 	at     strictyaml.Pos
 }
-
-// KeyRef says where a provider's key is. Empty means the one that "countersign
-// keys set NAME" keeps, or none for a local provider.
-type KeyRef struct {
-	File    string   // path of a 0600 file; relative to gateway.yaml
-	Env     string   // name of a variable of the session process, not of the agent
-	Command []string // argv; its first line of output is the key
-	Keyring string   // name in the operating system's keychain
-}
-
-func (k KeyRef) ways() int {
-	n := 0
-	for _, set := range []bool{k.File != "", k.Env != "", len(k.Command) > 0, k.Keyring != ""} {
-		if set {
-			n++
-		}
-	}
-	return n
-}
-
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // Load reads gateway.yaml strictly: an unknown field is an error with line and
 // column. A file that is not there is a configuration without providers.
@@ -113,20 +93,49 @@ func readProvider(r *strictyaml.Reader, n ast.Node) Provider {
 		{Name: "name", Read: func(n ast.Node) { p.Name = r.Text(n, "name") }},
 		{Name: "wire", Read: func(n ast.Node) { p.Wire = r.Text(n, "wire") }},
 		{Name: "base_url", Read: func(n ast.Node) { p.BaseURL = r.Text(n, "base_url") }},
-		{Name: "key", Read: func(n ast.Node) {
-			r.Mapping(n, "key", []strictyaml.Field{
-				{Name: "file", Read: func(n ast.Node) { p.Key.File = r.Text(n, "key.file") }},
-				{Name: "env", Read: func(n ast.Node) { p.Key.Env = r.Text(n, "key.env") }},
-				{Name: "command", Read: func(n ast.Node) {
-					for _, v := range r.List(n, "key.command") {
-						p.Key.Command = append(p.Key.Command, r.Text(v, "key.command"))
-					}
-				}},
-				{Name: "keyring", Read: func(n ast.Node) { p.Key.Keyring = r.Text(n, "key.keyring") }},
-			})
-		}},
+		{Name: "key", Read: func(n ast.Node) { p.Key = readKeyRef(r, n) }},
 	})
 	return p
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func readKeyRef(r *strictyaml.Reader, n ast.Node) KeyRef {
+	var k KeyRef
+	text := func(to *string, what string) func(ast.Node) {
+		return func(n ast.Node) {
+			if *to = r.Text(n, what); strings.TrimSpace(*to) == "" {
+				r.Fail(n, "say it, or leave it out", "%s: is empty", what)
+			}
+		}
+	}
+	r.Mapping(n, "key", []strictyaml.Field{
+		{Name: "file", Read: text(&k.File, "key.file")},
+		{Name: "env", Read: func(n ast.Node) {
+			text(&k.Env, "key.env")(n)
+			if !envName.MatchString(k.Env) {
+				// It is not repeated: it may be the key itself.
+				r.Fail(n, "write the variable's name, never the key", "key.env: is no name of a variable")
+			}
+		}},
+		{Name: "command", Read: func(n ast.Node) {
+			for _, v := range r.List(n, "key.command") {
+				k.Command = append(k.Command, r.Text(v, "key.command"))
+			}
+			if len(k.Command) == 0 || k.Command[0] == "" {
+				r.Fail(n, "write it as [program, argument]", "key.command: names no program")
+			}
+		}},
+		{Name: "keyring", Read: text(&k.Keyring, "key.keyring")},
+	})
+	switch k.Ways() {
+	case 0:
+		r.Fail(n, "one of file, env, command, keyring; or leave key out and type countersign keys set", "key: says no way")
+	case 1:
+	default:
+		r.Fail(n, "keep one of file, env, command, keyring", "key: is said in more than one way")
+	}
+	return k
 }
 
 func fault(thing, remedy string, err error) error {
@@ -134,21 +143,20 @@ func fault(thing, remedy string, err error) error {
 }
 
 func (p *Provider) check(dir string) error {
-	if !nameForm.MatchString(p.Name) {
+	if !keys.Name.MatchString(p.Name) {
 		return fault("", "write lower-case letters, digits and dashes", fmt.Errorf("name %q", p.Name))
 	}
 	if p.vendor = vendor(p.Wire); p.vendor == nil {
 		return fault("", "wires of this version: anthropic, openai, azure, gemini, ollama (LM Studio too)", fmt.Errorf("wire %q", p.Wire))
 	}
-	if p.Key.ways() > 1 {
-		return fault("", "keep one of file, env, command, keyring", errors.New("the key is said in more than one way"))
-	}
+	p.Key.Dir = dir
 	if f := p.Key.File; f != "" && !filepath.IsAbs(f) {
 		p.Key.File = filepath.Join(dir, f)
 	}
 	u, err := url.Parse(p.BaseURL)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fault("", "write it as https://host[/path]; the key has its own field", fmt.Errorf("base_url %q", p.BaseURL))
+		// It is not repeated: a password or a key may stand in it.
+		return fault("", "write it as https://host[/path]; the key has its own field", errors.New("base_url is no such address"))
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return fault("", "use https; http is for a provider on this machine", fmt.Errorf("base_url %q would carry the key in clear", p.BaseURL))

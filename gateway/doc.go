@@ -11,9 +11,7 @@
 // delay, and is recorded with its usage; the key appears in no answer and no
 // record; when the ledger fails, nothing leaves any more.
 //
-// It may dial the configured providers, read keys (0600 files below the keys
-// directory, files and variables the configuration names, the operating
-// system's keychain) and run a configured key command. It must never listen by
-// itself, follow a redirect, translate one wire into another, or keep a prompt
+// It may dial the configured providers and ask room keys for theirs. It must
+// never listen by itself, follow a redirect, translate one wire into another, or keep a prompt
 // anywhere but in the ledger.
 package gateway

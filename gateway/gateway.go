@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -52,21 +53,13 @@ type gateway struct {
 
 	mu     sync.Mutex
 	closed error
-	keys   map[string]cachedKey
+	keys   keys.Cache
 }
-
-type cachedKey struct {
-	key   string
-	until time.Time
-}
-
-// keyLife is how long a key is kept in memory before it is asked for again.
-const keyLife = 5 * time.Minute
 
 // New returns the handler of a session's gateway. After the ledger has failed
 // once it refuses everything.
 func New(o Options) http.Handler {
-	g := &gateway{Options: o, transport: o.Transport, wires: wires(), keys: map[string]cachedKey{}}
+	g := &gateway{Options: o, transport: o.Transport, wires: wires()}
 	if g.Feature == nil {
 		g.Feature = func(kind, detail string) countersign.Ruling {
 			return countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it"}
@@ -166,28 +159,4 @@ func (g *gateway) choose(wire, requested string) (*Provider, string, countersign
 
 func noProvider(wire string) countersign.Ruling {
 	return countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-provider", Reason: "no provider of the wire " + wire + " is in gateway.yaml"}
-}
-
-// key returns a provider's key, from memory for keyLife.
-func (g *gateway) key(ctx context.Context, p *Provider) (string, error) {
-	g.mu.Lock()
-	c, ok := g.keys[p.Name]
-	g.mu.Unlock()
-	if ok && g.Now().Before(c.until) {
-		return c.key, nil
-	}
-	key, err := g.Keys.Key(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	g.mu.Lock()
-	g.keys[p.Name] = cachedKey{key, g.Now().Add(keyLife)}
-	g.mu.Unlock()
-	return key, nil
-}
-
-func (g *gateway) forget(p *Provider) {
-	g.mu.Lock()
-	delete(g.keys, p.Name)
-	g.mu.Unlock()
 }

@@ -58,6 +58,7 @@ func (b *book) Blob(_ context.Context, role, media string, plain []byte) (counte
 
 // rig is a gateway between a client and a provider that answers as told.
 type rig struct {
+	config   *Config
 	book     *book
 	gateway  *httptest.Server
 	provider *httptest.Server
@@ -91,6 +92,7 @@ func newRig(t *testing.T, answer http.HandlerFunc) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.config = cfg
 	r.gateway = httptest.NewServer(New(Options{
 		Feature: func(kind, _ string) countersign.Ruling {
 			if strings.Contains(r.allowed, kind) {

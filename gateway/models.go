@@ -33,6 +33,7 @@ func (c *call) models() {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
+		c.keepFailure(resp)
 		c.failed(resp)
 		return
 	}

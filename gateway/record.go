@@ -35,6 +35,9 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
 	rec.Payloads = payloads
 	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, clip(r.URL.Path), size
+	if c.again {
+		rec.Detail["attempt"] = 2
+	}
 	if len(c.features) > 0 {
 		rec.Detail["features"] = c.features
 	}

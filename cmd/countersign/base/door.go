@@ -19,7 +19,7 @@ func (a *App) GatewayFile() string { return filepath.Join(a.Dirs.Config, "gatewa
 // who may use it is for the caller to add.
 func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) gateway.Options {
 	return gateway.Options{
-		Config: cfg, Keys: gateway.Keys{Dir: a.KeysDir()}, Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now,
+		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
@@ -150,5 +151,26 @@ func (a *App) Project() (*gitview.Project, error) {
 	return gitview.Find(dir)
 }
 
-// KeysDir is where "countersign keys set" keeps keys.
+// KeysDir is where kept keys lie.
 func (a *App) KeysDir() string { return filepath.Join(a.Dirs.Config, "keys") }
+
+// KeyStore is where "countersign keys set" keeps keys. What opens the encrypted
+// files is $COUNTERSIGN_KEYS_IDENTITY, a credential of the service manager
+// (systemd.exec(5)), or a file of the state directory.
+func (a *App) KeyStore() keys.Store {
+	s := keys.Store{Dir: a.KeysDir(), Identity: filepath.Join(a.Dirs.State, "keys", "identity")}
+	if dir := a.Getenv("CREDENTIALS_DIRECTORY"); filepath.IsAbs(dir) {
+		if path := filepath.Join(dir, "countersign-keys"); exists(path) {
+			s.Identity = path
+		}
+	}
+	if path := a.Getenv("COUNTERSIGN_KEYS_IDENTITY"); path != "" {
+		s.Identity = path
+	}
+	return s
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -258,6 +258,9 @@ func (s *live) startGateway() error {
 	}
 	door := s.Door(cfg, s.ledger, s.policy)
 	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token
+	store := s.KeyStore()
+	store.Avoid = []string{s.project.Root}
+	door.Keys = gateway.Keys(store)
 	srv := base.DoorServer(gateway.New(door))
 	go func() {
 		if err := srv.Serve(s.box.Gateway); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {

@@ -1,0 +1,5 @@
+package keys
+
+import "os/exec"
+
+func alone(*exec.Cmd) {}
