@@ -46,7 +46,13 @@ func serveStanding(w *world, provider string, args ...string) *standing {
   - {name: scripted-gemini, wire: gemini, base_url: "%[1]s", key: {env: REAL_KEY}}
 `, provider))
 	w.env = append(w.env, "REAL_KEY="+companyKey())
-	policy := w.policy(strings.Replace(allowModels, "scripted/*", `scripted*/*`, 1))
+	return serveBy(w, strings.Replace(allowModels, "scripted/*", `scripted*/*`, 1), args...)
+}
+
+// serveBy starts a gateway on the world's gateway.yaml under a policy.
+func serveBy(w *world, rules string, args ...string) *standing {
+	w.t.Helper()
+	policy := w.policy(rules)
 	s := &standing{world: w, token: strings.TrimSpace(w.must("gateway", "token", "--name", "tester", "--project", "app").out)}
 	s.job = w.start(append([]string{"gateway", "--listen", "127.0.0.1:0", "--policy", policy, "--json"}, args...)...)
 	s.prints("}\n")
@@ -111,6 +117,7 @@ func TestStandingGateway(t *testing.T) {
 				t.Errorf("%s with %s: %v %v", p.path, p.header, resp, err)
 			}
 			if err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body) // else it has hung up
 				resp.Body.Close()
 			}
 		}

@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// keep types a key at `countersign keys set`.
+func (w *world) keep(provider, key string) {
+	w.t.Helper()
+	j := w.start("keys", "set", "--file", provider)
+	_, _ = io.WriteString(j.stdin, key+"\n")
+	j.stdin.Close()
+	if r := j.wait(); r.code != 0 || strings.Contains(r.out+r.err, key) {
+		w.t.Fatalf("%+v", r)
+	}
+}
+
+// A key that is kept in a file reaches the provider and nobody else; one that is
+// set anew is used with the next call; neither is in clear on the disk, in an
+// argument, in a log or on record.
+func TestKeptKeysRotateAndStaySecret(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		m := newModel(t)
+		w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf("providers:\n  - {name: scripted, wire: anthropic, base_url: %q}\n", m.URL))
+		first, second := companyKey()+"-first", companyKey()+"-second"
+		w.keep("scripted", first)
+		s := serveBy(w, allowModels)
+		call := func(want string) {
+			t.Helper()
+			if code, body, err := s.say(t.Context(), http.DefaultClient, hello); err != nil || code != 200 || strings.Contains(body, companyKey()) {
+				t.Errorf("%d %s %v", code, body, err)
+			}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if got := m.keys[len(m.keys)-1]; got != want {
+				t.Errorf("the provider was called with %q, want %q", got, want)
+			}
+		}
+		call(first)
+		w.keep("scripted", second)
+		call(second)
+		for _, p := range hostProcs() {
+			if strings.Contains(strings.Join(p.argv, " "), companyKey()) {
+				t.Errorf("a key is an argument of %d", p.pid)
+			}
+		}
+		w.must("keys", "remove", "scripted")
+		w.write(filepath.Join(w.root, "config/countersign/keys/scripted"), first) // by hand, and 0644
+		if code, body, _ := s.say(t.Context(), http.DefaultClient, hello); code != 400 || !strings.Contains(body, "chmod 600") || strings.Contains(body, companyKey()) {
+			t.Errorf("%d %s", code, body)
+		}
+		os.Remove(filepath.Join(w.root, "config/countersign/keys/scripted"))
+		r := s.end(syscall.SIGTERM)
+		if r.code != 0 || strings.Contains(r.out+r.err, companyKey()) {
+			t.Errorf("%+v", r)
+		}
+		if raw := w.must("log", "--json").out; strings.Contains(raw, companyKey()) {
+			t.Error("a key is on record")
+		}
+		err := filepath.Walk(w.root, func(path string, fi os.FileInfo, err error) error {
+			if err != nil || !fi.Mode().IsRegular() {
+				return nil
+			}
+			if b, _ := os.ReadFile(path); strings.Contains(string(b), companyKey()) {
+				t.Errorf("%s holds a key", path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
