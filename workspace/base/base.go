@@ -10,6 +10,7 @@
 //   - Where git cannot tell what it ignores, a path is not ignored: it is shown.
 //
 // It may read the trees it is handed, write the store of base bytes and the
-// permission of what it could not read otherwise. It never writes the real tree
-// and decides nothing about a difference.
+// permission of what it could not read otherwise, and put a file where the agent
+// left the base. It never writes the real tree and decides nothing about a
+// difference.
 package base

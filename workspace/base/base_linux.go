@@ -18,6 +18,9 @@ type Base struct {
 	Tree    *layer.Root // the staged tree
 	Tmp     *layer.Root // files being made, on the file system of Saved
 	Saved   *layer.Root // base bytes by SHA-256
+	View    *layer.Root // a mounted overlay, through which alone its files may be changed; else nil
+
+	First firsts // of an overlay
 
 	Attached map[string]*layer.Root // upper directories of attached directories
 	Places   map[string]bool        // paths that are no part of the comparison

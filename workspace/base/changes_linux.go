@@ -75,6 +75,7 @@ func (b *Base) Compare(ctx context.Context) (*Difference, error) {
 		return nil, err
 	}
 	if b.Overlay {
+		b.First.Take(ctx, b, nil)
 		for _, c := range d.cand {
 			if !c.ignored {
 				b.record(c.Rel)

@@ -11,7 +11,7 @@ import (
 
 // Free tells whether the agent has left a path as the base has it.
 func (b *Base) Free(rel string, e *Entry) (bool, error) {
-	st, err := b.Tree.Lstat(rel)
+	st, err := b.Staged(rel)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return e == nil, nil // else the agent has deleted it

@@ -15,17 +15,9 @@ func (b *Base) record(rel string) *Entry {
 	if e := b.Get(rel); e != nil {
 		return e
 	}
-	st, err := b.Real.Lstat(rel)
-	if f := st.Mode & unix.S_IFMT; err != nil || f != unix.S_IFREG && f != unix.S_IFLNK {
+	e := b.now(rel)
+	if e == nil {
 		return nil
-	}
-	sum, err := b.Real.Sum(rel, st.Mode)
-	if err != nil {
-		return nil
-	}
-	e := &Entry{Kind: File, Mode: st.Mode, Real: layer.StampOf(&st), Sum: sum}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		e.Kind = Link
 	}
 	b.Set(rel, e)
 	return e

@@ -16,23 +16,24 @@ import (
 // this very moment loses nothing: the two are exchanged, and exchanged back if
 // what came out is not the base. placed tells whether it was done.
 func (b *Base) Put(tmp, rel string, ne, was *Entry) (placed bool, err error) {
-	defer b.Tmp.RemoveAll(tmp)
+	to, from := b.into()
+	defer from.RemoveAll(tmp)
 	if was == nil || was.Kind == Dir {
 		if was != nil { // free() has found no work of the agent in it
-			if err := b.Tree.RemoveAll(rel); err != nil {
+			if err := to.RemoveAll(rel); err != nil {
 				return false, err
 			}
 		}
-		err = b.Tmp.RenameFlags(tmp, b.Tree, rel, unix.RENAME_NOREPLACE)
+		err = from.RenameFlags(tmp, to, rel, unix.RENAME_NOREPLACE)
 		if errors.Is(err, unix.ENOENT) {
-			if err = b.Tree.MkdirAll(layer.Parent(rel), 0o755); err == nil {
-				err = b.Tmp.RenameFlags(tmp, b.Tree, rel, unix.RENAME_NOREPLACE)
+			if err = to.MkdirAll(layer.Parent(rel), 0o755); err == nil {
+				err = from.RenameFlags(tmp, to, rel, unix.RENAME_NOREPLACE)
 			}
 		}
 	} else {
-		err = b.Tmp.RenameFlags(tmp, b.Tree, rel, unix.RENAME_EXCHANGE)
-		if err == nil && !b.CameOut(tmp, was) {
-			return false, b.Tmp.RenameFlags(tmp, b.Tree, rel, unix.RENAME_EXCHANGE)
+		err = from.RenameFlags(tmp, to, rel, unix.RENAME_EXCHANGE)
+		if err == nil && !cameOut(from, tmp, was) {
+			return false, from.RenameFlags(tmp, to, rel, unix.RENAME_EXCHANGE)
 		}
 	}
 	if errors.Is(err, unix.ENOENT) || layer.Swapped(err) {
@@ -48,16 +49,33 @@ func (b *Base) Put(tmp, rel string, ne, was *Entry) (placed bool, err error) {
 	return err == nil, err
 }
 
-// CameOut tells whether what was taken out of the tree is the base.
-func (b *Base) CameOut(tmp string, was *Entry) bool {
-	st, err := b.Tmp.Lstat(tmp)
+// TakeOut removes an untouched file. If it was touched at this very moment it
+// is put back.
+func (b *Base) TakeOut(rel string, e *Entry) error {
+	to, _ := b.into()
+	if e.Kind == Denied || e.Kind == Closed {
+		return to.Unlink(rel)
+	}
+	from, tmp := b.Room(rel)
+	if err := to.Rename(rel, from, tmp); err != nil {
+		return err
+	}
+	if cameOut(from, tmp, e) {
+		return from.Unlink(tmp)
+	}
+	return from.RenameFlags(tmp, to, rel, unix.RENAME_NOREPLACE)
+}
+
+// cameOut tells whether what was taken out of the tree is the base.
+func cameOut(from *layer.Root, tmp string, was *Entry) bool {
+	st, err := from.Lstat(tmp)
 	if err != nil {
 		return false
 	}
 	if st.Ino == was.Snap.Ino && st.Size == was.Snap.Size && st.Mtim.Nano() == was.Snap.MTime {
 		return true
 	}
-	sum, err := b.Tmp.Sum(tmp, st.Mode)
+	sum, err := from.Sum(tmp, st.Mode)
 	return err == nil && sum == was.Sum && layer.GitMode(st.Mode) == layer.GitMode(was.Mode)
 }
 

@@ -2,6 +2,7 @@ package layer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,6 +44,16 @@ func (r *Root) ReadFile(rel string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+// WriteNew writes a file of that permission where nothing stands.
+func (r *Root) WriteNew(rel string, data []byte, perm uint32) error {
+	f, err := r.Open(rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, unix.Fchmod(int(f.Fd()), perm), f.Close())
 }
 
 // Special says what a file that is no file is.

@@ -43,6 +43,7 @@ type Review struct {
 	sources map[string]source           // where bytes can be read, by SHA-256
 	agents  map[string]countersign.Hunk // what the agent proposes, by digest
 	cache   map[string]cached           // per path, what was computed from which versions
+	seen    map[string]seen             // by path
 }
 
 // source reads bytes that are expected to have a certain hash.
@@ -101,7 +102,14 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 	if err != nil {
 		return countersign.Changeset{}, err
 	}
+	now := make(map[string]seen, len(listed))
+	for _, c := range listed {
+		now[c.Path] = seen{staged: c.Staged}
+	}
 	clash := r.turn(listed, st)
+	for _, c := range listed {
+		now[c.Path] = seen{now[c.Path].staged, c}
+	}
 	set := &builder{store: r.store, cache: r.cache, next: map[string]cached{}, sources: map[string]source{}, risk: risk, passes: r.passes(listed, st)}
 	fresh, err := set.build()
 	if err != nil {
@@ -120,7 +128,7 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 	clash.mark(fresh)
 	sortHunks(fresh)
 	diff.SetIDs(fresh)
-	r.hunks, r.ignored, r.sources, r.cache = fresh, ignored, set.sources, set.next
+	r.hunks, r.ignored, r.sources, r.cache, r.seen = fresh, ignored, set.sources, set.next, now
 	return r.changeset(), nil
 }
 

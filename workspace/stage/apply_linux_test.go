@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 func TestAppliedHunksAreNoChangeAnyMore(t *testing.T) {
@@ -33,8 +35,15 @@ func TestAppliedHunksAreNoChangeAnyMore(t *testing.T) {
 		t.Error(got)
 	}
 	write(t, filepath.Join(e.root, "f"), "edited by the person\n")
-	must(t, s.MarkApplied("f"))
-	must(t, s.Carry("f"))
+	behind, err := s.Land([]tree.Landing{{Path: []byte("f"), Was: sumHex("something else"), Mode: 0o100644, Real: sumHex("edited by the person\n")}})
+	if must(t, err); len(behind) != 1 || !strings.HasPrefix(read(t, filepath.Join(s.tree.Path, "f")), "first") {
+		t.Errorf("what was written since the review is gone: %q", behind)
+	}
+	was := sumHex("first\n" + strings.Repeat("line\n", 20) + "last\n")
+	behind, err = s.Land([]tree.Landing{{Path: []byte("f"), Was: was, Mode: 0o100644, Real: sumHex("edited by the person\n")}})
+	if must(t, err); len(behind) != 0 {
+		t.Errorf("behind: %q", behind)
+	}
 	if got := changes(t, s); got != "" || read(t, filepath.Join(s.tree.Path, "f")) != "edited by the person\n" {
 		t.Errorf("changes: %s", got)
 	}

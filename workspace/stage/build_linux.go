@@ -223,7 +223,7 @@ func (s *Staging) takeFile(it *layer.Item, ignored, fresh bool) error {
 	if ignored {
 		ne.Flags = base.Ignored
 	}
-	at, dst := s.tmp, layer.TempName()
+	at, dst := s.base.Room(it.Rel)
 	if fresh {
 		at, dst = s.tree, it.Rel
 	}
@@ -314,7 +314,7 @@ func (s *Staging) dropGone(rel string) error {
 		return nil // the session's own; kept
 	default:
 		var free bool
-		if _, serr := s.tree.Lstat(rel); errors.Is(serr, unix.ENOENT) || layer.Swapped(serr) {
+		if _, serr := s.base.Staged(rel); errors.Is(serr, unix.ENOENT) || layer.Swapped(serr) {
 			break // deleted on both sides
 		}
 		if free, err = s.base.Free(rel, e); err == nil && !free && e.Kind != base.Denied && e.Kind != base.Closed {
@@ -322,7 +322,7 @@ func (s *Staging) dropGone(rel string) error {
 			return nil
 		}
 		if err == nil {
-			err = s.takeOut(rel, e)
+			err = s.base.TakeOut(rel, e)
 		}
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !layer.Swapped(err) {
@@ -333,22 +333,6 @@ func (s *Staging) dropGone(rel string) error {
 	delete(s.trips, rel)
 	s.mu.Unlock()
 	return nil
-}
-
-// takeOut removes an untouched file. If it was touched at this very moment it
-// is put back.
-func (s *Staging) takeOut(rel string, e *base.Entry) error {
-	if e.Kind == base.Denied || e.Kind == base.Closed {
-		return s.tree.Unlink(rel)
-	}
-	tmp := layer.TempName()
-	if err := s.tree.Rename(rel, s.tmp, tmp); err != nil {
-		return err
-	}
-	if s.base.CameOut(tmp, e) {
-		return s.tmp.Unlink(tmp)
-	}
-	return s.tmp.RenameFlags(tmp, s.tree, rel, unix.RENAME_NOREPLACE)
 }
 
 // dirTimes gives new directories the times of the real ones.

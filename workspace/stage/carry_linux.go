@@ -240,7 +240,7 @@ func (c *carrier) file(it *layer.Item, e *base.Entry, ignored bool) error {
 		return nil
 	}
 	if s.meta.Backend == Overlay {
-		return c.overlayEdit(it, e)
+		return c.overlayEdit(it, e, ignored)
 	}
 	if e != nil && e.Kind == base.Dir {
 		if err := c.gone(it.Rel); err != nil {
@@ -278,16 +278,27 @@ func (c *carrier) tell(it *layer.Item, before *base.Entry) error {
 	return nil
 }
 
-// overlayEdit looks whether an edit meets one of the agent's.
-func (c *carrier) overlayEdit(it *layer.Item, e *base.Entry) error {
+// overlayEdit carries in an edit that the upper directory hides, where the agent
+// has left the file as its base is; the others the kernel shows.
+func (c *carrier) overlayEdit(it *layer.Item, e *base.Entry, ignored bool) error {
 	s := c.s
-	if _, err := s.tree.Lstat(it.Rel); err != nil {
+	_, err := s.tree.Lstat(it.Rel)
+	free, ferr := s.base.Free(it.Rel, e)
+	switch {
+	case err != nil:
+		if e != nil {
+			s.base.Set(it.Rel, nil) // what the agent changes next starts from here
+		}
 		c.on(Event{Kind: Carried, Path: it.Rel})
 		return nil
+	case ferr == nil && free:
+		if err := s.takeFile(it, ignored, false); err != nil {
+			return err
+		}
+		return c.tell(it, e)
+	case e == nil:
+		c.on(Event{Kind: Conflict, Path: it.Rel, Text: "changed outside and inside"})
+		return nil
 	}
-	if e != nil {
-		s.base.Clash(e)
-	}
-	c.on(Event{Kind: Conflict, Path: it.Rel, Text: "changed outside and inside"})
-	return nil
+	return c.met(it, e)
 }

@@ -15,6 +15,10 @@ import (
 // review stays where it is: an undo needs it.
 func (s *Staging) Close() error {
 	s.op.Lock()
+	if s.base.View != nil {
+		s.base.View.Close() // the last hold on the mount, once its session is gone
+		s.base.View = nil
+	}
 	changes, err := s.changes(context.Background())
 	if err == nil {
 		s.meta.Changes = 0

@@ -35,7 +35,8 @@ func (s *Staging) Conflicts() []string                            { return nil }
 func (s *Staging) Watch(context.Context, func(Event)) error       { return errLinux }
 func (s *Staging) BaseBytes(string) ([]byte, error)               { return nil, errLinux }
 func (s *Staging) MarkApplied(...string) error                    { return errLinux }
-func (s *Staging) Carry(...string) error                          { return errLinux }
+func (s *Staging) Land([]tree.Landing) ([][]byte, error)          { return nil, errLinux }
+func (s *Staging) Mounted(string) error                           { return errLinux }
 func (s *Staging) Close() error                                   { return nil }
 
 // Layer is a session's layer as it lies on disk.

@@ -21,6 +21,9 @@ func (s *Staging) prepareOverlay(ctx context.Context, sc *survey.Survey) error {
 	s.mounts = append(s.mounts, countersign.Mount{
 		Type: "overlay", Target: s.opts.Project.Root, Lower: []string{s.opts.Project.Root}, Upper: s.tree.Path, Work: work,
 	})
+	if err := s.base.Thin(ctx); err != nil {
+		return err
+	}
 	for rel, e := range s.base.All() {
 		if e.Kind == base.Denied || e.Kind == base.Vault {
 			s.base.Set(rel, nil)

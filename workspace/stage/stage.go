@@ -13,7 +13,9 @@
 //     what the session started from, moved forward by a person's edits that were
 //     carried in and by what was applied.
 //   - Where a person and the agent changed the same file, neither is touched: it
-//     is a conflict and shown.
+//     is a conflict and shown. After an apply the staged file becomes the real one
+//     (less what was not applied), unless the agent has written it since.
+//   - While an overlay is mounted its files are changed through the mount alone.
 //   - A failed start leaves nothing half-made.
 //
 // There are two back ends: a snapshot (a copy, by reflink where the file system

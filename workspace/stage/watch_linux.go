@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -49,6 +50,8 @@ type carrier struct {
 	// were then.
 	told map[string]layer.Stamp
 
+	first chan string // paths the agent has just touched in an overlay
+
 	noted // what a flush deals with
 	// linked are files with more names than one. They wait for the end of a
 	// batch: one of their names may be a denied one.
@@ -84,10 +87,15 @@ func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 	if err != nil {
 		return err
 	}
-	c := &carrier{s: s, w: w, on: onEvent, wake: make(chan struct{}, 1), now: nothing(), told: map[string]layer.Stamp{}}
+	c := &carrier{s: s, w: w, on: onEvent, wake: make(chan struct{}, 1), first: make(chan string, 4096), now: nothing(), told: map[string]layer.Stamp{}}
 	c.now.git, c.now.conf, c.now.all = true, true, true
 	c.look = survey.Sentry{Names: s.names, Real: s.real, Watch: w, Denied: c.deniedAtOnce, Shown: s.shown, New: onNew, Vault: onVault}
 	c.watchAll(ctx)
+	go func() {
+		for rel := range c.first {
+			s.base.First.See(s.base, rel)
+		}
+	}()
 	ended := make(chan struct{})
 	go c.read(ctx, ended)
 	defer func() {
@@ -101,6 +109,7 @@ func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 // read takes the events in as they come: nothing that a flush does delays it.
 func (c *carrier) read(ctx context.Context, ended chan<- struct{}) {
 	defer close(ended)
+	defer close(c.first)
 	buf := make([]byte, 1<<16)
 	for {
 		list, err := c.w.Read(buf)
@@ -167,6 +176,12 @@ func (c *carrier) see(ctx context.Context, e layer.Seen) {
 	case onTree:
 		if e.Mask&unix.IN_ISDIR != 0 && e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.base.Places[e.Path()] {
 			c.w.Add(c.s.tree, layer.Place{Side: onTree, Rel: e.Path()})
+		}
+		if c.s.meta.Backend == Overlay && e.Mask&unix.IN_ISDIR == 0 && e.Name != "" {
+			select {
+			case c.first <- e.Path():
+			default: // the flush takes it down
+			}
 		}
 	}
 	c.mu.Lock()
@@ -241,6 +256,9 @@ func (c *carrier) flush(ctx context.Context) {
 	c.noted, c.now = c.now, nothing()
 	c.mu.Unlock()
 	s.op.Lock()
+	if s.meta.Backend == Overlay {
+		s.base.First.Take(ctx, s.base, slices.Collect(maps.Keys(c.saves)))
+	}
 	for rel := range c.saves {
 		e := s.base.Get(rel)
 		if st, err := s.tree.Lstat(rel); e != nil && (err != nil || e.Snap != layer.StampOf(&st)) {

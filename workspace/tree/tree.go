@@ -54,3 +54,13 @@ type Step struct {
 	Base   *State // nil for a path that did not exist
 	Staged *State // nil for a delete
 }
+
+// Landing says what a staged file becomes after an apply, unless the agent has
+// written it since the review. It travels between processes.
+type Landing struct {
+	Path []byte
+	Was  string // SHA-256 of the staged version that was reviewed
+	Mode uint32 // its git mode
+	Real string // SHA-256 of what the apply left in the real tree
+	Post []byte // what stands in the session then; nil is the real file
+}

@@ -242,6 +242,9 @@ func (s *live) startDoors() error {
 			s.fail(fmt.Errorf("the supervisor ended: %w", err))
 		}
 	}()
+	if err := s.staging.Mounted(fmt.Sprintf("/proc/%d/root%s", s.box.InitPID, s.project.Root)); err != nil {
+		return err
+	}
 	go s.watch()
 	s.closers.Add(func() { os.RemoveAll(filepath.Dir(s.Dirs.Socket(s.id))) })
 	return session.Serve(s.ctx, s.Dirs.Socket(s.id), s.handlers())

@@ -18,6 +18,8 @@ type layer interface {
 	Changes(ctx context.Context) ([]tree.Change, error)
 	BaseBytes(rel string) ([]byte, error)
 	MarkApplied(paths ...string) error
+	// Land brings staged files to what an apply made of them, but for those behind.
+	Land(all []tree.Landing) (behind [][]byte, err error)
 	// TakeOver brings a commit made inside into the real repository, or only looks.
 	TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error)
 	// GiveBack moves a ref that was taken over back, or only looks.

@@ -121,6 +121,11 @@ func (l remoteLayer) MarkApplied(paths ...string) error {
 	return session.Ask(l.ctx, l.socket, "layer.applied", bs, nil)
 }
 
+func (l remoteLayer) Land(all []tree.Landing) (behind [][]byte, err error) {
+	err = session.Ask(l.ctx, l.socket, "layer.land", all, &behind)
+	return behind, err
+}
+
 func (l remoteLayer) TakeOver(ctx context.Context, args TakeArgs) (t gitview.Taken, err error) {
 	err = session.Ask(ctx, l.socket, "layer.takeover", args, &t)
 	return t, err
@@ -133,6 +138,8 @@ func (l remoteLayer) GiveBack(ctx context.Context, args GiveArgs) error {
 func (noLayer) Changes(context.Context) ([]tree.Change, error) { return nil, nil }
 
 func (noLayer) MarkApplied(...string) error { return nil }
+
+func (noLayer) Land([]tree.Landing) ([][]byte, error) { return nil, nil }
 
 func (noLayer) TakeOver(context.Context, TakeArgs) (gitview.Taken, error) {
 	return gitview.Taken{}, nil

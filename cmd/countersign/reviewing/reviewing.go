@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
@@ -22,6 +23,7 @@ import (
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/review"
 	"github.com/countersign/countersign/workspace/stage"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // Reviewing is one review: the session's layer, its hunks, and the ledger that
@@ -289,22 +291,56 @@ func (r *Reviewing) settleApplied(ctx context.Context, res apply.Result) error {
 	if err := land(r.App, r.kept, res.Applied, nil); err != nil {
 		return err
 	}
-	if err := r.review.Against(r.diverged(res)...); err != nil {
+	diverged := r.diverged(res)
+	landed, err := r.land(res)
+	if err != nil {
 		return err
 	}
-	if err := r.markApplied(res); err != nil {
+	diverged = slices.DeleteFunc(diverged, func(p string) bool { return landed[p] })
+	if err := r.review.Against(diverged...); err != nil {
+		return err
+	}
+	if err := r.markApplied(res, landed); err != nil {
 		return err
 	}
 	return r.takeOver(ctx)
 }
 
+// land brings the session's files to what the apply left, a person's edits
+// included, and tells where it could: not where the agent has written since it
+// was reviewed, nor where the two sides do not go together.
+func (r *Reviewing) land(res apply.Result) (landed map[string]bool, err error) {
+	landed = map[string]bool{}
+	var all []tree.Landing
+	var paths []string
+	for _, f := range res.Files {
+		if st, ok := r.realFile(f.Path); ok && st != nil && st.SHA256 == f.Post {
+			if l, ok := r.review.Landing(f.Path, st); ok {
+				all, paths = append(all, l), append(paths, f.Path)
+				landed[f.Path] = true
+			}
+		}
+	}
+	if len(all) == 0 {
+		return landed, nil
+	}
+	behind, err := r.staging.Land(all)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range behind {
+		delete(landed, string(p))
+	}
+	return landed, r.review.Along(slices.DeleteFunc(paths, func(p string) bool { return !landed[p] })...)
+}
+
 // markApplied moves the layer's base to what an apply or an undo left. Where a
 // person's edits are in the file too, the base stays: against the agent's version
 // they would look like something it took away.
-func (r *Reviewing) markApplied(res apply.Result) error {
+func (r *Reviewing) markApplied(res apply.Result, landed map[string]bool) error {
 	var paths []string
 	for _, f := range res.Files {
-		if !r.review.ShownAgainst(f.Path) {
+		if !landed[f.Path] && !r.review.ShownAgainst(f.Path) {
 			paths = append(paths, f.Path)
 		}
 		if f.OldPath != "" {
@@ -381,7 +417,7 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 	}
 	// The layer's base goes back with the tree: what was taken back is a change
 	// of the agent's again, not an edit of the person's that the layer follows.
-	if err := r.markApplied(res); err != nil {
+	if err := r.markApplied(res, nil); err != nil {
 		return err
 	}
 	if err := r.review.Undone(digests(res.Applied)...); err != nil {
