@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +71,9 @@ ls hello.txt; echo "third=$?"
 			t.Errorf("%s", out)
 		}
 		w.decided("ls hello.txt", "deny timeout, allow late, deny timeout")
+		if rs := w.log("--type", "request.answered"); len(rs) != 1 || rs[0].Action.Digest != q.Digest || rs[0].Decision.By == "" || rs[0].Decision.Verdict != "allow" {
+			t.Errorf("who approved late is not on record: %+v", rs)
+		}
 		w.must("verify")
 	})
 }
@@ -95,6 +99,21 @@ id; echo "id=$?"
 	eventually(t, "another command is asked", func() bool { rs := w.requests(); return len(rs) == 1 && rs[0].Summary == "ls -l hello.txt" })
 	if out := w.must("grants", "list", "--json").out; !strings.Contains(out, "ls hello.txt") {
 		t.Errorf("no grant: %s", out)
+	}
+	var grants []struct{ Session, Key, Summary, By, Means, Scope string }
+	if err := json.Unmarshal([]byte(w.must("grants", "list", "--json").out), &grants); err != nil || len(grants) != 1 ||
+		grants[0].Session != q.Session || grants[0].By == "" || grants[0].Means != "cli" || grants[0].Scope != "session" {
+		t.Errorf("the grant: %+v %v", grants, err)
+	}
+	if r := w.cs("grants", "revoke", "reuse:zz"); r.code != 1 || !strings.Contains(r.err, "grants list") {
+		t.Errorf("a key of no grant: %+v", r)
+	}
+	w.must("grants", "revoke", grants[0].Key[:len("reuse:")+6])
+	if rs := w.log("--type", "grant.revoked"); len(rs) != 1 || rs[0].Session != q.Session {
+		t.Errorf("the revocation's record: %+v", rs)
+	}
+	if out := w.must("grants", "list").out; out != "" {
+		t.Errorf("the grant stands: %s", out)
 	}
 	w.must("deny", w.asked().ID, "--reason", "not today, thanks")
 	// Two approvers at once: the first wins, the other is told.

@@ -135,19 +135,9 @@ func (d *Desk) sorted() []*entry {
 func (d *Desk) Answer(id, digest string, a countersign.Approval) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.queue[id]
-	if e == nil {
-		return &countersign.Error{
-			Code: countersign.ENotFound, Op: "answer request", Thing: id, Err: errors.New("no such open request"),
-			Remedy: "it may have been answered elsewhere; `countersign requests` lists the open ones",
-		}
-	}
-	if digest != "" && subtle.ConstantTimeCompare([]byte(digest), []byte(e.req.Digest)) != 1 {
-		return &countersign.Error{
-			Code: countersign.EInvalid, Op: "answer request", Thing: id,
-			Err:    fmt.Errorf("its digest is %s, not %s", e.req.Digest, digest),
-			Remedy: "look at it again: `countersign requests`",
-		}
+	e, err := d.look(id, digest)
+	if err != nil {
+		return err
 	}
 	if a.Scope == "" {
 		a.Scope = countersign.ScopeOnce
@@ -158,6 +148,36 @@ func (d *Desk) Answer(id, digest string, a countersign.Approval) error {
 	close(e.done)
 	d.notify()
 	return nil
+}
+
+// look finds an open request that has this digest, if one is given.
+func (d *Desk) look(id, digest string) (*entry, error) {
+	e := d.queue[id]
+	if e == nil {
+		return nil, &countersign.Error{
+			Code: countersign.ENotFound, Op: "answer request", Thing: id, Err: errors.New("no such open request"),
+			Remedy: "it may have been answered elsewhere; `countersign requests` lists the open ones",
+		}
+	}
+	if digest != "" && subtle.ConstantTimeCompare([]byte(digest), []byte(e.req.Digest)) != 1 {
+		return nil, &countersign.Error{
+			Code: countersign.EInvalid, Op: "answer request", Thing: id,
+			Err:    fmt.Errorf("its digest is %s, not %s", e.req.Digest, digest),
+			Remedy: "look at it again: `countersign requests`",
+		}
+	}
+	return e, nil
+}
+
+// request is a copy of an open request.
+func (d *Desk) request(id, digest string) (countersign.Request, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e, err := d.look(id, digest)
+	if err != nil {
+		return countersign.Request{}, err
+	}
+	return e.req, nil
 }
 
 // remember keeps what the approval covers beyond this attempt.

@@ -189,6 +189,30 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 	return d
 }
 
+// Answer answers a request on the desk. What a person says to one whose attempt
+// has ended is on record before it counts, as no decision waits to say it.
+func (g *Gate) Answer(ctx context.Context, id, digest string, ap countersign.Approval) error {
+	req, err := g.cfg.Desk.request(id, digest)
+	if err != nil {
+		return err
+	}
+	if !req.Pending {
+		if ap.Scope == "" {
+			ap.Scope = countersign.ScopeOnce
+		}
+		d := countersign.Decision{Verdict: countersign.Deny, Basis: countersign.ByLate, Ruling: req.Ruling, Approval: &ap}
+		if ap.Granted {
+			d.Verdict = countersign.Allow
+		}
+		r := g.record("request.answered", req.Action, req.Digest, d)
+		if _, err := g.cfg.Ledger.Append(context.WithoutCancel(ctx), r, true); err != nil {
+			_, err = g.fail(req.Action, err)
+			return err
+		}
+	}
+	return g.cfg.Desk.Answer(id, digest, ap)
+}
+
 // settle writes the decision down and, if it is a yes, issues the permit.
 func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.Decision) (countersign.Permit, error) {
 	digest := a.Digest(g.cfg.Key, secret)

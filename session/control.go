@@ -20,6 +20,10 @@ import (
 // a session answers in a version it knows or says what to do.
 const ProtocolVersion = 1
 
+// stopVersion is the version that the op "stop" is asked in, whatever this
+// program's: a session of an older program that is gone must still be ended.
+const stopVersion = 1
+
 const maxFrame = 64 << 20
 
 // Call is one question to a live session. The wire is a big-endian uint32
@@ -94,9 +98,9 @@ func serveOne(ctx context.Context, c *net.UnixConn, handlers map[string]Handler)
 	var out any
 	switch {
 	case call.V > ProtocolVersion:
-		err = &countersign.Error{Code: countersign.EInvalid, Op: "answer", Thing: call.Op, Err: errors.New("this session was started by an older countersign"), Remedy: "use that version for it, or `countersign stop` it and start anew"}
+		err = &countersign.Error{Code: countersign.EInvalid, Op: "answer", Thing: call.Op, Err: errors.New("it was started by an older countersign"), Remedy: "use that version for it, or `countersign stop` it and start anew"}
 	case h == nil:
-		err = &countersign.Error{Code: countersign.EInvalid, Op: "answer", Thing: call.Op, Err: errors.New("this session does not know the question"), Remedy: "the session may be of another version: `countersign version`"}
+		err = &countersign.Error{Code: countersign.EInvalid, Op: "answer", Thing: call.Op, Err: errors.New("it does not know the question"), Remedy: "the session may be of another version: `countersign version`"}
 	default:
 		out, err = h(ctx, call.Args, files)
 	}
@@ -182,7 +186,7 @@ func Ask(ctx context.Context, path, op string, args, out any, files ...*os.File)
 		return err
 	}
 	if reply.Error != "" {
-		return &countersign.Error{Code: reply.Code, Op: op, Err: errors.New(reply.Error), Remedy: reply.Remedy}
+		return &countersign.Error{Code: reply.Code, Op: reply.Error, Remedy: reply.Remedy} // it has named what and where
 	}
 	if out == nil || len(reply.OK) == 0 {
 		return nil
@@ -195,7 +199,11 @@ func send(c *net.UnixConn, op string, args any, files []*os.File) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(Call{V: ProtocolVersion, Op: op, Args: a})
+	call := Call{V: ProtocolVersion, Op: op, Args: a}
+	if op == "stop" {
+		call.V = stopVersion
+	}
+	b, err := json.Marshal(call)
 	if err != nil {
 		return err
 	}

@@ -6,34 +6,54 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/live"
-	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/session"
 	"github.com/spf13/cobra"
 )
 
-// everywhere asks every live session and hands each answer on.
-func (a *app) everywhere(ctx context.Context, each func(k session.Kept, socket string) error) error {
+// answersWithin is how long a live session may take to say what it knows.
+const answersWithin = 10 * time.Second
+
+// everywhere asks every live session. One that cannot answer, being of another
+// version or stopped, keeps nobody from the others: its error comes last.
+func (a *app) everywhere(ctx context.Context, each func(ctx context.Context, k session.Kept, socket string) error) error {
 	all, err := a.Dirs.List()
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, k := range all {
-		if k.EndedBy == "" && a.Dirs.Live(k.ID) {
-			if err := each(k, a.Dirs.Socket(k.ID)); err != nil && countersign.CodeOf(err) != countersign.ENotFound {
-				return err
+		if k.EndedBy != "" || !a.Dirs.Live(k.ID) {
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, answersWithin)
+		err := each(within, k, a.Dirs.Socket(k.ID))
+		late := within.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil || countersign.CodeOf(err) == countersign.ENotFound || failed != nil:
+		case late:
+			failed = &countersign.Error{
+				Code: countersign.EClosed, Op: "ask session", Thing: k.ID, Err: fmt.Errorf("no answer within %v", answersWithin),
+				Remedy: fmt.Sprintf("if its process was stopped, `kill -CONT %d` lets it go on", k.PID),
 			}
+		default:
+			failed = &countersign.Error{Code: countersign.CodeOf(err), Op: "ask session", Thing: k.ID, Err: err}
 		}
 	}
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return failed
 }
 
 func (a *app) open(ctx context.Context) ([]live.OpenRequest, error) {
 	out := []live.OpenRequest{}
-	err := a.everywhere(ctx, func(_ session.Kept, socket string) error {
+	err := a.everywhere(ctx, func(ctx context.Context, _ session.Kept, socket string) error {
 		var some []live.OpenRequest
 		err := session.Ask(ctx, socket, "requests", nil, &some)
 		out = append(out, some...)
@@ -49,11 +69,8 @@ func (a *app) requestsCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rs, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
 			if a.JSON {
-				return a.Data(rs)
+				return errors.Join(a.Data(rs), err)
 			}
 			w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 			for _, r := range rs {
@@ -63,7 +80,7 @@ func (a *app) requestsCmd() *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t(%s, %s)\n", r.ID, r.Session, base.Plain(strings.Join(r.Argv, " ")), base.Plain(r.Cwd), r.Rule, state)
 			}
-			return w.Flush()
+			return errors.Join(w.Flush(), err)
 		},
 	})
 }
@@ -107,22 +124,16 @@ func (a *app) denyCmd() *cobra.Command {
 // session it waits, and binds the digest it saw.
 func (a *app) answer(ctx context.Context, id, digest string, ap countersign.Approval) error {
 	rs, err := a.open(ctx)
-	if err != nil {
-		return err
+	r, found := one(rs, func(r live.OpenRequest) bool { return strings.HasPrefix(r.ID, id) })
+	if found == 0 && err != nil {
+		return err // it may wait where nothing could be asked
 	}
-	var found []live.OpenRequest
-	for _, r := range rs {
-		if strings.HasPrefix(r.ID, id) {
-			found = append(found, r)
-		}
-	}
-	if len(found) != 1 {
+	if found != 1 {
 		return &countersign.Error{
 			Code: countersign.ENotFound, Op: "answer request", Thing: id,
-			Err: fmt.Errorf("%d open requests have an id that begins so, not one", len(found)), Remedy: "`countersign requests` lists them",
+			Err: notOne(found, "open request"), Remedy: "`countersign requests` lists them; one may have been answered elsewhere",
 		}
 	}
-	r := found[0]
 	if digest == "" {
 		digest = r.Digest
 	}
@@ -138,50 +149,21 @@ func (a *app) answer(ctx context.Context, id, digest string, ap countersign.Appr
 	return nil
 }
 
-func (a *app) grantsCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "grants", Short: "Standing approvals of live sessions"}
-	cmd.AddCommand(a.jsonFlag(&cobra.Command{
-		Use: "list", Short: "List standing approvals", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.listGrants(cmd.Context()) },
-	}), &cobra.Command{
-		Use: "revoke KEY", Short: "End a standing approval", Args: exactly(1, "a grant's key"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.revoke(cmd.Context(), args[0]) },
-	})
-	return cmd
+// one returns the last element that fits, and how many do.
+func one[T any](list []T, fits func(T) bool) (found T, n int) {
+	for _, v := range list {
+		if fits(v) {
+			found, n = v, n+1
+		}
+	}
+	return found, n
 }
 
-func (a *app) listGrants(ctx context.Context) error {
-	all := []gate.Grant{}
-	err := a.everywhere(ctx, func(_ session.Kept, socket string) error {
-		var some []gate.Grant
-		err := session.Ask(ctx, socket, "grants", nil, &some)
-		all = append(all, some...)
-		return err
-	})
-	if err != nil {
-		return err
+func notOne(n int, what string) error {
+	if n == 0 {
+		return fmt.Errorf("no %s begins so", what)
 	}
-	if a.JSON {
-		return a.Data(all)
-	}
-	for _, g := range all {
-		fmt.Fprintf(a.Out, "%s  %s (by %s)\n", g.Reuse, base.Plain(g.Summary), g.Approval.By)
-	}
-	return nil
-}
-
-func (a *app) revoke(ctx context.Context, reuse string) error {
-	ended := false
-	err := a.everywhere(ctx, func(_ session.Kept, socket string) error {
-		var ok bool
-		err := session.Ask(ctx, socket, "revoke", reuse, &ok)
-		ended = ended || ok
-		return err
-	})
-	if err == nil && !ended {
-		err = &countersign.Error{Code: countersign.ENotFound, Op: "revoke", Thing: reuse, Err: errors.New("no such grant"), Remedy: "`countersign grants list`"}
-	}
-	return err
+	return fmt.Errorf("%d %ss begin so: give more of it", n, what)
 }
 
 func exactly(n int, what string) cobra.PositionalArgs {

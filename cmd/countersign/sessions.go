@@ -136,7 +136,11 @@ func (a *app) stopCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := session.Ask(cmd.Context(), a.Dirs.Socket(k.ID), "stop", base.Who(), nil); err != nil {
+			err = session.Ask(cmd.Context(), a.Dirs.Socket(k.ID), "stop", base.Who(), nil)
+			if countersign.CodeOf(err) == countersign.ENotFound {
+				return &countersign.Error{Code: countersign.ENotFound, Op: "stop session", Thing: k.ID, Err: errors.New("it has ended"), Remedy: "`countersign sessions` lists what it left"}
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(a.Out, "stopped %s\n", k.ID)
@@ -152,19 +156,16 @@ func (a *app) statusCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all := []live.Status{}
-			err := a.everywhere(cmd.Context(), func(_ session.Kept, socket string) error {
+			err := a.everywhere(cmd.Context(), func(ctx context.Context, _ session.Kept, socket string) error {
 				var s live.Status
-				err := session.Ask(cmd.Context(), socket, "status", nil, &s)
+				err := session.Ask(ctx, socket, "status", nil, &s)
 				if err == nil {
 					all = append(all, s)
 				}
 				return err
 			})
-			if err != nil {
-				return err
-			}
 			if a.JSON {
-				return a.Data(all)
+				return errors.Join(a.Data(all), err)
 			}
 			for _, s := range all {
 				fmt.Fprintf(a.Out, "%s  %s  %s\n  posture tier %s, %s back end, %d waiting\n", s.Session, s.Agent, base.Plain(s.Project), s.Posture.Tier, s.Backend, s.Waiting)
@@ -172,10 +173,10 @@ func (a *app) statusCmd() *cobra.Command {
 					fmt.Fprintf(a.Out, "  pid %d  %s\n", p.PID, base.Plain(p.Summary))
 				}
 			}
-			if len(all) == 0 {
+			if len(all) == 0 && err == nil {
 				a.Say("no session runs: `countersign run -- COMMAND` starts one, `countersign sessions` lists those that ended")
 			}
-			return nil
+			return err
 		},
 	})
 }

@@ -35,7 +35,8 @@ type AnswerArgs struct {
 
 // deskHandlers are the desk's side of the control socket. Argv goes to the
 // person in full: it is the person's own machine and what they approve.
-func deskHandlers(desk *gate.Desk, now func() time.Time) map[string]session.Handler {
+func deskHandlers(g *gate.Gate, now func() time.Time) map[string]session.Handler {
+	desk := g.Desk()
 	return map[string]session.Handler{
 		"requests": func(context.Context, json.RawMessage, []*os.File) (any, error) {
 			out := []OpenRequest{}
@@ -44,12 +45,12 @@ func deskHandlers(desk *gate.Desk, now func() time.Time) map[string]session.Hand
 			}
 			return out, nil
 		},
-		"answer": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+		"answer": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
 			var args AnswerArgs
 			if err := json.Unmarshal(raw, &args); err != nil {
 				return nil, err
 			}
-			return nil, desk.Answer(args.ID, args.Digest, args.Approval)
+			return nil, g.Answer(ctx, args.ID, args.Digest, args.Approval)
 		},
 		"grants": func(context.Context, json.RawMessage, []*os.File) (any, error) { return desk.Grants(), nil },
 		"revoke": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {

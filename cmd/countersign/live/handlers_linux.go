@@ -20,7 +20,7 @@ import (
 
 // handlers answer other terminals.
 func (s *live) handlers() map[string]session.Handler {
-	h := deskHandlers(s.desk, s.Now)
+	h := deskHandlers(s.gate, s.Now)
 	h["status"] = func(context.Context, json.RawMessage, []*os.File) (any, error) { return s.status(), nil }
 	h["stop"] = func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
 		var by string
