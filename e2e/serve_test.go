@@ -354,3 +354,31 @@ func certificate(t *testing.T) (pool *x509.CertPool, cert, key string) {
 	pool.AppendCertsFromPEM(c.Bytes())
 	return pool, c.String(), p.String()
 }
+
+// Where only this machine may be reached, the session says so, and no other
+// provider is dialled.
+func TestLocalOnly(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	m := newModel(t)
+	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf(`providers:
+  - {name: far, wire: anthropic, base_url: "https://192.0.2.1", key: {env: REAL_KEY}}
+  - {name: near, wire: anthropic, base_url: "%s"}
+`, m.URL))
+	w.env = append(w.env, "REAL_KEY="+companyKey())
+	r := w.script(allowBash+"models: {local_only: true}\n", `python3 - <<'PY'
+import os, urllib.request
+for model in ("claude-x", "far/claude-x"):
+    q = urllib.request.Request(os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", b'{"model":"%s"}' % model.encode(), {"X-Api-Key": os.environ["ANTHROPIC_API_KEY"]})
+    try:
+        print(model, urllib.request.urlopen(q, timeout=20).status)
+    except urllib.error.HTTPError as e:
+        print(model, e.code, e.read().decode())
+PY
+`)
+	if r.code != 0 || !strings.Contains(r.out, "claude-x 200") || !strings.Contains(r.out, "far/claude-x 400") || !strings.Contains(r.out, "models-local-only") {
+		t.Errorf("%+v", r)
+	}
+	if started := w.log("--type", "session.started"); len(started) != 1 || !strings.Contains(fmt.Sprint(started[0].Detail["posture"]), "local-only") {
+		t.Errorf("%+v", started)
+	}
+}

@@ -44,6 +44,10 @@ type call struct {
 	status  int
 	media   string
 	partial string // why the answer is not whole
+	begun   bool   // its first byte is with the agent
+	judged  bool   // policy has spoken of the model that answered
+	refused *countersign.Ruling
+	said    *wire.Answer
 }
 
 // serve reads a request, asks policy, and hands it and its answer through.
@@ -105,7 +109,7 @@ func (c *call) choose() (prefix int, ok bool) {
 		}
 	}
 	for _, other := range c.asked.Others {
-		if ruling := c.g.Allow(c.provider.Name, other); ruling.Verdict != countersign.Allow {
+		if ruling := c.g.permits(c.provider, other); ruling.Verdict != countersign.Allow {
 			c.model.Requested = clip(other)
 			c.refuseBy(ruling)
 			return 0, false
@@ -220,6 +224,10 @@ func (c *call) send(body []byte) {
 	defer resp.Body.Close()
 	whole := c.relay(resp)
 	c.close()
+	if c.refused != nil {
+		c.instead()
+		return
+	}
 	if !whole {
 		// So that the agent does not take a part for the whole.
 		panic(http.ErrAbortHandler)

@@ -22,6 +22,12 @@ type Options struct {
 	// Feature rules on what would happen out of the gateway's sight: kind is one
 	// of wire.Kinds, detail the vendor's word. nil denies all.
 	Feature func(kind, detail string) countersign.Ruling
+	// LocalOnly is the refusal of every provider that is not on this machine; nil
+	// where others may be reached.
+	LocalOnly *countersign.Ruling
+	// Served rules on an answer that another model gave than was asked; nil: it is
+	// only recorded.
+	Served  func(provider, served string) countersign.Ruling
 	Session string
 	Agent   string // its name, for the record
 	Token   string // the session's; the only credential an agent has
@@ -135,7 +141,7 @@ func (g *gateway) choose(wire, requested string) (*Provider, string, countersign
 			continue
 		}
 		if prefixed && p.Name == name && rest != "" {
-			return p, rest, g.Allow(p.Name, rest)
+			return p, rest, g.permits(p, rest)
 		}
 	}
 	for i := range g.Config.Providers {
@@ -143,7 +149,7 @@ func (g *gateway) choose(wire, requested string) (*Provider, string, countersign
 		if !p.vendor.Serves(wire) {
 			continue
 		}
-		r := g.Allow(p.Name, requested)
+		r := g.permits(p, requested)
 		if r.Verdict == countersign.Allow {
 			return p, requested, r
 		}

@@ -67,7 +67,7 @@ type rig struct {
 	allowed  string // kinds of features that are allowed, with spaces between
 }
 
-func newRig(t *testing.T, answer http.HandlerFunc) *rig {
+func newRig(t *testing.T, answer http.HandlerFunc, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{book: &book{blobs: map[string]string{}, fail: func(string) error { return nil }}, got: make(chan *http.Request, 64), bodies: make(chan string, 64)}
 	r.provider = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -93,7 +93,7 @@ func newRig(t *testing.T, answer http.HandlerFunc) *rig {
 		t.Fatal(err)
 	}
 	r.config = cfg
-	r.gateway = httptest.NewServer(New(Options{
+	o := Options{
 		Feature: func(kind, _ string) countersign.Ruling {
 			if strings.Contains(r.allowed, kind) {
 				return countersign.Ruling{Verdict: countersign.Allow, Rule: "models-features"}
@@ -107,7 +107,11 @@ func newRig(t *testing.T, answer http.HandlerFunc) *rig {
 			}
 			return countersign.Ruling{Verdict: countersign.Allow, Rule: "models-allow", Reason: "r", Bundle: "sha256:b"}
 		},
-	}))
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	r.gateway = httptest.NewServer(New(o))
 	t.Cleanup(r.gateway.Close)
 	return r
 }

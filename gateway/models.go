@@ -67,7 +67,7 @@ func (c *call) permitted(body []byte) ([]byte, error) {
 	var kept [][]byte
 	denied := false
 	for name, entry := range entries {
-		if c.g.Allow(c.provider.Name, name).Verdict == countersign.Allow {
+		if c.g.permits(c.provider, name).Verdict == countersign.Allow {
 			kept = append(kept, entry.Raw())
 		} else {
 			denied = true

@@ -98,6 +98,10 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	put("partial", c.partial != "", true)
 	rec.Outcome = &countersign.Outcome{Status: "ok"}
 	switch {
+	case c.refused != nil:
+		rec.Policy = &countersign.PolicyRecord{Bundle: c.refused.Bundle, Rule: c.refused.Rule}
+		rec.Decision = &countersign.DecisionRecord{Verdict: countersign.Deny, Basis: countersign.ByPolicy, Reason: clip(c.refused.Reason)}
+		rec.Outcome = &countersign.Outcome{Status: "refused", Error: c.partial}
 	case c.partial != "":
 		rec.Outcome = &countersign.Outcome{Status: "failed", Error: c.partial}
 	case c.status >= 400:

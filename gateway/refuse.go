@@ -53,7 +53,7 @@ func (c *call) write(status int, json []byte) {
 // first returns the first provider that serves a wire, or nil.
 func (g *gateway) first(wire string) *Provider {
 	for i := range g.Config.Providers {
-		if p := &g.Config.Providers[i]; p.vendor.Serves(wire) {
+		if p := &g.Config.Providers[i]; p.vendor.Serves(wire) && (g.LocalOnly == nil || p.Local()) {
 			return p
 		}
 	}

@@ -90,7 +90,6 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	if resp.ContentLength >= 0 {
 		c.w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
-	c.w.WriteHeader(resp.StatusCode)
 	flusher := http.NewResponseController(c.w)
 	filter := newKeyFilter(c.key)
 	c.tally = c.wire.Meter(c.route, c.media)
@@ -104,8 +103,18 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if err != nil {
 			out = filter.final(out)
 		}
-		if !c.pass(flusher, out) {
+		waits := c.watching()
+		if waits {
+			out = c.judge(out, err != nil)
+		}
+		if c.refused != nil {
+			return true
+		}
+		if !c.pass(flusher, out, waits) {
 			return false
+		}
+		if err != nil {
+			c.begin(resp.StatusCode)
 		}
 		if err == io.EOF {
 			return true
@@ -116,16 +125,20 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	}
 }
 
-func (c *call) pass(flusher *http.ResponseController, out []byte) bool {
+// pass writes bytes to the agent; known ones are kept and read already.
+func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bool {
 	if len(out) == 0 {
 		return true
 	}
+	c.begin(c.status)
 	_, err := c.w.Write(out)
 	if err == nil {
 		_ = flusher.Flush() // a writer that cannot flush has written already
 	}
-	c.keep(out)
-	c.tally.Feed(out)
+	if !known {
+		c.keep(out)
+		c.tally.Feed(out)
+	}
 	if err != nil {
 		c.partial = "the agent hung up"
 		if why := c.gone(); why != "" {
@@ -177,10 +190,7 @@ func (c *call) keep(b []byte) {
 // close records the answer. If it cannot, no further request leaves.
 func (c *call) close() {
 	ctx := context.WithoutCancel(c.r.Context())
-	var said wire.Answer
-	if c.tally != nil {
-		said = c.tally.End()
-	}
+	said := c.heard()
 	rec := c.response(said)
 	var err error
 	add := func(role, media string, b []byte) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/policy/fence"
+	"github.com/countersign/countersign/policy/models"
 	"github.com/countersign/countersign/policy/paths"
 )
 
@@ -19,8 +19,7 @@ type Policy struct {
 	deny, risk *fileSet
 	exec       execSet
 	hosts      []hostRule
-	models     fence.Fence
-	features   fence.Fence
+	models     models.Rules
 	write      string
 	approvals  Approvals
 	demands    map[string]Demands
@@ -120,8 +119,7 @@ func (p *Policy) defaults() {
 	p.asks = countersign.Ruling{Verdict: countersign.Ask, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 	p.covered = countersign.Ruling{Verdict: countersign.Allow, Rule: "covered", Reason: "runs below an approved command", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 	p.denies = countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
-	p.models.None, p.features.None = p.denies, p.denies
-	p.models.None.Reason, p.features.None.Reason = "no layer allows any model", "no layer has models.features"
+	p.models = models.New(p.denies)
 }
 
 func (p *Policy) ruling(v countersign.Verdict, id, reason string, l Layer, pos string) countersign.Ruling {
@@ -238,23 +236,21 @@ func bundleOf(docs []*Document) string {
 
 // canonical is the document without where it was written.
 func (d *Document) canonical() any {
+	m, later := d.Models.Canonical()
 	return struct {
-		Layer     Layer
-		Deny      []FileRule
-		Except    []Except
-		HighRisk  []FileRule
-		Write     string
-		Commands  []Command
-		Network   []HostRule
-		AllowSet  bool
-		Allow     []string
-		DenyModel []string
-		Timeout   int64
-		Typed     []string
-		Passkey   []string
-		Require   []string
-		// Later than the others: a policy without it keeps its name.
-		Features *[]string `json:",omitempty"`
+		Layer    Layer
+		Deny     []FileRule
+		Except   []Except
+		HighRisk []FileRule
+		Write    string
+		Commands []Command
+		Network  []HostRule
+		models.Canonical
+		Timeout int64
+		Typed   []string
+		Passkey []string
+		Require []string
+		models.Later
 	}{
 		d.Layer,
 		withLayer(d.Files.Deny, func(r *FileRule) { r.Pos = "" }),
@@ -263,8 +259,7 @@ func (d *Document) canonical() any {
 		d.Files.Write,
 		withLayer(d.Cmds, func(r *Command) { r.Pos = "" }),
 		withLayer(d.Net, func(r *HostRule) { r.Pos = "" }),
-		d.Models.allowSet, d.Models.Allow, d.Models.Deny,
-		int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, d.Models.featuresIfSet(),
+		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/policy/models"
 )
 
 // Layer is who wrote a document.
@@ -42,7 +43,7 @@ type Document struct {
 	Files  Files
 	Cmds   []Command
 	Net    []HostRule
-	Models Models
+	Models models.Section
 	Appr   ApprovalsSection
 	Post   Posture
 
@@ -122,27 +123,6 @@ type HostRule struct {
 	Layer    Layer               `json:"layer"`
 	Pos      string              `json:"pos,omitempty"`
 	at       Pos
-}
-
-// Models is the section "models": patterns of "provider/model".
-type Models struct {
-	Allow []string
-	Deny  []string
-	// allowSet tells an empty list, which allows nothing, from none at all.
-	allowSet bool
-	allowPos Pos
-	denyPos  Pos
-	// Features is the list of "kind/detail" that may happen at the provider.
-	Features    []string
-	featuresSet bool
-	featuresPos Pos
-}
-
-func (m *Models) featuresIfSet() *[]string {
-	if !m.featuresSet {
-		return nil
-	}
-	return &m.Features
 }
 
 // ApprovalsSection is the section "approvals" as written.

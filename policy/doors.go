@@ -6,7 +6,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/fold"
-	"github.com/countersign/countersign/policy/fence"
+	"github.com/countersign/countersign/policy/models"
 )
 
 // hostRule is a host rule ready to be asked.
@@ -54,9 +54,13 @@ func (r *HostRule) matches(host string, port int) bool {
 // Host says what policy says of a connection: host as the program asked for it,
 // a name or an address. "*.example.com" matches names below example.com, not
 // itself. Where nothing matches, the verdict is deny, and a project's ask does
-// not change that: it makes an allow ask.
+// not change that: it makes an allow ask. Where models.local_only is said, nothing is
+// reached.
 func (p *Policy) Host(host string, port int) countersign.Ruling {
 	host = foldHost(host)
+	if local := p.models.LocalOnly(); local != nil {
+		return *local
+	}
 	best, found := p.denies, false
 	for i := range p.hosts {
 		r := &p.hosts[i]
@@ -78,40 +82,26 @@ func (p *Policy) Host(host string, port int) countersign.Ruling {
 // pattern of any layer denies; where no layer has a list, the verdict is deny.
 // provider is the name it has in gateway.yaml. Names are compared without case.
 func (p *Policy) Model(provider, model string) countersign.Ruling {
-	return p.models.Ask(provider, model)
+	return p.models.Model(provider, model)
 }
+
+// Models are all rules on models, for the gateway.
+func (p *Policy) Models() *models.Rules { return &p.models }
 
 // Feature says whether a request may ask for what happens at the provider, out
-// of the gateway's sight: kind is one of featureKinds, detail the vendor's word
+// of the gateway's sight: kind is one of models.Kinds, detail the vendor's word
 // for it. Where no layer has a list, the verdict is deny.
 func (p *Policy) Feature(kind, detail string) countersign.Ruling {
-	return p.features.Ask(kind, detail)
+	return p.models.Feature(kind, detail)
 }
 
-// featureKinds are the kinds that models.features knows; the gateway reports on
-// the same names.
-var featureKinds = []string{"server-tools", "remote-mcp", "stored-responses", "background", "batch", "remote-files"}
-
-// addModels puts one layer's lists of models and features to the fences.
+// addModels puts one layer's rules on models to those of the others.
 func (p *Policy) addModels(d *Document) error {
-	m := &d.Models
-	add := func(to *[]fence.List, list []string, set bool, v countersign.Verdict, what string, at Pos) error {
-		if !set {
-			return nil
-		}
-		id := strings.ReplaceAll(what, ".", "-")
-		l, err := fence.Compile(list, p.ruling(v, id, "", d.Layer, d.pos(at)), what)
-		if err != nil {
-			return d.fault(at, "", "%s: %v", what, err)
-		}
-		*to = append(*to, l)
-		return nil
+	f := p.models.Add(&d.Models, func(v countersign.Verdict, id, reason string, at Pos) countersign.Ruling {
+		return p.ruling(v, id, reason, d.Layer, d.pos(at))
+	})
+	if f != nil {
+		return d.fault(f.At, "", "%v", f.Err)
 	}
-	if err := add(&p.models.Allow, m.Allow, m.allowSet, countersign.Allow, "models.allow", m.allowPos); err != nil {
-		return err
-	}
-	if err := add(&p.models.Deny, m.Deny, len(m.Deny) > 0, countersign.Deny, "models.deny", m.denyPos); err != nil {
-		return err
-	}
-	return add(&p.features.Allow, m.Features, m.featuresSet, countersign.Allow, "models.features", m.featuresPos)
+	return nil
 }

@@ -136,11 +136,8 @@ func (d *Document) onlyTightens() error {
 			return d.fault(r.at, remedy, "rule %s: an allow in a project's policy", r.ID)
 		}
 	}
-	if d.Models.allowSet {
-		return d.fault(d.Models.allowPos, remedy, "models.allow in a project's policy")
-	}
-	if d.Models.featuresSet {
-		return d.fault(d.Models.featuresPos, remedy, "models.features in a project's policy")
+	if field, at := d.Models.Widens(); field != "" {
+		return d.fault(at, remedy, "%s in a project's policy", field)
 	}
 	return nil
 }

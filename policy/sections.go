@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +30,7 @@ func (r *reader) document(n ast.Node) {
 				d.Net = append(d.Net, r.host(v))
 			}
 		}},
-		{Name: "models", Read: r.models},
+		{Name: "models", Read: func(n ast.Node) { d.Models.Read(&r.Reader, n) }},
 		{Name: "mcp", Read: func(n ast.Node) {
 			// Nothing enforces MCP rules yet, and a rule that is not enforced
 			// must not look as if it were.
@@ -182,49 +181,6 @@ func (r *reader) host(n ast.Node) HostRule {
 		} else if out.Host == "*" {
 			r.Fail(n, "name the host", "rule %s: an allow must name its host; there is no blanket grant", out.ID)
 		}
-	}
-	return out
-}
-
-func (r *reader) models(n ast.Node) {
-	m := &r.d.Models
-	r.Mapping(n, "models", []strictyaml.Field{
-		{Name: "allow", Read: func(n ast.Node) {
-			m.Allow, m.allowSet, m.allowPos = r.modelPatterns(n, "models.allow"), true, strictyaml.PosOf(n)
-		}},
-		{Name: "deny", Read: func(n ast.Node) { m.Deny, m.denyPos = r.modelPatterns(n, "models.deny"), strictyaml.PosOf(n) }},
-		{Name: "features", Read: func(n ast.Node) {
-			m.Features, m.featuresSet, m.featuresPos = r.featurePatterns(n), true, strictyaml.PosOf(n)
-		}},
-	})
-}
-
-// featurePatterns reads kinds, which stand for all of theirs, and kind/detail.
-func (r *reader) featurePatterns(n ast.Node) []string {
-	out := []string{}
-	for _, v := range r.List(n, "models.features") {
-		s := r.Text(v, "models.features")
-		kind, detail, ok := strings.Cut(s, "/")
-		if !ok {
-			detail, s = "*", kind+"/*"
-		}
-		if r.Err == nil && (detail == "" || !slices.Contains(featureKinds, kind)) {
-			r.Fail(v, "write one of "+strings.Join(featureKinds, ", ")+", alone or as kind/detail", "models.features: %q is no feature", s)
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-func (r *reader) modelPatterns(n ast.Node, what string) []string {
-	out := []string{}
-	for _, v := range r.List(n, what) {
-		s := r.Text(v, what)
-		provider, model, ok := strings.Cut(s, "/")
-		if r.Err == nil && (!ok || provider == "" || model == "") {
-			r.Fail(v, `write provider/model, for example "anthropic/claude-*"`, "%s: %q names no provider and model", what, s)
-		}
-		out = append(out, s)
 	}
 	return out
 }

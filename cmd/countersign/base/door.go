@@ -18,9 +18,14 @@ func (a *App) GatewayFile() string { return filepath.Join(a.Dirs.Config, "gatewa
 // Door is what every gateway is made of, a session's own and the standing one;
 // who may use it is for the caller to add.
 func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) gateway.Options {
-	return gateway.Options{
+	o := gateway.Options{
 		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now,
+		LocalOnly: p.Models().LocalOnly(),
 	}
+	if p.Models().Watches() {
+		o.Served = p.Models().Served
+	}
+	return o
 }
 
 // DoorServer serves a gateway: answers may take as long as they take.

@@ -111,6 +111,7 @@ func (s *live) check() error {
 	if s.posture, err = Probe(s.ctx); err != nil {
 		return err
 	}
+	s.posture.Mechanisms = append(s.posture.Mechanisms, confined(s.policy)...)
 	return checkPosture(s.posture, s.policy)
 }
 

@@ -19,6 +19,14 @@ func Probe(ctx context.Context) (countersign.Posture, error) {
 	return sandbox.Probe(ctx, self), nil
 }
 
+// confined is what a policy adds to the posture of its sessions.
+func confined(p *policy.Policy) []countersign.Mechanism {
+	if p.Models().LocalOnly() == nil {
+		return nil
+	}
+	return []countersign.Mechanism{{Name: "local-only", State: "ok", Detail: "models of this machine only; no host is reached (models.local_only)"}}
+}
+
 // checkPosture refuses to start when the machine gives less than policy asks.
 func checkPosture(have countersign.Posture, p *policy.Policy) error {
 	var missing, remedies []string

@@ -153,7 +153,7 @@ func (s *service) announce(ctx context.Context) error {
 	for _, r := range []countersign.Record{
 		{Type: "policy.activated", Session: s.id, Actor: s.Human(), Policy: bundle},
 		{Type: "gateway.started", Session: s.id, Actor: s.Human(), Policy: bundle, Detail: map[string]any{
-			"listen": s.listener.Addr().String(), "tls": s.opt.Cert != "", "providers": providers, "pid": os.Getpid(),
+			"listen": s.listener.Addr().String(), "tls": s.opt.Cert != "", "providers": providers, "pid": os.Getpid(), "local_only": s.policy.Models().LocalOnly() != nil,
 		}},
 	} {
 		if _, err := s.ledger.Append(ctx, r, true); err != nil {
