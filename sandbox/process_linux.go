@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -21,10 +22,11 @@ type Process struct {
 	id   uint64
 	from chan event
 
-	once sync.Once
-	done chan struct{}
-	exit int
-	err  error
+	relays []*relay // of its output
+	once   sync.Once
+	done   chan struct{}
+	exit   int
+	err    error
 }
 
 // Spawn starts one more command in the same view, with a filter and a listener
@@ -32,21 +34,19 @@ type Process struct {
 func (s *Sandbox) Spawn(c Command) (*Process, error) {
 	p := &Process{link: s.init, done: make(chan struct{})}
 	p.id, p.from = s.init.id(4)
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
 	var fds []int
 	if !c.TTY {
-		for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
-			if f == nil {
-				f = null
-			}
+		files, relays, err := stdio(c)
+		if err != nil {
+			return nil, err
+		}
+		defer view.CloseAll(files)
+		p.relays = relays
+		for _, f := range files {
 			fds = append(fds, int(f.Fd()))
 		}
 	}
-	err = s.init.conn.Send(view.Message{Op: view.OpSpawn, ID: p.id, Spawn: &view.Spawn{
+	err := s.init.conn.Send(view.Message{Op: view.OpSpawn, ID: p.id, Spawn: &view.Spawn{
 		Argv: c.Argv, Env: c.Env, Dir: c.Dir, TTY: c.TTY, Ctty: c.Ctty, Rows: c.Rows, Cols: c.Cols,
 	}}, fds...)
 	if err != nil {
@@ -98,6 +98,9 @@ func (p *Process) Go() error {
 		if err != nil {
 			err = fmt.Errorf("the sandbox ended before its command: %w", err)
 		}
+		for _, r := range p.relays {
+			err = errors.Join(err, r.settle())
+		}
 		p.end(e.m.Exit, err)
 	}()
 	return nil
@@ -119,8 +122,8 @@ func (p *Process) Signal(sig unix.Signal) error {
 // Done is closed when the command has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Wait waits for the end of a command that runs: its exit status, or 128 and
-// the signal that ended it. What it left behind goes on until Kill.
+// Wait waits for the end of a command that runs, and until what it wrote is in
+// the host's files: its exit status, or 128 and the signal that ended it. What it left behind goes on until Kill.
 func (p *Process) Wait() (exit int, err error) {
 	<-p.done
 	return p.exit, p.err
