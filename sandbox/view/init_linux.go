@@ -21,8 +21,6 @@ type initd struct {
 	plan   Plan
 	ctl    *Conn
 	filter []unix.SockFilter // nil: no gate
-	// writable is what a Landlock domain lets a command write to; nil: no domain.
-	writable []int
 
 	mu       sync.Mutex
 	children map[int]uint64 // pid of a started command: its spawn
@@ -85,9 +83,6 @@ func (i *initd) prepare() error {
 	// 1, not 0: a core pattern that pipes ignores 0 and heeds 1 (core(5)).
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
 		return fmt.Errorf("no core dumps: %w", err)
-	}
-	if err := i.openWritable(); err != nil {
-		return err
 	}
 	if err := dropAll(); err != nil {
 		return err

@@ -71,7 +71,7 @@ func (i *initd) spawn(m Message, files []*os.File) {
 // bind puts the domain and the filter on this thread, and returns the listener,
 // or -1 without gate.
 func (i *initd) bind(c *command) (int, error) {
-	if err := i.confine(c.files); err != nil {
+	if err := confine(); err != nil {
 		return -1, err
 	}
 	if i.filter == nil {
