@@ -64,6 +64,7 @@ web_search = "disabled"
 
 [features]
 plugins = false
+daemon_auto_start = false
 
 [analytics]
 enabled = false
