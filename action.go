@@ -59,6 +59,10 @@ type Exec struct {
 	// ProgramFromAgent is set for a shell or interpreter that takes its program
 	// from a pipe, socket or terminal: it gives no cover.
 	ProgramFromAgent bool
+	// Again is set where the program is the agent once more, by its content: what
+	// that starts is the agent's choice, and not covered. What it becomes in its
+	// own place is.
+	Again bool
 	// Launch is set for the agent's own launch chain.
 	Launch bool
 	// Root is the decided command this exec runs under by proven lineage, or nil.

@@ -353,6 +353,60 @@ func TestFilesWithoutEndAreNotRead(t *testing.T) {
 	}
 }
 
+// TestAgentOnceMore: an agent that starts itself, under whatever name, is the
+// agent: what it starts is asked. What it becomes in its own place is not.
+func TestAgentOnceMore(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, _ := attacks(t)
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const spawn = "execgate-helper spawn 1 "
+	tests := []struct{ name, launch, want string }{ // what is seen after the launch, d: decided, c: covered
+		{"a server of its own", "SELF " + spawn + "SELF " + spawn + "/usr/bin/true", "test:d true:d"},
+		{"a copy", "SELF " + spawn + "COPY " + spawn + "/usr/bin/true", "copy:d true:d"},
+		{"below an approved command", "SELF " + spawn + "/usr/bin/env SELF " + spawn + "/usr/bin/true", "env:d test:c true:d"},
+		{"in its own place", "SELF " + spawn + "SELF execgate-helper exec /usr/bin/env env /usr/bin/true", "test:d env:c true:c"},
+		{"what that starts", "SELF " + spawn + "SELF execgate-helper exec /usr/bin/sh sh ./script", "test:d sh:c true:c"},
+		{"a script", "/bin/sh ./twice", "sh:d true:d true:d"},
+		{"another script", "/bin/sh ./other", "sh:d true:c"},
+		{"a shell is no agent", "/bin/sh -c /bin/sh${IFS}-c${IFS}/usr/bin/true;:", "sh:d true:c"},
+		{"what it forked before", good + " heir 1 " + good + " heir 1 /usr/bin/true", "attack:d sleep:c sleep:d true:d"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGated(t)
+			g.cfg.Writable = func(string) bool { return false }
+			g.file("script", "/usr/bin/true; :", 0o644)
+			g.file("twice", "if [ -z \"$ONCE\" ]; then ONCE=1 sh ./twice; fi; /usr/bin/true; :", 0o644)
+			g.file("other", "sh ./script; :", 0o644)
+			g.file("copy", string(program), 0o755)
+			launch := strings.NewReplacer("SELF", self, "COPY", filepath.Join(g.dir, "copy")).Replace(tt.launch)
+			g.cfg.Launch = Launch{Argv: strings.Fields(launch)}
+			g.run(g.cfg.Launch.Argv...)
+			var got []string
+			for _, a := range g.judge.seen[1:] {
+				how := ":d"
+				if a.Exec.Root != nil {
+					how = ":c"
+				}
+				name := strings.Replace(filepath.Base(a.Exec.Argv[0]), filepath.Base(self), "test", 1)
+				got = append(got, name+how)
+			}
+			if strings.Contains(tt.launch, "heir") {
+				slices.Sort(got) // they run side by side
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("%s, want %s: %q", s, tt.want, g.judge.argvs())
+			}
+		})
+	}
+}
+
 func TestAdoptionBySiblingIsRefused(t *testing.T) {
 	good, _ := attacks(t)
 	g := newGated(t)

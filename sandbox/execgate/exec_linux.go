@@ -31,6 +31,7 @@ func (w *worker) exec(call string) {
 	} else {
 		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec, p.movable)
 	}
+	p.exec.Again = !p.exec.Launch && w.s.launch.again(&p.exec, p.loaded)
 	a := countersign.Action{Kind: countersign.KindExec, Session: w.s.cfg.Session, Peer: w.t.peer(w.s.tree, r != nil)}
 	a.Exec = &p.exec
 	if !w.s.listener.Valid(w.n.ID) {
@@ -170,24 +171,26 @@ func (e *ending) report(o countersign.Outcome) {
 // it runs one instruction.
 func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pins *pins, h *hold) string {
 	s, a, permit := w.s, end.action, end.permit
-	img := &image{id: w.t.who.ID, root: r, covers: permit.Covers, decided: !covered, argv: p.loaded, permit: permit, pins: pins}
+	img := &image{id: w.t.who.ID, root: r, covers: permit.Covers, alone: p.exec.Again, decided: !covered, argv: p.loaded, permit: permit, pins: pins}
 	img.action = countersign.Action{Kind: a.Kind, Session: a.Session, Peer: a.Peer, Exec: &countersign.Exec{Argv: p.exec.Argv, Cwd: p.exec.Cwd, Exe: p.exec.Exe}}
 	if !covered {
 		img.root = nil
 		if permit.Covers {
 			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: a.Peer.Start}, id: w.t.who.ID}
-			var err error
-			if img.strangers, err = s.tree.census.Children(pid); err != nil {
-				return "its children cannot be told from the agent's"
-			}
 		}
 		if p.exec.ProgramFromAgent && r != nil {
 			s.tree.taint(r)
 		}
 	}
+	if img.root != nil && (!covered || s.tree.alone(pid, img.id)) {
+		var err error
+		if img.strangers, err = s.tree.census.Children(pid); err != nil {
+			return "its children cannot be told from the agent's"
+		}
+	}
 	s.tree.set(pid, img)
 	if p.exec.Launch {
-		s.launch.done(pid, w.t.who.ID, &p.exec, p.loaded)
+		s.launch.done(pid, w.t.who.ID, &p.exec, p.loaded, permit.Covers)
 	}
 	s.cfg.Judge.Started(permit, a)
 	if !covered {

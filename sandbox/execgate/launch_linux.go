@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/interp"
 )
 
 // maxSteps bounds the launch chain: shims that start shims.
@@ -24,6 +25,7 @@ type launch struct {
 	steps int
 	next  []string // argv that must come, after `#!/usr/bin/env NAME`
 	shim  bool     // a script of the toolchain runs: it may exec on with our arguments
+	self  []string // what ran at each step, by the hash of its content
 }
 
 func newLaunch(spec Launch) *launch { return &launch{spec: spec} }
@@ -50,10 +52,34 @@ func (l *launch) expects(t *target, e *countersign.Exec, movable bool) bool {
 	return false
 }
 
-// done takes note that a step of the launch runs.
-func (l *launch) done(pid int, id uint64, e *countersign.Exec, loaded []string) {
+// again reports whether an exec starts the agent once more: a copy under
+// another name is the same program.
+func (l *launch) again(e *countersign.Exec, loaded []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return slices.Contains(l.self, content(e, loaded))
+}
+
+// content is the hash of what runs: the program, or the script that a known
+// interpreter is given. It is empty where there is none: `bash -c` is no agent.
+func content(e *countersign.Exec, loaded []string) string {
+	if len(e.Interp) > 0 || !interp.Parse(e.Exe.Path, loaded).Known {
+		return e.Exe.SHA256
+	}
+	if n := len(e.Scripts); n > 0 {
+		return e.Scripts[n-1].SHA256
+	}
+	return ""
+}
+
+// done takes note that a step of the launch runs. One that covers what it starts
+// is a person's shell and no agent.
+func (l *launch) done(pid int, id uint64, e *countersign.Exec, loaded []string, covers bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := content(e, loaded); c != "" && !covers {
+		l.self = append(l.self, c)
+	}
 	l.pid, l.id = pid, id
 	l.steps++
 	l.next, l.shim = nil, false

@@ -3,6 +3,7 @@
 package execgate
 
 import (
+	"maps"
 	"sync"
 
 	countersign "github.com/countersign/countersign"
@@ -22,6 +23,7 @@ type image struct {
 	id      uint64 // of the process
 	root    *root  // the decided command it is or runs under; nil: none
 	covers  bool   // root reaches through this process
+	alone   bool   // … but not to what it starts: it is the agent once more
 	decided bool
 	argv    []string
 	action  countersign.Action
@@ -62,13 +64,22 @@ func (tr *tree) imageLocked(pid int, id uint64) *image {
 func (tr *tree) set(pid int, img *image) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if was := tr.imageLocked(pid, img.id); was != nil && !img.decided {
-		img.strangers = was.strangers // another image in the place of the same command
+	if was := tr.imageLocked(pid, img.id); was != nil && !img.decided { // in the place of the same command
+		if img.strangers == nil {
+			img.strangers = map[int]uint64{}
+		}
+		maps.Copy(img.strangers, was.strangers)
 	}
 	tr.images[pid] = img
-	if img.root != nil && (!img.covers || len(img.strangers) > 0) {
+	if img.root != nil && (!img.covers || img.alone || len(img.strangers) > 0) {
 		img.root.tainted = true
 	}
+}
+
+// alone reports whether a process is the agent once more.
+func (tr *tree) alone(pid int, id uint64) bool {
+	img := tr.image(pid, id)
+	return img != nil && img.alone
 }
 
 // opened takes note that a process holds its script.
@@ -125,7 +136,7 @@ func (tr *tree) climb(child, pid int, below uint64) *root {
 			return nil
 		}
 		if img := tr.imageLocked(pid, who.ID); img != nil {
-			if !img.covers || img.root == nil {
+			if !img.covers || img.alone || img.root == nil {
 				return nil
 			}
 			if since, ok := img.strangers[child]; ok && since == below {

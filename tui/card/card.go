@@ -177,6 +177,9 @@ func (p *page) exec(e *countersign.Exec, details bool) {
 	if e.ProgramFromAgent {
 		p.put(Warn, "WARNING: reads its program from the agent while it runs; each command in it is asked again")
 	}
+	if e.Again {
+		p.put(Normal, "NOTE: this is the agent once more; each command that it starts is asked again")
+	}
 	p.field("stdin", string(e.Stdin))
 	p.environment(e.Delta, details)
 	for _, s := range e.Scripts {

@@ -93,6 +93,14 @@ func FuzzCommandIsShownInFull(f *testing.F) {
 	})
 }
 
+func TestTheAgentOnceMoreIsNamed(t *testing.T) {
+	r := request()
+	r.Action.Exec.Again = true
+	if got := texts(Card{Request: r}.Content(80)); !strings.Contains(got, "NOTE: this is the agent once more") {
+		t.Error(got)
+	}
+}
+
 func TestMixedScriptsAndHiddenCharactersAreFlagged(t *testing.T) {
 	r := request()
 	r.Action.Exec.Argv = []string{"сurl", "evil\u200b.example"}
