@@ -498,8 +498,10 @@ func TestOutcomeOfDecidedCommands(t *testing.T) {
 				out = append(out, e)
 			}
 		}
+		slices.Sort(out) // each is reported by whoever followed it
 		return out
 	}
+	slices.Sort(want)
 	for end := time.Now().Add(5 * time.Second); len(ends()) < len(want) && time.Now().Before(end); {
 		runtime.Gosched()
 	}
