@@ -1,9 +1,10 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 type steps struct {
 	w    *world
 	in   io.WriteCloser
-	out  bytes.Buffer
+	out  *os.File
 	wait func() error
 }
 
@@ -30,7 +31,11 @@ func (w *world) steps(args ...string) *steps {
 	if s.in, err = cmd.StdinPipe(); err != nil {
 		w.t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = &s.out, &s.out
+	if s.out, err = os.Create(filepath.Join(w.root, "said")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { s.out.Close() })
+	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -53,9 +58,12 @@ func (s *steps) end() {
 	s.w.t.Helper()
 	s.in.Close()
 	if err := s.wait(); err != nil {
-		s.w.t.Errorf("%v: %s", err, s.out.String())
+		s.w.t.Errorf("%v: %s", err, s.said())
 	}
 }
+
+// said is what came out of the session so far.
+func (s *steps) said() string { return s.w.read(s.out.Name()) }
 
 // sees is a file as the session has it.
 func (s *steps) sees(path string) string { return s.w.cs("shell", "--", "cat", path).out }

@@ -135,7 +135,10 @@ func (w *world) write(name, content string) {
 
 func (w *world) read(name string) string {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.project, name))
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(w.project, name)
+	}
+	b, err := os.ReadFile(name)
 	if err != nil {
 		return "error: " + err.Error()
 	}

@@ -106,9 +106,16 @@ func (d Dirs) Socket(id string) string { return filepath.Join(d.Runtime, id, "co
 type Kept struct {
 	V int `json:"v"`
 	countersign.Session
-	From    string `json:"from,omitempty"` // the session whose staging layer it went on with, and has now
+	From    string `json:"from,omitempty"`  // the session whose staging layer it went on with, and has now
+	Notes   []Note `json:"notes,omitempty"` // what staging could not do, or did otherwise
 	Exit    *int   `json:"exit,omitempty"`
 	EndedBy string `json:"ended_by,omitempty"` // agent, countersign, lost
+}
+
+// Note is a path of the project that is not the same in the session, and why.
+type Note struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
 }
 
 // Save writes session.json in one step.

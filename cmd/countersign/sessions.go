@@ -172,6 +172,9 @@ func (a *app) statusCmd() *cobra.Command {
 				for _, p := range s.Processes {
 					fmt.Fprintf(a.Out, "  pid %d  %s\n", p.PID, base.Plain(p.Summary))
 				}
+				for _, n := range s.Notes {
+					fmt.Fprintf(a.Out, "  not the same in the session: %s %s\n", base.Plain(n.Path), base.Plain(n.Text))
+				}
 			}
 			if len(all) == 0 && err == nil {
 				a.Say("no session runs: `countersign run -- COMMAND` starts one, `countersign sessions` lists those that ended")

@@ -280,7 +280,6 @@ func (s *Staging) closed(it *layer.Item, at *layer.Root, dst string, ne *base.En
 	f.Close()
 	st, err := at.Lstat(dst)
 	ne.Kind, ne.Real, ne.Snap = base.Closed, layer.StampOf(&it.St), layer.StampOf(&st)
-	s.note(it.Rel, "cannot be read; an empty file without permissions stands in its place")
 	return err
 }
 

@@ -1,11 +1,13 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -308,11 +310,20 @@ func (s *Staging) Git() *gitview.Session { return s.git }
 // mounts see to it.
 func (s *Staging) ReadOnly() []string { return s.git.ReadOnly }
 
-// Notes says what could not be staged as it is.
+// Notes says what could not be staged as it is, sorted by path.
 func (s *Staging) Notes() []Note {
+	s.op.Lock()
+	defer s.op.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Note(nil), s.notes...)
+	all := slices.Clone(s.notes)
+	for rel, e := range s.base.All() {
+		if e.Kind == base.Closed {
+			all = append(all, Note{rel, "cannot be read; an empty file without permissions stands in its place"})
+		}
+	}
+	slices.SortFunc(all, func(a, b Note) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text)) })
+	return slices.Compact(all)
 }
 
 // Tripwires are the denied paths, sorted.

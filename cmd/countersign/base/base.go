@@ -75,6 +75,20 @@ func (a *App) Say(format string, args ...any) {
 	fmt.Fprintf(a.Err, "countersign: "+format+"\n", args...)
 }
 
+// mostNotes is how many notes are said at once.
+const mostNotes = 8
+
+// SayNotes says which paths are not the same in the session, and why; rest tells
+// how all of them are listed.
+func (a *App) SayNotes(notes []session.Note, rest string) {
+	for _, n := range notes[:min(len(notes), mostNotes)] {
+		a.Say("not the same in the session: %s %s", Plain(n.Path), Plain(n.Text))
+	}
+	if n := len(notes) - mostNotes; n > 0 {
+		a.Say("not the same in the session: %d more: %s", n, rest)
+	}
+}
+
 // Data writes v as indented JSON to stdout.
 func (a *App) Data(v any) error {
 	enc := json.NewEncoder(a.Out)

@@ -85,6 +85,7 @@ type Status struct {
 	Policy    string              `json:"policy"`
 	Waiting   int                 `json:"waiting"`
 	Processes []Process           `json:"processes"`
+	Notes     []session.Note      `json:"notes"` // what of the project is not the same in the session
 }
 
 // Process is one command that runs under an approval, or outlived it.

@@ -41,7 +41,7 @@ func (s *live) handlers() map[string]session.Handler {
 func (s *live) status() Status {
 	out := Status{
 		Session: s.id, Agent: s.opt.Agent, Project: s.project.Root, Backend: s.kept.Backend, Posture: s.posture,
-		Policy: s.policy.Bundle(), Waiting: len(s.desk.Open(s.id)), Processes: []Process{},
+		Policy: s.policy.Bundle(), Waiting: len(s.desk.Open(s.id)), Processes: []Process{}, Notes: notesOf(s.staging),
 	}
 	for _, p := range s.sup.Covered() {
 		out.Processes = append(out.Processes, Process{PID: p.PID, Summary: gate.Summary(p.Action), Covered: p.Covered})

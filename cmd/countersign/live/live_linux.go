@@ -194,7 +194,8 @@ func (s *live) stage() error {
 		return err
 	}
 	s.closers.Add(func() { s.staging.Close() })
-	s.kept.Backend = s.staging.Backend()
+	s.kept.Backend, s.kept.Notes = s.staging.Backend(), notesOf(s.staging)
+	s.SayNotes(s.kept.Notes, "countersign status lists all")
 	if from != "" {
 		if err := review.Inherit(from, s.Dirs.Session(s.id)); err != nil {
 			return err
@@ -206,6 +207,15 @@ func (s *live) stage() error {
 		return err
 	}
 	return s.PinPolicy(s.opt.Policy, s.id)
+}
+
+// notesOf says what of the project is not the same in the session.
+func notesOf(st *stage.Staging) []session.Note {
+	out := []session.Note{}
+	for _, n := range st.Notes() {
+		out = append(out, session.Note{Path: base.Printable(n.Path), Text: base.Printable(n.Text)})
+	}
+	return out
 }
 
 // openGate makes the desk and the gate behind it.
@@ -247,6 +257,7 @@ func (s *live) startRecord() countersign.Record {
 		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: gate.Argv(base.Redacted(s.opt.Argv)), Cwd: s.project.Root, Summary: gate.Line(base.Summary(s.opt.Argv))},
 		Detail: map[string]any{
 			"posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.Approver, "env_removed": s.removed,
+			"notes": s.kept.Notes[:min(len(s.kept.Notes), 40)], "note_count": len(s.kept.Notes),
 		},
 	}
 }
@@ -311,6 +322,9 @@ func (s *live) closed(by string, exit *int, err error) {
 	}, true)
 	if lerr != nil {
 		return // it stays open on disk: the next start finds and records it
+	}
+	if s.staging != nil {
+		s.kept.Notes = notesOf(s.staging)
 	}
 	if _, serr := os.Stat(filepath.Join(s.Dirs.Session(s.id), "session.json")); serr == nil {
 		_ = s.Dirs.Close(s.kept, by, exit, s.Now())

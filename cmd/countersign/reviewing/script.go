@@ -84,6 +84,7 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 			return err
 		}
 		r.sayDrift(r.review.Changeset())
+		r.sayNotes(ctx)
 	}
 	if !f.Apply {
 		return nil
@@ -158,6 +159,15 @@ func (r *Reviewing) feedback() {
 	}
 }
 
+// sayNotes says what of the project is not the same in the session.
+func (r *Reviewing) sayNotes(ctx context.Context) {
+	var now struct{ Notes []session.Note }
+	if !r.Dirs.Live(r.kept.ID) || session.Ask(ctx, r.Dirs.Socket(r.kept.ID), "status", nil, &now) != nil {
+		now.Notes = r.kept.Notes
+	}
+	r.SayNotes(now.Notes, "countersign sessions --json lists all")
+}
+
 // Screen shows the queue.
 func (r *Reviewing) Screen(ctx context.Context) error {
 	dir, err := os.MkdirTemp(r.Dirs.Session(r.kept.ID), "edit-")
@@ -183,5 +193,6 @@ func (r *Reviewing) Screen(ctx context.Context) error {
 	if n := r.review.Changeset().Ignored; n > 0 {
 		r.Say("%d changed files that git ignores stay in the staging layer", n)
 	}
+	r.sayNotes(ctx)
 	return nil
 }
