@@ -382,3 +382,46 @@ PY
 		t.Errorf("%+v", started)
 	}
 }
+
+// The models of every provider are listed with what policy says of them, those
+// of an Ollama that runs on this machine without a word of configuration.
+func TestModelsAreListed(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	ollama := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/api/version":
+			fmt.Fprint(w, `{"version":"0.14.0"}`)
+		case "/api/tags":
+			fmt.Fprint(w, `{"models":[{"name":"q:1b","model":"q:1b"},{"name":"gpt-oss:120b-cloud","model":"gpt-oss:120b-cloud"}]}`)
+		case "/api/chat":
+			fmt.Fprint(w, `{"model":"q:1b","message":{"role":"assistant","content":"local"},"done":true}`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(ollama.Close)
+	w.env = append(w.env, "OLLAMA_HOST="+strings.TrimPrefix(ollama.URL, "http://"))
+	policy := w.policy("version: 1\nmodels: {local_only: true}\n")
+	var lists []struct {
+		Provider         string
+		Found, Reachable bool
+		Models           []struct {
+			ID, Rule string
+			Allowed  bool
+		}
+	}
+	w.decode(&lists, "models", "--json", "--policy", policy)
+	if len(lists) != 1 || lists[0].Provider != "ollama" || !lists[0].Found || !lists[0].Reachable || len(lists[0].Models) != 2 || !lists[0].Models[0].Allowed || lists[0].Models[1].Rule != "models-local-only" {
+		t.Errorf("%+v", lists)
+	}
+	if out := w.must("models").out; !strings.Contains(out, "ollama/q:1b  ") || !strings.Contains(out, "found on this machine") {
+		t.Errorf("%s", out)
+	}
+	r := w.script(allowBash, `curl -sS -H "Authorization: Bearer $OPENAI_API_KEY" "$ANTHROPIC_BASE_URL/api/chat" -d '{"model":"q:1b","stream":false}'`)
+	if r.code != 0 || !strings.Contains(r.out, "local") {
+		t.Errorf("%+v", r)
+	}
+	if rs := w.log("--type", "model.response"); len(rs) == 0 || rs[len(rs)-1].Model.Provider != "ollama" || rs[len(rs)-1].Model.Served != "q:1b" {
+		t.Errorf("%+v", rs)
+	}
+}

@@ -31,6 +31,6 @@ func (c *call) rotated() bool {
 		return false
 	}
 	c.again = true
-	c.kept, c.cut, c.tally, c.first, c.partial = bytes.Buffer{}, false, nil, time.Time{}, ""
+	c.kept, c.cut, c.tally, c.said, c.first, c.partial = bytes.Buffer{}, false, nil, nil, time.Time{}, ""
 	return true
 }

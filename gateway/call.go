@@ -34,6 +34,7 @@ type call struct {
 	path     string // for the provider, escaped
 
 	record  string // id of model.request
+	print   [32]byte
 	key     string
 	again   bool // with a key that has changed
 	began   time.Time
@@ -88,7 +89,7 @@ func (c *call) serve() {
 // of the provider's name in front of it.
 func (c *call) choose() (prefix int, ok bool) {
 	if c.asked.Model == "" { // beside the model calls: the feature's rule decides
-		c.provider = c.g.first(c.route.Wire)
+		c.provider = c.g.first(c.r.Context(), c.route.Wire)
 		if c.provider == nil {
 			c.ruling = noProvider(c.route.Wire)
 			c.refuseBy(c.ruling)
@@ -97,7 +98,7 @@ func (c *call) choose() (prefix int, ok bool) {
 		c.model.Provider = c.provider.Name
 		c.ruling = countersign.Ruling{Verdict: countersign.Allow, Rule: "gateway-route", Reason: "names no model"}
 	} else {
-		provider, model, ruling := c.g.choose(c.route.Wire, c.asked.Model)
+		provider, model, ruling := c.g.choose(c.r.Context(), c.route.Wire, c.asked.Model)
 		c.model.Requested = clip(model)
 		if provider != nil {
 			c.model.Provider = provider.Name
@@ -176,7 +177,7 @@ func (c *call) read() ([]byte, *wire.Doc, error) {
 	if len(body) > maxBody {
 		return nil, nil, fmt.Errorf("the request is larger than %d MiB", maxBody>>20)
 	}
-	if len(body) == 0 && (c.route.Op == wire.Side || c.route.Op == wire.Look && c.route.Model != "") {
+	if len(body) == 0 && (c.route.Op == wire.Side || c.route.Op == wire.Look && c.r.Method == http.MethodGet) {
 		return nil, nil, nil
 	}
 	doc, err := wire.ParseObject(body)
@@ -205,8 +206,14 @@ func (c *call) prepare(body []byte) bool {
 		var receipt countersign.Receipt
 		rec := c.request(c.ruling, len(body), payloads)
 		rec.Detail["stream"] = c.asked.Stream
+		c.print = c.fingerprint(body)
+		n, first := c.g.attempts.begin(c.print, c.g.Now())
+		if n > 1 {
+			rec.Detail["attempt"], rec.Detail["attempt_of"] = n, first
+		}
 		receipt, err = c.g.append(ctx, rec, true)
 		c.record = receipt.ID
+		c.g.attempts.sent(c.print, n, c.record, first, c.g.Now())
 	}
 	if err != nil {
 		c.shut(err)

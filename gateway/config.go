@@ -22,6 +22,8 @@ import (
 // Config is gateway.yaml.
 type Config struct {
 	Providers []Provider
+	// FindLocal says to find Ollama and LM Studio on this machine.
+	FindLocal bool
 }
 
 // Provider is one place that serves models.
@@ -36,6 +38,9 @@ type Provider struct {
 	base   *url.URL
 	vendor wire.Vendor
 	at     strictyaml.Pos
+	// found says that nobody configured it, compatible that it has the paths of
+	// OpenAI and Anthropic alone.
+	found, compatible bool
 }
 
 // Load reads gateway.yaml strictly: an unknown field is an error with line and
@@ -43,7 +48,7 @@ type Provider struct {
 func Load(path string) (*Config, error) {
 	src, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Config{}, nil
+		return &Config{FindLocal: true}, nil
 	}
 	if err != nil {
 		return nil, fault(path, "make the file readable or remove it", err)
@@ -53,14 +58,14 @@ func Load(path string) (*Config, error) {
 
 func parse(path string, src []byte) (*Config, error) {
 	root, bad := strictyaml.Parse(src)
-	c := &Config{}
+	c := &Config{FindLocal: true}
 	if bad == nil && root != nil {
 		r := strictyaml.Reader{}
 		r.Mapping(root, "gateway", []strictyaml.Field{{Name: "providers", Read: func(n ast.Node) {
 			for _, v := range r.List(n, "providers") {
 				c.Providers = append(c.Providers, readProvider(&r, v))
 			}
-		}}})
+		}}, {Name: "find_local", Read: func(n ast.Node) { c.FindLocal = r.Boolean(n, "find_local") }}})
 		bad = r.Err
 	}
 	if bad != nil {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/keys"
+	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -27,7 +27,9 @@ type Options struct {
 	LocalOnly *countersign.Ruling
 	// Served rules on an answer that another model gave than was asked; nil: it is
 	// only recorded.
-	Served  func(provider, served string) countersign.Ruling
+	Served func(provider, served string) countersign.Ruling
+	// Nearby finds model servers on this machine; nil: none are looked for.
+	Nearby  func(context.Context) []nearby.Server
 	Session string
 	Agent   string // its name, for the record
 	Token   string // the session's; the only credential an agent has
@@ -57,14 +59,18 @@ type gateway struct {
 	transport http.RoundTripper
 	wires     []wire.Wire
 
-	mu     sync.Mutex
-	closed error
-	keys   keys.Cache
+	mu       sync.Mutex
+	closed   error
+	keys     keys.Cache
+	attempts attempts
+	found    []*Provider // servers of this machine, as they were found last
 }
 
 // New returns the handler of a session's gateway. After the ledger has failed
 // once it refuses everything.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return newGateway(o) }
+
+func newGateway(o Options) *gateway {
 	g := &gateway{Options: o, transport: o.Transport, wires: wires()}
 	if g.Feature == nil {
 		g.Feature = func(kind, detail string) countersign.Ruling {
@@ -127,42 +133,4 @@ func (g *gateway) append(ctx context.Context, rec countersign.Record, durable bo
 	}
 	// The agent hanging up must not cost a record.
 	return g.Ledger.Append(context.WithoutCancel(ctx), rec, durable)
-}
-
-// choose finds the provider: the one whose name stands before the model's, or
-// else the first of the wire that the policy allows the model to.
-func (g *gateway) choose(wire, requested string) (*Provider, string, countersign.Ruling) {
-	var first *Provider
-	var ruling countersign.Ruling
-	name, rest, prefixed := strings.Cut(requested, "/")
-	for i := range g.Config.Providers {
-		p := &g.Config.Providers[i]
-		if !p.vendor.Serves(wire) {
-			continue
-		}
-		if prefixed && p.Name == name && rest != "" {
-			return p, rest, g.permits(p, rest)
-		}
-	}
-	for i := range g.Config.Providers {
-		p := &g.Config.Providers[i]
-		if !p.vendor.Serves(wire) {
-			continue
-		}
-		r := g.permits(p, requested)
-		if r.Verdict == countersign.Allow {
-			return p, requested, r
-		}
-		if first == nil {
-			first, ruling = p, r
-		}
-	}
-	if first == nil {
-		ruling = noProvider(wire)
-	}
-	return first, requested, ruling
-}
-
-func noProvider(wire string) countersign.Ruling {
-	return countersign.Ruling{Verdict: countersign.Deny, Rule: "gateway-provider", Reason: "no provider of the wire " + wire + " is in gateway.yaml"}
 }

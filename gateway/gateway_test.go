@@ -512,18 +512,24 @@ func TestModels(t *testing.T) {
 		_, _ = io.WriteString(w, `{"object":"list","data":[{"id":"a","n":1.0},{"id":"forbidden-b"},{"id":"c"}],"has_more":false}`)
 	})
 	resp, b := r.do(t, "GET", "/v1/models?limit=1000", "", "X-Api-Key", token, "Anthropic-Version", "2023-06-01")
-	if want := `{"object":"list","data":[{"id":"a","n":1.0},{"id":"c"}],"has_more":false}`; resp.StatusCode != 200 || b != want {
+	if want := `{"object":"list","data":[{"id":"a","n":1.0},{"id":"c"},{"id":"local/a","n":1.0},{"id":"local/c"}],"has_more":false}`; resp.StatusCode != 200 || b != want {
 		t.Errorf("%d %s", resp.StatusCode, b)
 	}
-	got := <-r.got
-	if got.Header.Get("X-Api-Key") != key || got.URL.RawQuery != "limit=1000" {
-		t.Errorf("%v", got.Header)
+	for range 2 {
+		got := <-r.got
+		if local := strings.HasPrefix(got.URL.Path, "/local"); !local && got.Header.Get("X-Api-Key") != key || local && got.Header.Get("X-Api-Key") != "" || got.URL.RawQuery != "limit=1000" {
+			t.Errorf("%s %v", got.URL, got.Header)
+		}
 	}
 	if resp, _ := r.do(t, "HEAD", "/", ""); resp.StatusCode != 200 {
 		t.Errorf("HEAD /: %d", resp.StatusCode)
 	}
-	if recs := r.untilClosed(t, 2); recs[0].Type != "model.request" || recs[1].Parent != recs[0].ID {
-		t.Errorf("%+v", recs)
+	n := map[string]int{}
+	for _, rec := range r.untilClosed(t, 4) {
+		n[rec.Type]++
+	}
+	if n["model.request"] != 2 || n["model.response"] != 2 {
+		t.Errorf("%v", n)
 	}
 }
 

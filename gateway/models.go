@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"sync"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/wire"
@@ -12,70 +13,158 @@ import (
 // maxList bounds a list of models.
 const maxList = 8 << 20
 
-// models answers the list of models: that of the first provider of the wire,
-// without those that the policy denies. Each entry stays as the provider wrote
-// it.
+// models answers the list of models of every provider of the wire, without those
+// that the policy denies. Each entry stays as its provider wrote it, but for the
+// provider's name in front where the name alone would choose another.
 func (c *call) models() {
-	c.provider = c.g.first(c.route.Wire)
-	if c.provider == nil {
+	all := c.g.serving(c.r.Context(), c.route.Wire)
+	switch len(all) {
+	case 0:
 		c.write(http.StatusOK, []byte(`{"object":"list","data":[],"models":[]}`))
+	case 1:
+		c.list(all[0])
+	default:
+		c.merged(all)
+	}
+}
+
+// merged puts the lists of several providers into that of the first that
+// answers. A provider that does not is left out, with its record.
+func (c *call) merged(all []*Provider) {
+	parts := make([]box, len(all))
+	var wg sync.WaitGroup
+	for i, p := range all {
+		wg.Go(func() {
+			part := &call{g: c.g, w: &parts[i], r: c.r, wire: c.wire, route: c.route, model: c.model, holder: c.holder}
+			part.list(p)
+		})
+	}
+	wg.Wait()
+	var first *box
+	var list wire.Value
+	var entries [][]byte
+	for i := range parts {
+		doc, err := wire.ParseObject(parts[i].body)
+		if parts[i].status != http.StatusOK || err != nil {
+			continue
+		}
+		own, names := c.wire.Models(c.route, doc)
+		if own.Kind() != wire.Array {
+			continue
+		}
+		if first == nil {
+			first, list = &parts[i], own
+		}
+		for name, entry := range names {
+			entries = append(entries, c.told(all[i], name, entry))
+		}
+	}
+	if first == nil { // as if it were the only one
+		c.write(parts[0].status, parts[0].body)
 		return
 	}
-	c.model.Provider = c.provider.Name
-	c.ruling = countersign.Ruling{Verdict: countersign.Allow, Rule: "gateway-models", Reason: "lists models"}
-	c.path = c.r.URL.EscapedPath()
-	if !c.prepare(nil) {
-		return
+	from, to := list.Range()
+	body, err := wire.Apply(first.body, wire.Edit{From: from + 1, To: to - 1, With: bytes.Join(entries, []byte(","))})
+	if err != nil {
+		body = first.body
 	}
-	resp, ok := c.reach(nil)
+	c.write(http.StatusOK, body)
+}
+
+// told is an entry under a name that chooses its provider.
+func (c *call) told(p *Provider, name string, entry wire.Value) []byte {
+	if chosen, _, _ := c.g.choose(c.r.Context(), c.route.Wire, name); chosen == p {
+		return entry.Raw()
+	}
+	edits := c.wire.Rename(c.route, entry, p.Name+"/")
+	from, _ := entry.Range()
+	for i := range edits {
+		edits[i].From -= from
+		edits[i].To -= from
+	}
+	if out, err := wire.Apply(entry.Raw(), edits...); err == nil {
+		return out
+	}
+	return entry.Raw()
+}
+
+// box takes an answer that is put together with others.
+type box struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (b *box) Header() http.Header {
+	if b.header == nil {
+		b.header = http.Header{}
+	}
+	return b.header
+}
+
+func (b *box) WriteHeader(status int) { b.status = status }
+
+func (b *box) Write(p []byte) (int, error) {
+	b.body = append(b.body, p...)
+	return len(p), nil
+}
+
+// list answers one provider's list, without what the policy denies.
+func (c *call) list(p *Provider) {
+	body, doc, ok := c.fetch(p)
 	if !ok {
 		return
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		c.keepFailure(resp)
-		c.failed(resp)
-		return
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxList))
-	body = blank(c.key, body)
-	c.keep(body)
-	var out []byte
-	if err == nil {
-		out, err = c.permitted(body)
-	}
-	if err != nil {
-		c.partial = "the list cannot be read"
-		c.close()
-		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: the provider's list of models cannot be read"), true)
-		return
-	}
-	c.close()
-	c.write(http.StatusOK, out)
-}
-
-// permitted takes out of a list what the policy denies.
-func (c *call) permitted(body []byte) ([]byte, error) {
-	doc, err := wire.ParseObject(body)
-	if err != nil {
-		return nil, err
-	}
 	list, entries := c.wire.Models(c.route, doc)
-	if list.Kind() != wire.Array {
-		return body, nil // no list, nothing to hide
-	}
 	var kept [][]byte
 	denied := false
 	for name, entry := range entries {
-		if c.g.permits(c.provider, name).Verdict == countersign.Allow {
+		if c.g.permits(p, name).Verdict == countersign.Allow {
 			kept = append(kept, entry.Raw())
 		} else {
 			denied = true
 		}
 	}
-	if !denied {
-		return body, nil
+	if denied {
+		from, to := list.Range()
+		if out, err := wire.Apply(body, wire.Edit{From: from + 1, To: to - 1, With: bytes.Join(kept, []byte(","))}); err == nil {
+			body = out
+		}
 	}
-	from, to := list.Range()
-	return wire.Apply(body, wire.Edit{From: from + 1, To: to - 1, With: bytes.Join(kept, []byte(","))})
+	c.write(http.StatusOK, body)
+}
+
+// fetch gets one provider's list. Where it cannot, it has answered.
+func (c *call) fetch(p *Provider) (body []byte, doc *wire.Doc, ok bool) {
+	c.provider = p
+	c.model.Provider = p.Name
+	c.ruling = countersign.Ruling{Verdict: countersign.Allow, Rule: "gateway-models", Reason: "lists models"}
+	c.path = c.r.URL.EscapedPath()
+	if !c.prepare(nil) {
+		return nil, nil, false
+	}
+	resp, ok := c.reach(nil)
+	if !ok {
+		return nil, nil, false
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		c.keepFailure(resp)
+		c.failed(resp)
+		return nil, nil, false
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxList))
+	body = blank(c.key, body)
+	c.keep(body)
+	if err == nil {
+		doc, err = wire.ParseObject(body)
+	}
+	if err != nil {
+		c.partial = "the list cannot be read"
+	}
+	c.close()
+	if err != nil {
+		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: the list of models of provider "+p.Name+" cannot be read"), true)
+	}
+	return body, doc, err == nil
 }

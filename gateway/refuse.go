@@ -49,13 +49,3 @@ func (c *call) write(status int, json []byte) {
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(json) // the agent has hung up, if anything
 }
-
-// first returns the first provider that serves a wire, or nil.
-func (g *gateway) first(wire string) *Provider {
-	for i := range g.Config.Providers {
-		if p := &g.Config.Providers[i]; p.vendor.Serves(wire) && (g.LocalOnly == nil || p.Local()) {
-			return p
-		}
-	}
-	return nil
-}

@@ -192,6 +192,9 @@ func (c *call) close() {
 	ctx := context.WithoutCancel(c.r.Context())
 	said := c.heard()
 	rec := c.response(said)
+	if rec.Outcome.Status == "ok" {
+		c.g.attempts.answered(c.print)
+	}
 	var err error
 	add := func(role, media string, b []byte) {
 		if err != nil || len(b) == 0 {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"slices"
-	"strings"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/wire"
@@ -67,25 +66,6 @@ func (c *call) heard() wire.Answer {
 		c.said = &said
 	}
 	return *c.said
-}
-
-// permits asks policy of a model at a provider: what runs elsewhere is not asked
-// of where only this machine may be reached.
-func (g *gateway) permits(p *Provider, model string) countersign.Ruling {
-	if g.LocalOnly != nil && (!p.Local() || elsewhere(p, model)) {
-		return *g.LocalOnly
-	}
-	return g.Allow(p.Name, model)
-}
-
-// Local reports whether the provider is on this machine.
-func (p *Provider) Local() bool { return loopback(p.base.Hostname()) }
-
-// elsewhere reports whether a provider on this machine would have another answer:
-// Ollama runs the models of these names in its cloud.
-func elsewhere(p *Provider, model string) bool {
-	name := strings.ToLower(model)
-	return p.Wire == "ollama" && (strings.HasSuffix(name, "-cloud") || strings.HasSuffix(name, ":cloud"))
 }
 
 // begin writes the status before the first byte.

@@ -177,6 +177,15 @@ func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string
 	return list, wire.Entries(list, func(v wire.Value) string { return strings.TrimPrefix(v.Get("name").Text(), "models/") })
 }
 
+// Rename puts a prefix behind "models/".
+func (Wire) Rename(_ wire.Route, entry wire.Value, prefix string) []wire.Edit {
+	name, skip := entry.Get("name"), 0
+	if strings.HasPrefix(name.Text(), "models/") {
+		skip = len("models/")
+	}
+	return wire.InFront(name, skip, prefix)
+}
+
 type failure struct {
 	Error status `json:"error"`
 }

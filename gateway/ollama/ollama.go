@@ -24,7 +24,7 @@ type Wire struct{}
 // Name is "ollama".
 func (Wire) Name() string { return "ollama" }
 
-// Route knows chat, generate, embeddings, the list and one model.
+// Route knows chat, generate, embeddings, the list, one model and the version.
 func (Wire) Route(method, path string, _ http.Header) (wire.Route, bool) {
 	rt := wire.Route{Wire: "ollama", Name: "ollama-chat"}
 	switch method + " " + path {
@@ -37,6 +37,8 @@ func (Wire) Route(method, path string, _ http.Header) (wire.Route, bool) {
 		rt.Name, rt.Op = "ollama-models", wire.List
 	case "POST /api/show":
 		rt.Name, rt.Op = "ollama-models", wire.Look
+	case "GET /api/version":
+		rt.Name, rt.Op = "ollama-version", wire.Look
 	case "POST /api/web_search", "POST /api/web_fetch":
 		rt.Name, rt.Op, rt.Side = "ollama-web", wire.Side, wire.Feature{Kind: wire.ServerTools, Detail: strings.TrimPrefix(path, "/api/")}
 	default:
@@ -146,6 +148,11 @@ func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string
 		}
 		return v.Get("name").Text()
 	})
+}
+
+// Rename puts a prefix in front of both names.
+func (Wire) Rename(_ wire.Route, entry wire.Value, prefix string) []wire.Edit {
+	return append(wire.InFront(entry.Get("name"), 0, prefix), wire.InFront(entry.Get("model"), 0, prefix)...)
 }
 
 func envelope(text string) []byte { return wire.Envelope(map[string]string{"error": text}) }

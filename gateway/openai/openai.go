@@ -79,6 +79,11 @@ func (Wire) Models(_ wire.Route, answer *wire.Doc) (wire.Value, iter.Seq2[string
 	return list, wire.Entries(list, func(v wire.Value) string { return v.Get("id").Text() })
 }
 
+// Rename puts a prefix in front of the id.
+func (Wire) Rename(_ wire.Route, entry wire.Value, prefix string) []wire.Edit {
+	return wire.InFront(entry.Get("id"), 0, prefix)
+}
+
 type failure struct {
 	Message string  `json:"message"`
 	Type    string  `json:"type"`

@@ -40,6 +40,18 @@ func Entries(list Value, name func(Value) string) iter.Seq2[string, Value] {
 	}
 }
 
+// InFront is the edit that puts a prefix behind the first skip bytes of a text;
+// none where the value is no text.
+func InFront(v Value, skip int, prefix string) []Edit {
+	if v.Kind() != Text {
+		return nil
+	}
+	from, to := v.Range()
+	s := String{From: from + 1, To: to - 1, v: v}
+	at, _ := s.Span(skip, skip)
+	return []Edit{{From: at, To: at, With: Quote(prefix)}}
+}
+
 // Envelope encodes an answer of the gateway itself, which is of strings and
 // numbers and so always encodes.
 func Envelope(v any) []byte {

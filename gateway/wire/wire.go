@@ -23,6 +23,8 @@ type Wire interface {
 	// Models yields the entries of a list of models with the names that policy
 	// knows them by; list is the array that holds them.
 	Models(rt Route, answer *Doc) (list Value, entries iter.Seq2[string, Value])
+	// Rename puts a prefix in front of the name of such an entry.
+	Rename(rt Route, entry Value, prefix string) []Edit
 	// Refuse is an answer in the form that agents of this wire understand.
 	Refuse(rt Route, why Reason, message string) Refusal
 	// Cut is what ends a stream whose provider fell silent in the middle; nil

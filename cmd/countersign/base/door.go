@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 )
@@ -21,6 +22,9 @@ func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) 
 	o := gateway.Options{
 		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now,
 		LocalOnly: p.Models().LocalOnly(),
+	}
+	if cfg.FindLocal {
+		o.Nearby = nearby.New(a.Getenv, a.Now).Find
 	}
 	if p.Models().Watches() {
 		o.Served = p.Models().Served

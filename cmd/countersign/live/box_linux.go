@@ -256,10 +256,11 @@ func (s *live) startGateway() error {
 	if err != nil {
 		return err
 	}
-	if len(cfg.Providers) == 0 && s.opt.Approver == "tty" && !s.opt.Own && s.needsModel() {
+	door := s.Door(cfg, s.ledger, s.policy)
+	none := len(cfg.Providers) == 0 && (door.Nearby == nil || len(door.Nearby(s.ctx)) == 0)
+	if none && s.opt.Approver == "tty" && !s.opt.Own && s.needsModel() {
 		s.noKeyHint()
 	}
-	door := s.Door(cfg, s.ledger, s.policy)
 	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token
 	store := s.KeyStore()
 	store.Avoid = []string{s.project.Root}
@@ -301,5 +302,5 @@ func (s *live) needsModel() bool {
 func (s *live) noKeyHint() {
 	s.Say("no model provider is set up, so the agent reaches no model yet. What is needed is one of:")
 	s.Say("  a company key (a consumer subscription's login stays outside): countersign keys set anthropic, and a provider in %s", s.GatewayFile())
-	s.Say("  or a local model: a provider with wire ollama and base_url http://127.0.0.1:11434 (Ollama) or :1234 (LM Studio), without /v1, in the same file")
+	s.Say("  or a local model: start Ollama or LM Studio, which are found on their usual ports; on another, a provider with wire ollama and base_url http://127.0.0.1:PORT (without /v1) in the same file")
 }
