@@ -49,6 +49,8 @@ var may = map[string][]string{
 	"gateway":                   {"gateway/*"},
 	"gateway/wire":              {},
 	"gateway/keys":              {},
+	"gateway/scan":              {},
+	"gateway/scan/*":            {},
 	"gateway/*":                 {"gateway/wire"},
 	"session":                   {},
 	"tui":                       {"tui/*"},

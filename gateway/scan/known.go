@@ -1,0 +1,144 @@
+package scan
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+)
+
+// minKnown is the size of the shortest value that is looked for, in bytes.
+const minKnown = 8
+
+// maxKnown bounds one value: longer ones are known by their lines.
+const maxKnown = 16 << 10
+
+// known are values found by their exact content. It keeps no value: of each the
+// size, a keyed hash of its first and of its last eight bytes, and a keyed hash
+// of it all.
+type known struct {
+	mu     sync.RWMutex
+	key    []byte
+	seed   maphash.Seed
+	salt   uint64
+	odd    uint64
+	filter [1 << 12]uint64 // of 2^18 bits, by a product that loses most of its input
+	values map[uint64][]value
+	size   int // of the longest
+	round  uint64
+}
+
+type value struct {
+	size  int
+	tail  uint64
+	sum   [16]byte
+	about about
+}
+
+// about is what may be said of a value.
+type about struct {
+	rule, source, via string
+	id                string // of the plain value, for its placeholder
+}
+
+func newKnown(key []byte) *known {
+	k := &known{key: derive(key, "known"), seed: maphash.MakeSeed(), values: map[uint64][]value{}}
+	h := derive(key, "filter")
+	k.salt, k.odd = binary.LittleEndian.Uint64(h), binary.LittleEndian.Uint64(h[8:])|1
+	return k
+}
+
+func derive(key []byte, what string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(what))
+	return h.Sum(nil)
+}
+
+func (k *known) sum(s string) (out [16]byte) {
+	h := hmac.New(sha256.New, k.key)
+	h.Write([]byte(s))
+	copy(out[:], h.Sum(nil))
+	return out
+}
+
+// load8 reads eight bytes as one number.
+func load8(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+func (k *known) slot(s string) (at int, bit uint64) {
+	h := (load8(s) ^ k.salt) * k.odd >> 46
+	return int(h >> 6), 1 << (h & 63)
+}
+
+// add takes one form of a value; it reports whether it is new.
+func (k *known) add(s string, a about) bool {
+	if len(s) < minKnown || len(s) > maxKnown {
+		return false
+	}
+	v := value{len(s), maphash.String(k.seed, s[len(s)-8:]), k.sum(s), a}
+	first := maphash.String(k.seed, s[:8])
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, other := range k.values[first] {
+		if other.sum == v.sum {
+			return false
+		}
+	}
+	at, bit := k.slot(s)
+	k.filter[at] |= bit
+	k.values[first] = append(k.values[first], v)
+	k.size = max(k.size, v.size)
+	k.round++
+	return true
+}
+
+// begin returns the values that may begin at i, which the caller compares as
+// soon as it has their bytes.
+func (k *known) begin(text string, i int) []value {
+	at, bit := k.slot(text[i:])
+	if k.filter[at]&bit == 0 {
+		return nil
+	}
+	return k.values[maphash.String(k.seed, text[i:i+8])]
+}
+
+// is compares the whole of a value.
+func (k *known) is(v *value, s string) bool {
+	return maphash.String(k.seed, s[v.size-8:v.size]) == v.tail && k.sum(s[:v.size]) == v.sum
+}
+
+// find calls found for each value in text.
+func (k *known) find(text string, b *Budget, found func(place, about)) error {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if len(k.values) == 0 {
+		return nil
+	}
+	for i := 0; i+8 <= len(text); i++ {
+		values := k.begin(text, i)
+		for j := range values {
+			v := &values[j]
+			if err := b.spend(200); err != nil {
+				return err
+			}
+			if i+v.size <= len(text) && k.is(v, text[i:i+v.size]) {
+				if err := b.spend(1000 + 5*v.size); err != nil {
+					return err
+				}
+				found(place{i, i + v.size}, v.about)
+			}
+		}
+	}
+	return nil
+}
+
+func (k *known) generation() uint64 {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.round
+}
+
+func (k *known) any() bool { return k.generation() > 0 }

@@ -1,0 +1,76 @@
+package scan
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+)
+
+// maxSeen bounds how many blocks are remembered in each of two halves: enough
+// for the longest conversation several times over.
+const maxSeen = 1 << 15
+
+// minSeen is the smallest block that is remembered: less is scanned faster.
+const minSeen = 256
+
+// seen remembers what was found in a block, by a keyed hash of it, as agents send
+// the whole conversation again with each turn. The older half is forgotten when
+// the newer is full.
+type seen struct {
+	key        []byte
+	mu         sync.Mutex
+	newer, old map[[32]byte][]Finding
+}
+
+func (s *seen) name(round uint64, raw []byte) (out [32]byte) {
+	h := sha256.New()
+	h.Write(s.key)
+	h.Write(binary.LittleEndian.AppendUint64(nil, round))
+	h.Write(raw)
+	h.Sum(out[:0])
+	return out
+}
+
+func (s *seen) get(name [32]byte) ([]Finding, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f, ok := s.newer[name]; ok {
+		return f, true
+	}
+	f, ok := s.old[name]
+	if ok {
+		s.put(name, f)
+	}
+	return f, ok
+}
+
+// put is called with mu held.
+func (s *seen) put(name [32]byte, f []Finding) {
+	if s.newer == nil || len(s.newer) >= maxSeen {
+		s.old, s.newer = s.newer, map[[32]byte][]Finding{}
+	}
+	s.newer[name] = f
+}
+
+// Block is Text for a block whose undecoded bytes are raw; decode is called only
+// if the block, as it is written, was not scanned before.
+func (s *Scanner) Block(raw []byte, decode func() string, b *Budget) ([]Finding, error) {
+	if len(raw) < minSeen {
+		return s.Text(decode(), b)
+	}
+	if err := b.spend(2 * len(raw)); err != nil {
+		return nil, err
+	}
+	name := s.seen.name(s.known.generation(), raw)
+	if f, ok := s.seen.get(name); ok {
+		return f, nil
+	}
+	f, err := s.Text(decode(), b)
+	if err != nil {
+		return nil, err
+	}
+	s.seen.mu.Lock()
+	s.seen.put(name, f)
+	s.seen.mu.Unlock()
+	return f, nil
+}
