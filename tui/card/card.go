@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign"
-	"github.com/countersign/countersign/internal/redact"
 	"github.com/countersign/countersign/tui/visible"
 )
 
@@ -142,7 +141,7 @@ func (p *page) who(c Card) {
 	if agent == "" {
 		agent = "the agent"
 	}
-	p.put(Normal, fmt.Sprintf("asked by %s, session %s, process %d %s", p.clean(agent), p.clean(c.Request.Session), a.Peer.PID, p.clean(a.Peer.Exe)))
+	p.field("asked by", fmt.Sprintf("%s, session %s, process %d %s", agent, c.Request.Session, a.Peer.PID, a.Peer.Exe))
 	if len(a.Peer.Argv) > 0 && c.Details {
 		p.field("its line", strings.Join(a.Peer.Argv, " "))
 	}
@@ -152,14 +151,7 @@ func (p *page) who(c Card) {
 }
 
 func (p *page) exec(e *countersign.Exec, details bool) {
-	n := 0
-	for _, s := range e.Argv {
-		n += len(s)
-	}
-	p.put(Head, fmt.Sprintf("command: %s, %s", count(len(e.Argv), "word"), count(n, "byte")))
-	for i, s := range e.Argv {
-		p.element(strconv.Itoa(i), s)
-	}
+	p.words(e.Argv)
 	p.shell(e)
 	_, shell := shellString(e.Argv)
 	p.layers(strings.Join(e.Argv, "\n"), shell)
@@ -195,30 +187,6 @@ func (p *page) executable(label string, x countersign.Executable, details bool) 
 	p.field(label, x.Path)
 	p.field("  sha256", x.SHA256)
 	p.field("  inode", fmt.Sprintf("%d on device %d", x.Ino, x.Dev))
-}
-
-// environment lists what differs. Values that look like secrets stay unseen:
-// they are bound by the digest all the same.
-func (p *page) environment(delta []countersign.EnvChange, details bool) {
-	harmless := 0
-	for _, d := range delta {
-		if !details && countersign.HarmlessEnv(d.Name) {
-			harmless++
-			continue
-		}
-		if d.Unset {
-			p.field("variable", "- "+d.Name+" (removed)")
-			continue
-		}
-		if v, secret := redact.Arg(d.Name + "=" + d.Value); secret {
-			p.field("variable", "+ "+v)
-		} else {
-			p.field("variable", "+ "+d.Name+"="+d.Value)
-		}
-	}
-	if harmless > 0 {
-		p.put(Dim, "           "+count(harmless, "harmless variable")+" (d shows them)")
-	}
 }
 
 func (p *page) script(s countersign.Script, details bool) {

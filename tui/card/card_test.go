@@ -34,7 +34,7 @@ func texts(ls []Line) string { return string(Bytes(ls)) }
 func TestCardSaysEverything(t *testing.T) {
 	got := texts(Card{Request: request(), Agent: "claude"}.Content(80))
 	for _, want := range []string{
-		"asked by claude, session s-42, process 4242 /usr/bin/node", "command: 3 words, 21 bytes",
+		"asked by   claude, session s-42, process 4242 /usr/bin/node", "command: 3 words, 21 bytes",
 		"  0 | bash\n", "  1 | -c\n", "  2 | cd /x&&rm -rf y\n", "a reading aid; what runs is the text above", "    : cd /x && rm -rf y",
 		"directory  /p\n", "program    /usr/bin/bash  sha256 aaaaaaaaaaaaaaaa (d: all)", "stdin      pipe",
 		`+ GIT_DIR=/e\u{1b}vil`, "+ API_TOKEN=‹secret›", "- LANG (removed)", "1 harmless variable",
@@ -91,6 +91,72 @@ func FuzzCommandIsShownInFull(f *testing.F) {
 			t.Fatalf("card says %q, want %q", back.String(), strings.Join(want, "\n"))
 		}
 	})
+}
+
+// Words of a crowd share lines, and can all be read back.
+func FuzzCrowdedWordsAreShownInFull(f *testing.F) {
+	f.Add("git\x00-c\x00core.askPass=\x00-c\x00a=f() { x; }\x00-c\x00-d\x00\x00x\ny\x00+ z\x00 a b \x00é", 80)
+	f.Add(strings.Repeat("-c\x00gc.auto=0\x00", 40)+"status", 30)
+	f.Fuzz(func(t *testing.T, joined string, width int) {
+		argv := strings.Split(joined, "\x00")
+		if width < 20 || width > 200 || len(argv) > 999 {
+			t.Skip()
+		}
+		p := &page{width: width}
+		p.words(argv)
+		var back []string
+		for _, l := range p.lines {
+			if l.Look == Head {
+				continue
+			}
+			if n := len(visible.Fold(l.Text, width)); n != 1 {
+				t.Fatalf("%q is wider than %d", l.Text, width)
+			}
+			label, text, _ := strings.Cut(strings.TrimLeft(l.Text, " "), " ")
+			if label == "n" || label == ">" {
+				back[len(back)-1] += map[string]string{"n": "\n"}[label] + text
+				continue
+			}
+			if label != fmt.Sprint(len(back)) {
+				t.Fatalf("%q begins with word %d", l.Text, len(back))
+			}
+			mark, text, _ := strings.Cut(text, " ")
+			if mark == "+" {
+				back = append(back, strings.Split(text, " ")...)
+			} else {
+				back = append(back, text)
+			}
+		}
+		var want []string
+		for _, s := range argv {
+			lines := strings.Split(s, "\n")
+			for i, line := range lines {
+				lines[i] = (&page{}).text(line)
+			}
+			want = append(want, strings.Join(lines, "\n"))
+		}
+		if strings.Join(back, "\x00") != strings.Join(want, "\x00") || len(back) != len(want) {
+			t.Fatalf("the card says %q, want %q", back, want)
+		}
+	})
+}
+
+func TestCrowdedVariablesShareLines(t *testing.T) {
+	r := request()
+	r.Action.Exec.Delta = nil
+	for i := range 30 {
+		r.Action.Exec.Delta = append(r.Action.Exec.Delta, countersign.EnvChange{Name: fmt.Sprintf("GIT_CONFIG_KEY_%d", i), Value: "gc.auto"})
+	}
+	r.Action.Exec.Delta[7].Value = "f() { x; } + Y=z"
+	got := texts(Card{Request: r}.Content(80))
+	for _, want := range []string{
+		"variable   + GIT_CONFIG_KEY_0=gc.auto + GIT_CONFIG_KEY_1=gc.auto\n",
+		"variable   + GIT_CONFIG_KEY_6=gc.auto\nvariable   + GIT_CONFIG_KEY_7=f() { x; } + Y=z\nvariable   + GIT_CONFIG_KEY_8=gc.auto + GIT_CONFIG_KEY_9=gc.auto\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing %q in\n%s", want, got)
+		}
+	}
 }
 
 func TestTheAgentOnceMoreIsNamed(t *testing.T) {
