@@ -91,3 +91,13 @@ func joinKeep(dir, rel string) string {
 	}
 	return dir + "/" + rel
 }
+
+// InBulk tells whether a path lies in a directory that is handled as a whole.
+func (b *Base) InBulk(rel string) bool {
+	for d := layer.Parent(rel); d != ""; d = layer.Parent(d) {
+		if e := b.Get(d); e != nil && (e.Kind == Bulk || e.Kind == Attach) {
+			return true
+		}
+	}
+	return false
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"sync"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/layer"
@@ -44,15 +45,15 @@ func (b *Base) Bytes(rel string) ([]byte, error) {
 }
 
 // Keep stores the base bytes of a path that the agent has changed, while the
-// real file still holds them.
-func (b *Base) Keep(rel string, e *Entry) {
+// real file still holds them, and tells whether they are stored now and were not before.
+func (b *Base) Keep(rel string, e *Entry) bool {
 	name := hex.EncodeToString(e.Sum[:])
 	if _, err := b.Saved.Lstat(name); err == nil || e.Kind != File {
-		return
+		return false
 	}
 	st, err := b.Real.Lstat(rel)
 	if err != nil || st.Size != e.Real.Size || st.Mtim.Nano() != e.Real.MTime {
-		return
+		return false
 	}
 	tmp := layer.TempName()
 	c, err := layer.CopyFile(b.Real, rel, b.Tmp, tmp, true)
@@ -61,5 +62,29 @@ func (b *Base) Keep(rel string, e *Entry) {
 	}
 	if err != nil || c.Sum != e.Sum {
 		b.Tmp.Unlink(tmp)
+		return false
 	}
+	return true
+}
+
+// KeepChanged does so for all that the agent has changed or removed, and tells
+// whether there was any of which it was not stored before.
+func (b *Base) KeepChanged(ctx context.Context) (found bool) {
+	var mu sync.Mutex
+	same := map[*Entry]bool{}
+	b.Tree.Walk(ctx, "", func(it layer.Item) bool {
+		e := b.Get(it.Rel)
+		if e != nil && e.Kind == File && e.Snap == layer.StampOf(&it.St) {
+			mu.Lock()
+			defer mu.Unlock()
+			same[e] = true
+		}
+		return e != nil && e.Kind == Dir && it.Format() == unix.S_IFDIR
+	}, nil)
+	for rel, e := range b.All() {
+		if e.Kind == File && !same[e] && ctx.Err() == nil && b.Keep(rel, e) {
+			found = true
+		}
+	}
+	return found
 }

@@ -26,12 +26,21 @@ const (
 	patience = 400 * time.Millisecond
 )
 
+// A snapshot is looked through for what the agent has changed instead of watched:
+// a watch on a directory costs every read in it a tenth. As often as often while
+// something changes and at last as seldom as seldom, and a hundred times longer than
+// one look takes.
+const (
+	often  = time.Second
+	seldom = 10 * time.Second
+)
+
 // On whose directory a watch stands.
 const (
 	onReal    layer.Side = iota // the person's tree
 	onNew                       // a directory there that nobody has carried in, or one handled as a whole
 	onVault                     // a denied directory there
-	onTree                      // the staged tree
+	onTree                      // an overlay's upper directory
 	onRealGit                   // a real git directory
 	onOwnGit                    // a session's git directory
 )
@@ -128,6 +137,9 @@ func (c *carrier) read(ctx context.Context, ended chan<- struct{}) {
 
 func (c *carrier) loop(ctx context.Context, ended <-chan struct{}) error {
 	var quiet, late <-chan time.Time
+	look := time.NewTimer(often)
+	defer look.Stop()
+	every := often
 	for {
 		select {
 		case <-ctx.Done():
@@ -140,7 +152,15 @@ func (c *carrier) loop(ctx context.Context, ended <-chan struct{}) error {
 				if late == nil {
 					late = time.After(patience)
 				}
+				if every > often { // who edits may come to what the agent edits
+					every = often
+					look.Reset(every)
+				}
 			}
+			continue
+		case <-look.C:
+			every = c.lookThrough(ctx, every)
+			look.Reset(every)
 			continue
 		case <-quiet:
 		case <-late:
@@ -159,6 +179,7 @@ func (c *carrier) waiting() bool {
 }
 
 func (c *carrier) end() error {
+	c.lookThrough(context.Background(), often)
 	c.s.op.Lock()
 	defer c.s.op.Unlock()
 	return c.s.store()
@@ -213,7 +234,9 @@ func (n *noted) note(e layer.Seen) {
 func (c *carrier) watchAll(ctx context.Context) {
 	s := c.s
 	c.watchBelow(ctx, onReal, s.real, "")
-	c.watchBelow(ctx, onTree, s.tree, "")
+	if s.meta.Backend == Overlay {
+		c.watchBelow(ctx, onTree, s.tree, "")
+	}
 	for _, d := range s.git.RealDirs() {
 		c.w.AddPath(d, layer.Place{Side: onRealGit, Rel: d})
 	}
@@ -350,34 +373,29 @@ func (c *carrier) compareAll(ctx context.Context) {
 		return !denied && it.Format() == unix.S_IFDIR && (e == nil && s.meta.Backend == Overlay || e != nil && e.Kind == base.Dir)
 	}, nil)
 	if s.meta.Backend == Snapshot {
-		c.touched(ctx)
+		c.s.base.KeepChanged(ctx)
 	}
 	for rel, e := range s.base.All() {
-		if !here[rel] && e.Kind != base.Bulk && e.Kind != base.Attach && !s.inBulk(rel) {
+		if !here[rel] && e.Kind != base.Bulk && e.Kind != base.Attach && !s.base.InBulk(rel) {
 			c.dirty[rel] = true
 		}
 	}
 }
 
-// touched saves the base of what the agent changed before anybody watched.
-func (c *carrier) touched(ctx context.Context) {
-	s := c.s
-	s.tree.Walk(ctx, "", func(it layer.Item) bool {
-		e := s.base.Get(it.Rel)
-		if e != nil && e.Kind == base.File && e.Snap != layer.StampOf(&it.St) {
-			s.base.Keep(it.Rel, e)
-		}
-		return it.Format() == unix.S_IFDIR && e != nil && e.Kind == base.Dir
-	}, nil)
-}
-
-func (s *Staging) inBulk(rel string) bool {
-	for d := layer.Parent(rel); d != ""; d = layer.Parent(d) {
-		if e := s.base.Get(d); e != nil && (e.Kind == base.Bulk || e.Kind == base.Attach) {
-			return true
-		}
+// lookThrough saves the base of what the agent has changed in a snapshot, and
+// says when to look again.
+func (c *carrier) lookThrough(ctx context.Context, every time.Duration) time.Duration {
+	if c.s.meta.Backend != Snapshot {
+		return seldom
 	}
-	return false
+	began := time.Now()
+	c.s.op.Lock()
+	found := c.s.base.KeepChanged(ctx)
+	c.s.op.Unlock()
+	if every *= 2; found {
+		every = often
+	}
+	return max(min(every, seldom), 100*time.Since(began))
 }
 
 // carryAll carries paths in and returns those found below new directories.
