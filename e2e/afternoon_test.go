@@ -52,8 +52,8 @@ step stash 'echo more >> docs/long.md; git stash -q; git stash list; git stash p
 step branches 'git switch -qc topic; echo t > topic.txt; git add topic.txt; git commit --no-verify -qm topic; git switch -q feature; ls docs svc; git switch -q main; git branch -v; ls'
 step merge 'git merge -q --no-edit topic; git tag v1; git log --format="%h %s" -4'
 step amend 'git commit --no-verify -q --amend -m "topic, amended"; git rev-parse HEAD'
-step clean2 'touch junk; git clean -fdq -e hard.txt -e sym; ls; git fsck --no-dangling 2>&1 | grep -v denied; git gc -q'
-step open 'echo open >> README.md; deploy/run.sh; git status; git rev-parse HEAD'
+step clean2 'touch junk; git clean -fdq -e hard.txt -e sym; ls; git fsck --no-dangling 2>&1 | grep -vE "/withheld/|^missing blob"; git gc -q'
+step open 'echo open >> README.md; deploy/run.sh; git status | sed "/^You are in a sparse checkout/,+1d"; git rev-parse HEAD'
 `
 
 // afternoon makes the repository, and a copy in which the same can be done bare.

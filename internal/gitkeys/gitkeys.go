@@ -35,7 +35,7 @@ var inert = map[string]string{
 	"diff":   "algorithm renames renamelimit mnemonicprefix noprefix context interhunkcontext colormoved indentheuristic submodule ignoresubmodules wordregex binary",
 	"status": "*", "color": "*", "column": "*", "i18n": "*", "advice": "*", "stash": "showpatch showstat showincludeuntracked",
 	"submodule": "url active branch ignore fetchrecursesubmodules", "tag": "sort", "log": "date decorate follow abbrevcommit",
-	"commit": "cleanup status verbose", "apply": "whitespace ignorewhitespace", "index": "version", "feature": "manyfiles",
+	"commit": "cleanup status verbose", "apply": "whitespace ignorewhitespace", "index": "version sparse", "sparse": "expectfilesoutsideofpatterns", "feature": "manyfiles",
 	"url": "pushinsteadof", "rerere": "enabled autoupdate", "gc": "auto autodetach autopacklimit packrefs pruneexpire reflogexpire reflogexpireunreachable worktreepruneexpire", "maintenance": "auto", "pack": "*", "versionsort": "suffix", "blame": "*", "grep": "linenumber patterntype extendedregexp fullname",
 }
 

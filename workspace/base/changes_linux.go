@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"errors"
+	"io"
 	"path"
 	"slices"
 	"sort"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/layer"
 	"github.com/countersign/countersign/workspace/tree"
 )
@@ -41,6 +43,7 @@ type candidate struct {
 	ignored bool
 	sum     [32]byte
 	same    bool
+	standIn bool // what git inside reads in place of withheld content: it goes nowhere
 	gone    bool
 }
 
@@ -327,6 +330,7 @@ func (d *diffing) compare(ctx context.Context) error {
 			return &countersign.Error{Code: countersign.EInvalid, Op: "read the staged", Thing: c.Rel, Err: err, Remedy: "give it read permission inside the session"}
 		}
 		c.sum = sum
+		c.standIn = gitview.StandIn(c.St.Size, func() (io.ReadCloser, error) { return c.at.Content(c.in, c.St.Mode) })
 		e := d.b.Get(c.Rel)
 		c.same = e != nil && (e.Kind == File || e.Kind == Link) && e.Sum == sum && layer.GitMode(e.Mode) == layer.GitMode(c.St.Mode)
 		if c.same {
@@ -344,7 +348,7 @@ func (d *diffing) compare(ctx context.Context) error {
 func (d *diffing) result() *Difference {
 	var list []tree.Change
 	for _, c := range d.cand {
-		if c.same {
+		if c.same || c.standIn {
 			continue
 		}
 		e := d.b.Get(c.Rel)

@@ -3,8 +3,10 @@
 //
 // It promises that the store holds no content of a denied path: its objects are
 // those reachable from the tips and the index that it is given, less every blob
-// that stands at a denied path in any of them. It reads the real repository,
-// writes its own directory, and runs nothing but git, neutralised.
+// that stands at a denied path in any of them. Beside the objects, where only git
+// inside looks, a stand-in bears the name of each blob that is withheld. It reads
+// the real repository, writes its own directory, and runs nothing but git,
+// neutralised.
 package gitstore
 
 import (
@@ -33,13 +35,20 @@ type Store struct {
 }
 
 type storeState struct {
-	V     int             `json:"v"`
-	Gen   int             `json:"gen"`
-	Tips  []string        `json:"tips"`   // object ids whose whole history has been looked at
-	Paths map[string]bool `json:"paths"`  // every path ever seen, and whether it was denied
-	Deny  map[string]bool `json:"denied"` // blobs that stand at a denied path somewhere
-	Extra map[string]bool `json:"extra"`  // blobs packed because the index names them
-	Packs int             `json:"packs"`
+	V     int               `json:"v"`
+	Gen   int               `json:"gen"`
+	Tips  []string          `json:"tips"`   // object ids whose whole history has been looked at
+	Paths map[string]bool   `json:"paths"`  // every path ever seen, and whether it was denied
+	Deny  map[string]string `json:"denied"` // blobs that stand at a denied path somewhere: that path
+	Extra map[string]bool   `json:"extra"`  // blobs packed because the index names them
+	Packs int               `json:"packs"`
+}
+
+// version is that of state.json. Another is not read: the store is made anew.
+const version = 2
+
+func blank(gen int) storeState {
+	return storeState{V: version, Gen: gen, Paths: map[string]bool{}, Deny: map[string]string{}, Extra: map[string]bool{}}
 }
 
 // Objects is the directory of objects in use.
@@ -61,7 +70,7 @@ func Open(ctx context.Context, dir string, repo gitrun.Repo, denied func(string)
 	s := &Store{dir: dir, repo: repo}
 	s.load(denied)
 	if err := s.update(ctx, denied, tips); errors.Is(err, ErrRebuild) {
-		s.st = storeState{V: 1, Gen: s.st.Gen + 1, Paths: map[string]bool{}, Deny: map[string]bool{}, Extra: map[string]bool{}}
+		s.st = blank(s.st.Gen + 1)
 		err = s.update(ctx, denied, tips)
 		if err != nil {
 			return nil, err
@@ -84,7 +93,7 @@ func (s *Store) Refresh(ctx context.Context, denied func(string) bool, tips []st
 	}
 	defer unlock.Close()
 	var now storeState
-	if b, err := os.ReadFile(filepath.Join(s.dir, "state.json")); err == nil && json.Unmarshal(b, &now) == nil && now.V == 1 {
+	if b, err := os.ReadFile(filepath.Join(s.dir, "state.json")); err == nil && json.Unmarshal(b, &now) == nil && now.V == version {
 		if now.Gen != s.st.Gen {
 			return ErrRebuild
 		}
@@ -99,7 +108,7 @@ var ErrRebuild = errors.New("the store must be made anew")
 // load reads the state; what cannot be used starts a new generation.
 func (s *Store) load(denied func(string) bool) {
 	b, err := os.ReadFile(filepath.Join(s.dir, "state.json"))
-	ok := err == nil && json.Unmarshal(b, &s.st) == nil && s.st.V == 1 && s.st.Packs < 40
+	ok := err == nil && json.Unmarshal(b, &s.st) == nil && s.st.V == version && s.st.Packs < 40
 	if ok {
 		for p, was := range s.st.Paths {
 			if denied(p) != was {
@@ -113,7 +122,7 @@ func (s *Store) load(denied func(string) bool) {
 		ok = err == nil
 	}
 	if !ok {
-		s.st = storeState{V: 1, Gen: s.st.Gen + 1, Paths: map[string]bool{}, Deny: map[string]bool{}, Extra: map[string]bool{}}
+		s.st = blank(s.st.Gen + 1)
 	}
 }
 
@@ -121,8 +130,10 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 	if err := os.MkdirAll(filepath.Join(s.Objects(), "pack"), 0o700); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(s.Objects(), "info"), 0o700); err != nil {
-		return err
+	for _, d := range []string{"info", StandIns} {
+		if err := os.MkdirAll(filepath.Join(s.Objects(), d), 0o700); err != nil {
+			return err
+		}
 	}
 	old := map[string]bool{}
 	for _, t := range s.st.Tips {
@@ -135,7 +146,7 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 			news = append(news, id)
 		}
 	}
-	changed := len(news) > 0
+	changed, before := len(news) > 0, len(s.st.Deny)
 	if changed {
 		if err := s.addHistory(ctx, denied, news); err != nil {
 			return err
@@ -145,8 +156,11 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 	if err != nil {
 		return err
 	}
-	if !changed && !more {
+	if !changed && !more && len(s.st.Deny) == before {
 		return nil
+	}
+	if err := s.standIn(); err != nil {
+		return err
 	}
 	b, err := json.Marshal(s.st)
 	if err != nil {
@@ -180,7 +194,7 @@ func (s *Store) addHistory(ctx context.Context, denied func(string) bool, news [
 		if id == "" {
 			continue
 		}
-		if !s.st.Deny[id] {
+		if !s.withheld(id) {
 			want.WriteString(line + "\n")
 		}
 	}
@@ -216,8 +230,8 @@ func (s *Store) learn(ctx context.Context, denied func(string) bool, revs string
 			is = denied(path)
 			s.st.Paths[path] = is
 		}
-		if is && !s.st.Deny[id] {
-			s.st.Deny[id] = true
+		if is && !s.withheld(id) && !isEmpty(id) {
+			s.st.Deny[id] = path
 			fresh = append(fresh, id)
 		}
 	}
@@ -238,8 +252,8 @@ func (s *Store) addIndex(ctx context.Context, denied func(string) bool) (bool, e
 			continue
 		}
 		if denied(path) {
-			if !s.st.Deny[f[1]] {
-				s.st.Deny[f[1]] = true
+			if s.st.Paths[path] = true; !s.withheld(f[1]) && !isEmpty(f[1]) {
+				s.st.Deny[f[1]] = path
 				if there, err := s.present(ctx, f[1:2]); err != nil || there {
 					return false, errors.Join(err, ErrRebuild)
 				}
@@ -293,7 +307,7 @@ func (s *Store) missing(ctx context.Context, ids []string) ([]string, error) {
 	absent, err := s.absent(ctx, ids)
 	var list []string
 	for id := range absent {
-		if !s.st.Deny[id] {
+		if !s.withheld(id) {
 			list = append(list, id)
 		}
 	}
@@ -374,6 +388,8 @@ func (s *Store) sweep() {
 
 // Withholds tells whether there is content that the store must not hold.
 func (s *Store) Withholds() bool { return len(s.st.Deny) > 0 }
+
+func (s *Store) withheld(id string) bool { _, is := s.st.Deny[id]; return is }
 
 // Generation changes when the store is made anew.
 func (s *Store) Generation() int { return s.st.Gen }

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -259,8 +260,8 @@ func (c *Commit) parse(raw []byte) {
 }
 
 // judge says why a commit must not reach the real repository: it names content
-// that the session was never given (a denied file's, by its id), or a path that
-// is git's own.
+// that the session was never given (a denied file's, by its id), what stands in for
+// such content, or a path that is git's own.
 func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) string {
 	var ids []string
 	for _, f := range c.Files {
@@ -283,8 +284,14 @@ func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) string {
 		return "its content cannot be read: " + err.Error()
 	}
 	for i, line := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
-		if !strings.Contains(line, " blob ") && i < len(ids) {
+		_, size, blob := strings.Cut(line, " blob ")
+		if !blob && i < len(ids) {
 			return "it names content that the session does not have, at " + pathOf(c, ids[i])
+		}
+		if n, err := strconv.ParseInt(size, 10, 64); err == nil && gitstore.StandInSize(n) && i < len(ids) {
+			if b, err := q.call().Run(ctx, "cat-file", "blob", ids[i]); err != nil || gitstore.IsStandIn(b) {
+				return "it holds what stands in for withheld content, at " + pathOf(c, ids[i])
+			}
 		}
 	}
 	return ""

@@ -13,9 +13,9 @@ import (
 const PushURL = "/countersign: pushing is done outside the session, run git push in your own terminal"
 
 // sessionConfig is the configuration a session's git directory starts with.
-func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig, filtered bool) []gitkeys.Setting {
+func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig) []gitkeys.Setting {
 	kept, _ := gitkeys.Clean(all)
-	has := map[string]bool{}
+	has, partial := map[string]bool{}, false
 	out := kept[:0:0]
 	for _, s := range kept {
 		section, _, name := s.Parts()
@@ -24,7 +24,10 @@ func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig, filtered 
 			continue
 		case section == "gc" && name == "auto", section == "maintenance":
 			continue
-		case section == "extensions" && name == "partialclone", section == "remote" && (name == "promisor" || name == "partialclonefilter" || name == "pushurl"):
+		case section == "extensions" && name == "partialclone", section == "remote" && name == "promisor":
+			partial = true
+			continue
+		case section == "remote" && (name == "partialclonefilter" || name == "pushurl"):
 			continue
 		}
 		has[section+"."+name] = true
@@ -42,7 +45,7 @@ func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig, filtered 
 		}
 	}
 	version := "0"
-	if has["extensions.objectformat"] || filtered {
+	if has["extensions.objectformat"] || partial {
 		version = "1"
 	}
 	out = append(out, gitkeys.Setting{Key: "core.repositoryformatversion", Value: version})
@@ -55,14 +58,15 @@ func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig, filtered 
 	if !has["user.email"] && u.email != "" {
 		out = append(out, gitkeys.Setting{Key: "user.email", Value: u.email})
 	}
-	if filtered {
-		out = append(out, gitkeys.Setting{Key: "extensions.partialClone", Value: promisor}, gitkeys.Setting{Key: "remote." + promisor + ".url", Value: "/countersign: this content is denied"},
+	if partial {
+		out = append(out, gitkeys.Setting{Key: "extensions.partialClone", Value: promisor}, gitkeys.Setting{Key: "remote." + promisor + ".url", Value: "/countersign: this content was never fetched, run git there in your own terminal"},
 			gitkeys.Setting{Key: "remote." + promisor + ".promisor", Value: "true"}, gitkeys.Setting{Key: "remote." + promisor + ".skipFetchAll", Value: "true"})
 	}
 	return out
 }
 
-const promisor = "countersign-denied"
+// promisor is the remote of a session whose real repository is a partial clone.
+const promisor = "countersign-unfetched"
 
 // formatConfig writes settings as git reads them (git-config(1), "Syntax").
 func formatConfig(all []gitkeys.Setting) []byte {

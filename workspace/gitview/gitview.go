@@ -9,7 +9,9 @@
 //   - A session's git directory holds no content of a denied path: its objects
 //     are exactly those reachable from branches, tags, remote branches, HEAD and
 //     the index, less every blob that stands at a denied path in any of them.
-//     Stash, reflog and unreachable objects stay outside.
+//     Stash, reflog and unreachable objects stay outside. Git inside reads a line
+//     in the place of such a blob, and checks no denied path out; the line is
+//     never content for the host: no change, and no commit that is taken over.
 //   - What an agent can write is read as data only: its git directory is never
 //     used as one on the host.
 //

@@ -155,6 +155,9 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 		countersign.Mount{Type: "bind", Source: s.opts.Hooks, Target: path.Join(r.inside, "hooks"), RO: true})
 	s.ReadOnly = append(s.ReadOnly, path.Join(r.inside, "hooks"))
 	if s.loadBase(r) {
+		if err := s.hide(ctx, r); err != nil {
+			return err
+		}
 		_, err := s.syncRepo(ctx, r, refs)
 		return err
 	}
@@ -164,7 +167,10 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 	if err := s.clear(r); err != nil {
 		return err
 	}
-	return s.build(ctx, r, refs)
+	if err := s.build(ctx, r, refs); err != nil {
+		return err
+	}
+	return s.hide(ctx, r)
 }
 
 // clear removes what stands where a git directory is to be built: a submodule's
@@ -251,9 +257,6 @@ func (s *Session) build(ctx context.Context, r *sessionRepo, refs []ref) error {
 			}
 		}
 	}
-	if err := os.WriteFile(filepath.Join(r.dir, "objects/info/alternates"), []byte("../countersign/objects\n"), 0o644); err != nil {
-		return err
-	}
 	if err := s.writeConfig(ctx, r); err != nil {
 		return err
 	}
@@ -300,7 +303,7 @@ func (s *Session) writeConfig(ctx context.Context, r *sessionRepo) error {
 	if err != nil {
 		return err
 	}
-	conf := sessionConfig(all, *r, s.project.userSettings(ctx), r.store.Withholds())
+	conf := sessionConfig(all, *r, s.project.userSettings(ctx))
 	return os.WriteFile(filepath.Join(r.dir, "config"), formatConfig(conf), 0o644)
 }
 

@@ -49,6 +49,9 @@ func (s *Session) sync(ctx context.Context) (moved bool, told []string, err erro
 		} else if err != nil {
 			return moved, told, err
 		}
+		if err := s.hide(ctx, r); err != nil {
+			return moved, told, err
+		}
 		say, err := s.syncRepo(ctx, r, refs)
 		if err != nil {
 			return moved, told, err
