@@ -30,6 +30,7 @@ type Record struct {
 	Outcome  *Outcome        `json:"outcome,omitempty"`
 	Model    *Model          `json:"model,omitempty"`
 	Usage    *Usage          `json:"usage,omitempty"`
+	Cost     *Cost           `json:"cost,omitempty"`
 	Payloads []Payload       `json:"payloads,omitempty"`
 	Cov      *Coverage       `json:"cov,omitempty"`
 	Canary   bool            `json:"canary,omitempty"`
@@ -106,6 +107,20 @@ type Usage struct {
 	CacheRead  int64 `json:"cache_read"`
 	CacheWrite int64 `json:"cache_write"`
 	Reasoning  int64 `json:"reasoning"`
+}
+
+// Cost is what a call cost, by a table of prices.
+type Cost struct {
+	// NanoUSD is in nano-dollars (10⁻⁹ US dollars); null where it is not known,
+	// which is not zero.
+	NanoUSD *int64 `json:"nano_usd"`
+	USD     string `json:"usd,omitempty"`     // the same in dollars, decimal
+	Unknown string `json:"unknown,omitempty"` // why it is not known
+	Table   string `json:"table"`             // version of the table
+	Price   string `json:"price,omitempty"`   // line of the table
+	// Estimated says that the provider did not count the tokens, or not all.
+	Estimated bool     `json:"estimated,omitempty"`
+	Excludes  []string `json:"excludes,omitempty"` // what is billed beside the tokens
 }
 
 // Payload refers to an encrypted blob: a prompt, an answer, an output, a diff.

@@ -37,6 +37,8 @@ type call struct {
 	print   [32]byte
 	key     string
 	again   bool // with a key that has changed
+	size    int  // of the body that was sent
+	sent    bool // the provider may have begun
 	began   time.Time
 	first   time.Time // of the answer's bytes
 	kept    bytes.Buffer
@@ -244,7 +246,7 @@ func (c *call) send(body []byte) {
 // reach sends the request; where the provider is not reached or answers with an
 // error whose words must stay here, it answers itself.
 func (c *call) reach(body []byte) (*http.Response, bool) {
-	c.began = c.g.Now()
+	c.began, c.size = c.g.Now(), len(body)
 	resp, err := c.g.transport.RoundTrip(c.outgoing(body))
 	if err != nil {
 		c.unreached(err)
@@ -272,7 +274,7 @@ func (c *call) reach(body []byte) (*http.Response, bool) {
 func (c *call) unreached(err error) {
 	c.partial = "the provider was not reached"
 	if why := c.gone(); why != "" {
-		c.partial = why
+		c.partial, c.sent = why, true
 	}
 	c.close()
 	if errors.Is(err, context.Canceled) {

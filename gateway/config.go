@@ -15,6 +15,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/keys"
+	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/strictyaml"
 )
@@ -24,6 +25,8 @@ type Config struct {
 	Providers []Provider
 	// FindLocal says to find Ollama and LM Studio on this machine.
 	FindLocal bool
+	// Prices are the built-in ones and those of prices.yaml beside gateway.yaml.
+	Prices *price.Table
 }
 
 // Provider is one place that serves models.
@@ -34,8 +37,10 @@ type Provider struct {
 	// anything that the wire itself says for the others.
 	BaseURL string
 	Key     KeyRef
+	Prices  string // list of the built-in prices; empty: found by the address
 
 	base   *url.URL
+	list   string
 	vendor wire.Vendor
 	at     strictyaml.Pos
 	// found says that nobody configured it, compatible that it has the paths of
@@ -47,18 +52,19 @@ type Provider struct {
 // column. A file that is not there is a configuration without providers.
 func Load(path string) (*Config, error) {
 	src, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &Config{FindLocal: true}, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault(path, "make the file readable or remove it", err)
 	}
 	return parse(path, src)
 }
 
 func parse(path string, src []byte) (*Config, error) {
+	prices, err := price.BuiltIn().With(filepath.Join(filepath.Dir(path), "prices.yaml"))
+	if err != nil {
+		return nil, err
+	}
 	root, bad := strictyaml.Parse(src)
-	c := &Config{FindLocal: true}
+	c := &Config{FindLocal: true, Prices: prices}
 	if bad == nil && root != nil {
 		r := strictyaml.Reader{}
 		r.Mapping(root, "gateway", []strictyaml.Field{{Name: "providers", Read: func(n ast.Node) {
@@ -74,7 +80,7 @@ func parse(path string, src []byte) (*Config, error) {
 	seen := map[string]bool{}
 	for i := range c.Providers {
 		p := &c.Providers[i]
-		if err := p.check(filepath.Dir(path)); err != nil {
+		if err := p.check(filepath.Dir(path), prices); err != nil {
 			return nil, fault(at(path, p.at), countersign.RemedyOf(err), fmt.Errorf("provider %q: %w", p.Name, errors.Unwrap(err)))
 		}
 		if seen[p.Name] {
@@ -98,6 +104,7 @@ func readProvider(r *strictyaml.Reader, n ast.Node) Provider {
 		{Name: "name", Read: func(n ast.Node) { p.Name = r.Text(n, "name") }},
 		{Name: "wire", Read: func(n ast.Node) { p.Wire = r.Text(n, "wire") }},
 		{Name: "base_url", Read: func(n ast.Node) { p.BaseURL = r.Text(n, "base_url") }},
+		{Name: "prices", Read: func(n ast.Node) { p.Prices = r.Text(n, "prices") }},
 		{Name: "key", Read: func(n ast.Node) { p.Key = readKeyRef(r, n) }},
 	})
 	return p
@@ -147,7 +154,7 @@ func fault(thing, remedy string, err error) error {
 	return &countersign.Error{Code: countersign.EInvalid, Op: "read gateway configuration", Thing: thing, Remedy: remedy, Err: err}
 }
 
-func (p *Provider) check(dir string) error {
+func (p *Provider) check(dir string, prices *price.Table) error {
 	if !keys.Name.MatchString(p.Name) {
 		return fault("", "write lower-case letters, digits and dashes", fmt.Errorf("name %q", p.Name))
 	}
@@ -171,6 +178,13 @@ func (p *Provider) check(dir string) error {
 		return fault("", remedy, fmt.Errorf("base_url %q %s", p.BaseURL, wrong))
 	}
 	p.base = u
+	if p.list = p.Prices; p.list == "" {
+		if p.list = prices.ListOf(u.Host + u.Path); p.list == "" && p.Wire == "azure" {
+			p.list = "azure"
+		}
+	} else if !prices.HasList(p.list) {
+		return fault("", "leave it out, or name a list of the built-in prices, for example anthropic", fmt.Errorf("prices %q is no such list", p.list))
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (g *gateway) known(s nearby.Server) *Provider {
 		}
 	}
 	p := &Provider{Name: s.Name, Wire: "ollama", BaseURL: s.URL, found: true, compatible: s.Name != "ollama"}
-	if err := p.check(""); err != nil {
+	if err := p.check("", nil); err != nil {
 		return nil
 	}
 	for i := range g.Config.Providers {

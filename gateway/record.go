@@ -35,9 +35,6 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
 	rec.Payloads = payloads
 	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, clip(r.URL.Path), size
-	if c.again {
-		rec.Detail["attempt"] = 2
-	}
 	if len(c.features) > 0 {
 		rec.Detail["features"] = c.features
 	}
@@ -81,6 +78,9 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	rec := c.base("model.response", m)
 	rec.Parent = c.record
 	rec.Usage = said.Usage
+	if t, estimated, ok := c.used(said); ok {
+		rec.Cost, _ = c.priced(said, t, estimated)
+	}
 	rec.Detail["duration_ms"], rec.Detail["bytes"] = c.g.Now().Sub(c.began).Milliseconds(), c.kept.Len()
 	put := func(name string, given bool, v any) {
 		if given {

@@ -150,10 +150,29 @@ func describeRecord(r countersign.Record) string {
 	if r.Action != nil && r.Action.Summary != "" {
 		parts = append(parts, r.Action.Summary)
 	}
+	parts = append(parts, spent(r)...)
 	if p := r.Policy; p != nil && p.Rule != "" {
 		parts = append(parts, "["+p.Rule+"]")
 	}
 	return base.Plain(strings.Join(parts, "  "))
+}
+
+// spent is what an answer used and cost.
+func spent(r countersign.Record) []string {
+	var out []string
+	if u := r.Usage; u != nil {
+		out = append(out, fmt.Sprintf("%d in, %d cached, %d out", u.Input, u.CacheRead+u.CacheWrite, u.Output))
+	}
+	switch c := r.Cost; {
+	case c == nil:
+	case c.NanoUSD == nil:
+		out = append(out, "cost unknown: "+c.Unknown)
+	case c.Estimated:
+		out = append(out, "about $"+c.USD)
+	default:
+		out = append(out, "$"+c.USD)
+	}
+	return out
 }
 
 func (a *app) verifyCmd() *cobra.Command {

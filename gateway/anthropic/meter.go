@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/countersign/countersign/gateway/wire"
 )
@@ -85,4 +86,14 @@ func usage(t *wire.Tally, u wire.Value) {
 	c.Set(&c.CacheWriteLong, u.Get("cache_creation", "ephemeral_1h_input_tokens"))
 	c.Set(&c.Reasoning, u.Get("output_tokens_details", "thinking_tokens"))
 	wire.Last(&t.Tier, u.Get("service_tier"))
+	// Both are charged otherwise, as a tier is.
+	for _, name := range []string{"speed", "inference_geo"} {
+		switch s := u.Get(name).Text(); s {
+		case "", "standard", "global", "not_available":
+		default:
+			if !strings.Contains(t.Tier, "/"+s) {
+				t.Tier += "/" + s
+			}
+		}
+	}
 }

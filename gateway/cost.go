@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/price"
+	"github.com/countersign/countersign/gateway/wire"
+)
+
+// perToken is how many bytes of text are taken for one token where nobody
+// counts: English text and code have three to five.
+const perToken = 4
+
+func tokensIn(bytes int) int64 { return int64((bytes + perToken - 1) / perToken) }
+
+// used is what an answer used, and whether a part of it is estimated. ok is
+// false where nothing is owed: an error, or a request that did not arrive.
+func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
+	k := said.Counts
+	t = price.Tokens{Input: k.Input, Output: k.Output, CacheRead: k.CacheRead, CacheWrite: k.CacheWrite, CacheWriteLong: k.CacheWriteLong, Reasoning: k.Reasoning}
+	infers := c.route.Op == wire.Infer
+	switch {
+	case c.status >= http.StatusBadRequest || c.status == 0 && !c.sent:
+		return t, false, false
+	case !infers:
+		return t, false, k.Said
+	case k.Said && c.partial == "":
+		return t, false, true
+	}
+	// Cut off, or not counted: the provider bills it all the same.
+	if !k.Said {
+		t.Input = tokensIn(c.size)
+	}
+	heard := len(said.Text) + len(said.Thinking)
+	for _, call := range said.Calls {
+		heard += len(call.Name) + len(call.Input)
+	}
+	t.Output = max(t.Output, tokensIn(heard))
+	return t, true, true
+}
+
+// priced is the cost of what was used, for the record.
+func (c *call) priced(said wire.Answer, t price.Tokens, estimated bool) (*countersign.Cost, price.Cost) {
+	table, p := c.g.Config.Prices, c.provider
+	cost := table.Cost(price.Call{
+		Provider: p.Name, List: p.list, Requested: c.model.Requested, Served: said.Served, Deployment: p.Wire == "azure", Tier: said.Tier, Tokens: t,
+	})
+	out := &countersign.Cost{Table: table.Version(), Price: clip(cost.Line), Unknown: clip(cost.Why), Estimated: estimated}
+	if cost.Known {
+		n := int64(cost.Nano)
+		out.NanoUSD, out.USD = &n, cost.Nano.String()
+	}
+	for f, word := range c.features {
+		if word == "allow" && strings.HasPrefix(f, wire.ServerTools+"/") {
+			out.Excludes = []string{wire.ServerTools}
+		}
+	}
+	return out, cost
+}
