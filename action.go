@@ -65,6 +65,9 @@ type Exec struct {
 	Again bool
 	// Launch is set for the agent's own launch chain.
 	Launch bool
+	// Outlived says in plain words why an exec has no cover where its process is
+	// what an approved command left behind; empty for all others. Not bound.
+	Outlived string
 	// Root is the decided command this exec runs under by proven lineage, or nil.
 	Root *CoverRoot
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,29 @@ id; echo "id=$?"
 		}
 	}
 	w.must("verify")
+}
+
+// What an approved command leaves behind asks again, and says why in plain words:
+// in the list of requests, and on record.
+func TestWhatOutlivesItsCommandSaysSo(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("job.sh", "bash ./later.sh $$ &\nuntil [ -e up ]; do :; done\n")
+	w.write("later.sh", ": > up\nwhile [ -d /proc/$1 ]; do :; done\nls hello.txt; echo \"later=$?\"\n: > done\n")
+	wait := w.asking(allowBash, "bash ./job.sh\nuntil [ -e done ]; do read -r -t 0.1 x; done\n")
+	q := w.asked()
+	says := regexp.MustCompile(`no rule allows it; its approved command \(pid \d+\) (ended at 20[0-9TZ:-]+|has ended); what outlives its command asks again`)
+	if q.Summary != "ls hello.txt" || !says.MatchString(q.Reason) {
+		t.Errorf("asked: %+v", q)
+	}
+	w.must("approve", q.ID)
+	if out := wait(); !strings.Contains(out, "later=0") {
+		t.Errorf("on the screen: %s", out)
+	}
+	for _, r := range w.log("--type", "exec.decided") {
+		if (r.Action.Summary == "ls hello.txt") != strings.Contains(r.Decision.Reason, "what outlives its command asks again") {
+			t.Errorf("%s: %+v", r.Action.Summary, r.Decision)
+		}
+	}
 }
 
 // A program that comes through a pipe gives no cover; any-depth and deny rules

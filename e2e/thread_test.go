@@ -39,9 +39,9 @@ func (w *world) background(args ...string) (stop func(), wait func() result) {
 
 // request is a line of `requests --json`.
 type request struct {
-	ID, Session, Kind, Summary, Cwd, Rule, Digest string
-	Argv                                          []string
-	WaitingMS                                     int64 `json:"waiting_ms"`
+	ID, Session, Kind, Summary, Cwd, Rule, Digest, Reason string
+	Argv                                                  []string
+	WaitingMS                                             int64 `json:"waiting_ms"`
 }
 
 func (w *world) requests() []request {

@@ -175,6 +175,7 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
+	d.Ruling.Reason = sentences(d.Ruling.Reason, a.Exec.Outlived)
 	ap, err := g.cfg.Desk.ask(ctx, countersign.Request{
 		Session: g.cfg.Session, Action: *a, Digest: digest, Reuse: reuse, Ruling: d.Ruling, Since: g.cfg.Now(), Pending: true,
 	})

@@ -25,8 +25,22 @@ func (g *Gate) record(typ string, a countersign.Action, digest string, d counter
 		}
 		r.Actor.ID = g.cfg.Agent.Name
 	}
+	if a.Exec != nil && d.Ruling.Verdict == countersign.Ask {
+		r.Decision.Reason = sentences(r.Decision.Reason, a.Exec.Outlived)
+	}
 	r.Decision.Reason = trim(r.Decision.Reason, maxText)
 	return r
+}
+
+// sentences joins two reasons, the second told once.
+func sentences(a, b string) string {
+	switch {
+	case a == "" || b == "":
+		return a + b
+	case strings.HasSuffix(a, b):
+		return a
+	}
+	return a + "; " + b
 }
 
 func (g *Gate) base(typ string, a countersign.Action) countersign.Record {

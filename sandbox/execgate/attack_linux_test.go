@@ -283,7 +283,7 @@ func TestLineage(t *testing.T) {
 			g.file("script", "/usr/bin/true\n:\n", 0o644)
 			g.cfg.Launch = Launch{Argv: []string{"/bin/sh", "-c", tt.script}}
 			g.run(g.cfg.Launch.Argv...)
-			got := ""
+			got, outlived := "", false
 			for _, a := range g.judge.seen[1:] {
 				if filepath.Base(a.Exec.Exe.Path) == "sleep" {
 					continue
@@ -293,10 +293,18 @@ func TestLineage(t *testing.T) {
 				} else {
 					got += "d"
 				}
+				left := tt.name == "an orphan loses its cover" || tt.name == "an adopted orphan of an unseen program has none"
+				if (a.Exec.Outlived != "") && (!left || a.Exec.Root != nil) {
+					t.Errorf("%q is said to have outlived its command: %s", a.Exec.Argv, a.Exec.Outlived)
+				}
+				outlived = outlived || a.Exec.Outlived != ""
 			}
 			want := tt.want
 			if tt.name == "an orphan loses its cover" {
 				want = "dd"
+			}
+			if strings.Contains(tt.name, "orphan") && !outlived {
+				t.Error("nothing says that it outlived its command")
 			}
 			if got != want {
 				t.Errorf("%s, want %s: %q", got, want, g.judge.argvs())

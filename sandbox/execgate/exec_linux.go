@@ -30,6 +30,9 @@ func (w *worker) exec(call string) {
 		p.exec.Root = &c
 	} else {
 		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec, p.movable)
+		if !p.exec.Launch {
+			p.exec.Outlived = w.s.tree.outlived(&w.t)
+		}
 	}
 	p.exec.Again = !p.exec.Launch && w.s.launch.again(&p.exec, p.loaded)
 	a := countersign.Action{Kind: countersign.KindExec, Session: w.s.cfg.Session, Peer: w.t.peer(w.s.tree, r != nil)}
@@ -194,7 +197,7 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 	}
 	s.cfg.Judge.Started(permit, a)
 	if !covered {
-		s.follow(pid, end, pins)
+		s.follow(pid, end, pins, img.root)
 	}
 	if pins.any() {
 		return h.watchOpens(pid, w, pins, p.exec.Cwd)

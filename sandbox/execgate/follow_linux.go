@@ -14,13 +14,14 @@ import (
 )
 
 // follow reports the end of a decided command.
-func (s *Supervisor) follow(pid int, end *ending, pins *pins) {
+func (s *Supervisor) follow(pid int, end *ending, pins *pins, r *root) {
 	_, start, _, statErr := procstat.Read(pid, make([]byte, 1024))
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	go func() {
 		o := countersign.Outcome{Status: "unknown"}
 		if err == nil && statErr == nil {
 			o = waitFor(fd, pid, start)
+			s.tree.ended(r, s.cfg.Now())
 		}
 		pins.release()
 		end.report(o)

@@ -3,8 +3,10 @@
 package execgate
 
 import (
+	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/procstat"
@@ -16,6 +18,7 @@ type root struct {
 	countersign.CoverRoot
 	id      uint64 // of its process
 	tainted bool
+	ended   time.Time // zero: it was not seen to end
 }
 
 // image is what a process's last verified exec made of it.
@@ -118,7 +121,40 @@ func (tr *tree) cover(t *target) *root {
 		}
 		return img.root
 	}
-	return tr.climb(t.tgid, t.who.Parent, t.who.ID)
+	r, _, _ := tr.climb(t.tgid, t.who.Parent, t.who.ID)
+	return r
+}
+
+func (tr *tree) ended(r *root, at time.Time) {
+	if r == nil {
+		return
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	r.ended = at
+}
+
+// outlived says of a process without cover that it is what an approved command
+// left behind, or nothing.
+func (tr *tree) outlived(t *target) string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if tr.imageLocked(t.tgid, t.who.ID) != nil {
+		return "" // it was decided by itself
+	}
+	_, met, alone := tr.climb(t.tgid, t.who.Parent, t.who.ID)
+	switch {
+	case alone:
+		return "the process that started it has ended, and no approved command is proven above it; what outlives its command asks again"
+	case met == nil:
+		return ""
+	case !met.ended.IsZero():
+		return fmt.Sprintf("its approved command (pid %d) ended at %s; what outlives its command asks again", met.PID, met.ended.UTC().Format(time.RFC3339))
+	}
+	if who, err := tr.census.Identify(met.PID, tr.buf[:]); err != nil || who.ID != met.id {
+		return fmt.Sprintf("its approved command (pid %d) has ended; what outlives its command asks again", met.PID)
+	}
+	return fmt.Sprintf("a process between it and its approved command (pid %d) has ended; what is cut off from its command asks again", met.PID)
 }
 
 const maxDepth = 1 << 12
@@ -126,21 +162,24 @@ const maxDepth = 1 << 12
 // climb follows live parents. The first that has executed something names the
 // root; from there on every parent must lead on to it. A parent that started
 // later than its child is another process with the same number, and a child
-// that is older than its parent's approval was not started under it.
-func (tr *tree) climb(child, pid int, below uint64) *root {
+// that is older than its parent's approval was not started under it. met is the
+// root that was named, proven or not; alone tells that nothing above has executed
+// anything.
+func (tr *tree) climb(child, pid int, below uint64) (proven, met *root, alone bool) {
 	var r *root
-	adopted := false
+	adopted, alone := false, true
 	for depth := 0; pid > 1 && depth < maxDepth; depth++ {
 		who, err := tr.census.Identify(pid, tr.buf[:])
 		if err != nil || who.ID > below {
-			return nil
+			break
 		}
 		if img := tr.imageLocked(pid, who.ID); img != nil {
+			alone = false
 			if !img.covers || img.alone || img.root == nil {
-				return nil
+				return nil, nil, false
 			}
 			if since, ok := img.strangers[child]; ok && since == below {
-				return nil
+				return nil, nil, false
 			}
 			if r == nil {
 				r = img.root
@@ -151,13 +190,13 @@ func (tr *tree) climb(child, pid int, below uint64) *root {
 		}
 		if r != nil && r.PID == pid && r.id == who.ID {
 			if adopted && r.tainted {
-				return nil
+				return nil, r, false
 			}
-			return r
+			return r, r, false
 		}
 		child, pid, below = pid, who.Parent, who.ID
 	}
-	return nil
+	return nil, r, alone
 }
 
 // sweep forgets processes that are gone, once enough have gathered.
@@ -198,7 +237,8 @@ func (tr *tree) list() []Process {
 			r := img.root.CoverRoot
 			p.Root = &r
 			own := r.PID == pid && img.root.id == img.id
-			p.Orphan = !own && tr.climb(pid, who.Parent, who.ID) != img.root
+			proven, _, _ := tr.climb(pid, who.Parent, who.ID)
+			p.Orphan = !own && proven != img.root
 		}
 		out = append(out, p)
 	}
