@@ -82,9 +82,16 @@ func (s *standing) say(ctx context.Context, client *http.Client, body string, he
 		return 0, "", err
 	}
 	defer resp.Body.Close()
+	if hangUp, ok := ctx.Value(firstByte{}).(context.CancelFunc); ok {
+		_, _ = resp.Body.Read(make([]byte, 1))
+		hangUp()
+	}
 	b, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b), err
 }
+
+// firstByte marks a call that hangs up at the first byte of its answer.
+type firstByte struct{}
 
 func (s *standing) end(sig syscall.Signal) result {
 	s.t.Helper()

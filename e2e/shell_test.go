@@ -53,7 +53,9 @@ func TestShellHasJobControl(t *testing.T) {
 	agent.key("Enter")
 	eventually(t, "the command to go on", func() bool { return strings.Count(agent.screen(), "sleep 1000") == 3 })
 	agent.key("C-c")
-	eventually(t, "the prompt to stand again", func() bool { return strings.HasSuffix(strings.TrimSpace(agent.screen()), "#") || strings.HasSuffix(strings.TrimSpace(agent.screen()), "$") })
+	eventually(t, "the prompt to stand again", func() bool {
+		return strings.HasSuffix(strings.TrimSpace(agent.screen()), "#") || strings.HasSuffix(strings.TrimSpace(agent.screen()), "$")
+	})
 	agent.text("echo back-$((1+1))")
 	agent.key("Enter")
 	agent.wait("back-2")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	countersign "github.com/countersign/countersign"
@@ -33,7 +34,8 @@ type call struct {
 	ruling   countersign.Ruling
 	path     string // for the provider, escaped
 
-	record  string // id of model.request
+	record  string      // id of model.request
+	left    atomic.Bool // anything of it for the provider
 	print   [32]byte
 	key     string
 	again   bool // with a key that has changed

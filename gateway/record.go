@@ -95,6 +95,7 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	put("tools", len(said.Calls) > 0, toolNames(said.Calls))
 	put("served_otherwise", c.servedOtherwise(m), true)
 	put("kept_first_bytes", c.cut, maxKept)
+	put("unsent", !c.left.Load(), true)
 	put("partial", c.partial != "", true)
 	rec.Outcome = &countersign.Outcome{Status: "ok"}
 	switch {

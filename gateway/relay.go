@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 
@@ -56,7 +57,7 @@ func (c *call) outgoing(body []byte) *http.Request {
 	out := (&http.Request{
 		Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-	}).WithContext(r.Context())
+	}).WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { c.left.Store(true) }}))
 	switch {
 	case len(body) == 0:
 		out.Body = http.NoBody
