@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -475,6 +476,25 @@ func TestBadPolicyStartsNothing(t *testing.T) {
 	}
 	if r := w.cs("run", "--policy", "absent.yaml", "--approver", "none", "--", "bash", "agent.sh"); r.code == 0 || !strings.Contains(r.err, "absent.yaml") {
 		t.Errorf("absent --policy: %+v", r)
+	}
+}
+
+// A policy that comes out of a pipe is read once, and its session reviewed by it.
+func TestPolicyFromAPipe(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("agent.sh", "bash -c 'echo x > my.plan'\n")
+	w.repo()
+	pipe := filepath.Join(w.root, "policy.pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.own()
+	go os.WriteFile(pipe, []byte(allowBash+"files:\n  deny:\n    - {id: t-plan, paths: [\"*.plan\"], reason: a test}\n"), 0)
+	if r := w.cs("run", "--policy", pipe, "--approver", "none", "--", "bash", "agent.sh"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if hs := w.hunks(); len(hs) != 1 || hs[0].Risk != "high" {
+		t.Errorf("%+v", hs)
 	}
 }
 

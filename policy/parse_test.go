@@ -76,7 +76,7 @@ func TestParseErrorsSayWhere(t *testing.T) {
 		{"no version", "files: {}\n", "p.yaml:1:1", "no version"},
 		{"empty file", "", "p.yaml:1:1", "no version"},
 		{"comment only", "# x\n", "p.yaml:1:1", "no version"},
-		{"newer version", "version: 2\n", "p.yaml:1:10", "whole number from 1 to 1"},
+		{"newer version", "version: 2\n", "p.yaml:1:10", "version 2 is newer than this program"},
 		{"version as text", "version: \"1\"\n", "p.yaml:1:10", "whole number"},
 		{"two documents", "version: 1\n---\nversion: 1\n", "p.yaml:3:1", "second YAML document"},
 		{"anchor", "version: 1\nmodels: {allow: &a [\"x/y\"]}\n", "p.yaml:2:17", "anchor"},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -16,7 +17,9 @@ func (r *reader) document(n ast.Node) {
 	d := r.d
 	r.Mapping(n, "policy", []strictyaml.Field{
 		{Name: "version", Read: func(n ast.Node) {
-			version = r.Number(n, "version", 1, 1)
+			if version = r.Number(n, "version", 1, math.MaxInt32); version > 1 {
+				r.Fail(n, "use a newer countersign for this file, or write version: 1", "version %d is newer than this program knows, which is 1", version)
+			}
 		}},
 		{Name: "preset", Read: func(n ast.Node) { d.Preset, d.presetPos = r.Text(n, "preset"), strictyaml.PosOf(n) }},
 		{Name: "files", Read: r.files},

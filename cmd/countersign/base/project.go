@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,19 +13,68 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/strictyaml"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/workspace/apply"
 	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // organisationPolicy is where a company's own layer lies; a user cannot write it.
 const organisationPolicy = "/etc/countersign/policy.yaml"
 
+// maxLayer is more than a policy may have, so that one that is too long is told.
+const maxLayer = strictyaml.MaxSource + 1
+
+// readLayer reads a policy file. A project's comes with a clone: it is read only
+// as a file of the project, through no link and from no device or pipe.
+func readLayer(layer policy.Layer, path string) ([]byte, error) {
+	var f io.ReadCloser
+	var err error
+	if layer == policy.LayerProject {
+		var root *tree.Root
+		if root, err = tree.OpenRoot(filepath.Dir(filepath.Dir(path))); err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		f, err = root.Open(".countersign/policy.yaml")
+	} else {
+		f, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxLayer))
+}
+
+func unreadable(path string, err error) error {
+	e := &countersign.Error{Code: countersign.EInvalid, Op: "read policy", Thing: path, Err: err, Remedy: "make the file readable or remove it: nothing starts without every layer"}
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		e.Err = pe.Err
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Remedy = "check the path"
+	case errors.Is(err, tree.ErrRefused) || errors.Is(err, tree.ErrKind):
+		e.Err, e.Remedy = errors.New("it is no plain file of the project"), "put the policy itself there, not a link; or remove it: nothing starts without every layer"
+	}
+	return e
+}
+
 // LoadPolicy reads every layer and compiles them. file, if not empty, takes the
-// place of the user's layer; without a project there is no layer of one. A layer that is there but cannot be read stops
-// everything: nothing starts under half a policy.
+// place of the user's layer; without a project there is no layer of one. A layer
+// that is there but cannot be read stops everything: nothing starts under half a
+// policy.
 func (a *App) LoadPolicy(file, project string) (*policy.Policy, error) {
+	p, _, err := a.ReadPolicy(file, project)
+	return p, err
+}
+
+// ReadPolicy is LoadPolicy that also returns what file held, to be pinned: it
+// may be a pipe, which can be read once.
+func (a *App) ReadPolicy(file, project string) (p *policy.Policy, held []byte, err error) {
 	docs := []*policy.Document{policy.BuiltIn()}
 	user := filepath.Join(a.Dirs.Config, "policy.yaml")
 	if file != "" {
@@ -43,34 +93,32 @@ func (a *App) LoadPolicy(file, project string) (*policy.Policy, error) {
 		layers = layers[:2]
 	}
 	for _, l := range layers {
-		src, err := os.ReadFile(l.path)
+		src, err := readLayer(l.layer, l.path)
 		if errors.Is(err, fs.ErrNotExist) && !l.must {
 			continue
 		}
 		if err != nil {
-			return nil, &countersign.Error{Code: countersign.EInvalid, Op: "read policy", Thing: l.path, Err: errors.Unwrap(err), Remedy: "make the file readable or remove it: nothing starts without every layer"}
+			return nil, nil, unreadable(l.path, err)
+		}
+		if l.must {
+			held = src
 		}
 		doc, err := policy.Parse(l.layer, l.path, src)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		docs = append(docs, doc)
 	}
-	p, err := policy.Compile(docs...)
-	if err != nil {
-		return nil, err
+	if p, err = policy.Compile(docs...); err != nil {
+		return nil, nil, err
 	}
-	return p.At(project, a.Getenv("HOME")), nil
+	return p.At(project, a.Getenv("HOME")), held, nil
 }
 
-// PinPolicy keeps the file that took the place of the user's layer with its
-// session: what is reviewed later is judged by the same rules.
-func (a *App) PinPolicy(file, session string) error {
-	src, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(a.pinned(session), src, 0o600)
+// PinPolicy keeps what took the place of the user's layer with its session: what
+// is reviewed later is judged by the same rules.
+func (a *App) PinPolicy(held []byte, session string) error {
+	return atomicfile.Write(a.pinned(session), held, 0o600)
 }
 
 // SessionPolicy is the policy of a session: with its own layer in place of the

@@ -41,6 +41,7 @@ type live struct {
 	log     *slog.Logger
 
 	policy     *policy.Policy
+	pinned     []byte // the policy file that took the place of the user's layer
 	posture    countersign.Posture
 	ledger     *ledger.Client
 	key        *countersign.Keyer
@@ -102,7 +103,7 @@ func (s *live) check() error {
 	if !s.project.Git {
 		s.Say("%s is no git repository: changes are staged and reviewed all the same", base.Plain(s.project.Root))
 	}
-	if s.policy, err = s.LoadPolicy(s.opt.Policy, s.project.Root); err != nil {
+	if s.policy, s.pinned, err = s.ReadPolicy(s.opt.Policy, s.project.Root); err != nil {
 		return err
 	}
 	if err := s.projectIsOne(); err != nil {
@@ -206,7 +207,7 @@ func (s *live) stage() error {
 	if err := s.Dirs.Save(s.kept); err != nil || s.opt.Policy == "" {
 		return err
 	}
-	return s.PinPolicy(s.opt.Policy, s.id)
+	return s.PinPolicy(s.pinned, s.id)
 }
 
 // notesOf says what of the project is not the same in the session.
