@@ -417,3 +417,27 @@ func take(v *view, commit string, says Accepted) error {
 	_, err := v.TakeOver(context.Background(), "", commit, says, false)
 	return err
 }
+
+// An index that git inside cannot read is the session's own affair: it keeps
+// neither a review nor the next session from starting.
+func TestAnIndexThatIsNoFileStopsNothing(t *testing.T) {
+	for name, lay := range map[string]string{
+		"link out":  "ln -s /dev/zero .git/index",
+		"pipe":      "mkfifo .git/index",
+		"directory": "mkdir .git/index",
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := repository(t)
+			sh(t, root, "git reset -q --hard")
+			v := newView(t, root, Options{})
+			sh(t, v.dir, "rm .git/index; "+lay)
+			v.Close()
+			sh(t, root, "echo z > z.txt; git add z.txt; git commit -qm outside")
+			p, err := Find(root)
+			must(t, err)
+			s, err := p.SessionGit(context.Background(), v.o)
+			must(t, err)
+			s.Close()
+		})
+	}
+}

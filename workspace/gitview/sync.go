@@ -93,10 +93,16 @@ func (s *Session) agent(r *sessionRepo) (agentDir, error) {
 
 func (a agentDir) close() { a.root.Close() }
 
-// maxText bounds what is read of a text file the agent can write.
-const maxText = 16 << 20
+// maxText bounds what is read of a text file the agent can write, maxIndex what
+// of an index: some 100 bytes a file.
+const (
+	maxText  = 16 << 20
+	maxIndex = 512 << 20
+)
 
-func (a agentDir) read(name string) ([]byte, error) {
+func (a agentDir) read(name string) ([]byte, error) { return a.upTo(name, maxText) }
+
+func (a agentDir) upTo(name string, limit int) ([]byte, error) {
 	f, err := a.root.OpenFile(path.Join(a.rel, name), os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, err
@@ -105,9 +111,9 @@ func (a agentDir) read(name string) ([]byte, error) {
 	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
 		return nil, errors.Join(err, fs.ErrInvalid)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxText+1))
-	if len(b) > maxText {
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxText)
+	b, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if len(b) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, limit)
 	}
 	return b, err
 }
@@ -240,9 +246,9 @@ func (s *Session) syncIndex(ctx context.Context, r *sessionRepo, a agentDir) err
 		return err
 	}
 	defer os.RemoveAll(dir)
-	own, err := a.read("index")
+	own, err := a.upTo("index", maxIndex)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil // no index that git can read: the session's own affair
 	}
 	if err := os.WriteFile(filepath.Join(dir, "own"), own, 0o600); err != nil {
 		return err
@@ -253,7 +259,7 @@ func (s *Session) syncIndex(ctx context.Context, r *sessionRepo, a agentDir) err
 	}
 	now, err := entries(ctx, r.real, filepath.Join(dir, "own"))
 	if err != nil {
-		return nil // not an index git can read: the session's own affair
+		return nil // the same
 	}
 	if err := s.copyIndex(ctx, r, dir); err != nil {
 		return err
