@@ -115,10 +115,9 @@ func TestContractOfReview(t *testing.T) {
 			t.Errorf("%s is of %s risk", h.Path, h.Risk)
 		}
 	}
-	if r := w.must("review", "--accept", id["a.txt"], id["b.txt"]); !strings.Contains(r.err, "sha256:"+id["a.txt"]) {
+	if r := w.must("review", "--accept", id["a.txt"], id["b.txt"], "--reject", id["other.txt"]); !strings.Contains(r.err, "sha256:"+id["a.txt"]) {
 		t.Errorf("the digest is not printed: %s", r.err)
 	}
-	w.must("review", "--reject", id["other.txt"])
 	w.must("review", "--accept-file", "hello.txt")
 	w.must("review", "--accept-all") // neither the rejected nor what is of high risk
 	w.must("review", "--apply")

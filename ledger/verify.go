@@ -88,7 +88,7 @@ type verifier struct {
 
 func (v *verifier) run(o VerifyOptions) error {
 	if _, err := os.Stat(filepath.Join(v.dir, "segments")); err != nil {
-		return &countersign.Error{Code: countersign.ENotFound, Op: "verify", Thing: v.dir, Err: err, Remedy: "name the ledger's directory"}
+		return &countersign.Error{Code: countersign.ENotFound, Op: "verify", Thing: v.dir, Err: errors.New("it is no ledger: it has no readable directory segments"), Remedy: "name the ledger's directory"}
 	}
 	names, err := segmentNames(v.dir)
 	if err != nil {

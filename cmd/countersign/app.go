@@ -28,7 +28,7 @@ func Main(ctx context.Context, args []string, in *os.File, out, errw io.Writer, 
 	if err == nil {
 		a.Dirs = dirs
 		root := a.root()
-		root.SetArgs(args)
+		root.SetArgs(spread(args, a.isSession))
 		root.SetOut(out)
 		root.SetErr(errw)
 		root.SetIn(in)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -191,6 +192,8 @@ EXIT STATUS
 			dir := a.LedgerDir()
 			if len(args) == 1 {
 				dir = args[0]
+			} else if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+				return &countersign.Error{Code: countersign.ENotFound, Op: "verify", Thing: dir, Err: errors.New("there is no ledger yet"), Remedy: "the first session begins one; another directory can be named"}
 			}
 			var opts ledger.VerifyOptions
 			if checkpoint != "" {

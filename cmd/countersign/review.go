@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
@@ -33,12 +35,15 @@ func (a *app) reviewCmd() *cobra.Command {
 		Short: "Accept or reject changes, hunk by hunk, and apply them",
 		Long:  reviewHelp,
 		Example: `  countersign review --list
-  countersign review --accept 3fa94c1d --accept-file docs/x.md --apply
+  countersign review --accept 3fa94c1d 07be11a2 --reject 51c0d9e7
+  countersign review --accept-file docs/x.md --apply
   countersign review --undo`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := a.sortArgs(args, &f)
-			if err != nil {
-				return err
+			id := ""
+			if len(args) > 1 {
+				return base.Usage(fmt.Errorf("it takes one session, not %d", len(args)))
+			} else if len(args) == 1 {
+				id = args[0]
 			}
 			if f.Digest != "" && len(f.Accept)+len(f.Reject) != 1 {
 				return base.Usage(errors.New("--digest goes with exactly one --accept or --reject"))
@@ -59,25 +64,41 @@ func (a *app) reviewCmd() *cobra.Command {
 	return cmd
 }
 
-// sortArgs tells a session's id from further hunks: `--accept A B C` names
-// three.
-func (a *app) sortArgs(args []string, f *reviewing.Flags) (id string, err error) {
-	for _, arg := range args {
-		_, err := a.Dirs.Load(arg)
-		switch {
-		case err == nil && id == "":
-			id = arg
-		case len(f.Accept) > 0 && len(f.Reject) == 0:
-			f.Accept = append(f.Accept, arg)
-		case len(f.Reject) > 0 && len(f.Accept) == 0:
-			f.Reject = append(f.Reject, arg)
-		case err != nil:
-			return "", err
-		default:
-			return "", base.Usage(fmt.Errorf("what is %q? one session, and hunks after --accept or --reject", arg))
+// spread repeats --accept and --reject before each further hunk that follows
+// them, so that `--accept A B --reject C` names three. A session's id stays what
+// it is, and other commands' words are theirs.
+func spread(args []string, isSession func(string) bool) []string {
+	at := 0
+	for at < len(args) && strings.HasPrefix(args[at], "-") {
+		if args[at] == "-C" || args[at] == "--directory" {
+			at++
 		}
+		at++
 	}
-	return id, nil
+	if at >= len(args) || args[at] != "review" {
+		return args
+	}
+	out, flag, taken := slices.Clone(args[:at+1]), "", false // whose hunks are read, and whether it has its own
+	for _, arg := range args[at+1:] {
+		name, _, attached := strings.Cut(arg, "=")
+		switch {
+		case name == "--accept" || name == "--reject":
+			flag, taken = name, attached
+		case strings.HasPrefix(arg, "-"):
+			flag = ""
+		case flag != "" && taken && !isSession(arg):
+			out = append(out, flag)
+		default:
+			taken = true
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
+func (a *app) isSession(id string) bool {
+	_, err := a.Dirs.Load(id)
+	return err == nil
 }
 
 func (a *app) review(ctx context.Context, id string, f reviewing.Flags) error {

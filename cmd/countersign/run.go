@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -102,6 +103,9 @@ func (a *app) settle(o *live.Options) error {
 		return base.Usage(fmt.Errorf("--backend is snapshot or overlay, not %q", o.Backend))
 	}
 	path, err := exec.LookPath(o.Argv[0])
+	if errors.Is(err, fs.ErrPermission) && strings.Contains(o.Argv[0], "/") {
+		return &countersign.Error{Code: countersign.EInvalid, Op: "run", Thing: o.Argv[0], Err: errors.New("it is no program that may be executed"), Remedy: "name a program; `chmod +x` makes a script one"}
+	}
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return &countersign.Error{
 			Code: countersign.ENotFound, Op: "run", Thing: o.Argv[0], Err: errors.New("command not found"),

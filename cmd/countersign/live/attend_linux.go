@@ -4,7 +4,6 @@ package live
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/countersign/countersign"
@@ -117,7 +116,7 @@ func (s *live) farewell() {
 		return
 	}
 	if n := s.gate.Denied(); n > 0 && s.opt.Approver == "none" {
-		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", counted(n, "command"), s.id)
+		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", base.Counted(n, "command"), s.id)
 	}
 	cs, err := reviewing.HeldChangeset(context.Background(), s.App, s.kept, s.policy, s.staging)
 	if err != nil {
@@ -133,16 +132,10 @@ func (s *live) farewell() {
 		}
 	}
 	if open > 0 {
-		s.Say("session %s ended: %s in %s to review: countersign review %s", s.id, counted(open, "hunk"), counted(len(files), "file"), s.id)
+		s.Say("session %s ended: %s in %s to review: countersign review %s", s.id, base.Counted(open, "hunk"), base.Counted(len(files), "file"), s.id)
 	} else {
 		s.Say("session %s ended: nothing to review", s.id)
 	}
 }
 
 // counted is a number and its noun.
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -276,7 +276,7 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 	if serr := r.settleApplied(ctx, res); serr != nil {
 		return "", serr
 	}
-	return fmt.Sprintf("applied %d hunks to %d files; %d stale stayed behind", len(res.Applied), len(res.Files), len(res.Stale)), err
+	return fmt.Sprintf("applied %s to %s; %d stale stayed behind", base.Counted(len(res.Applied), "hunk"), base.Counted(len(res.Files), "file"), len(res.Stale)), err
 }
 
 // settleApplied moves the base forward where hunks landed, and takes over
@@ -378,7 +378,7 @@ func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	_, err = l.Append(ctx, countersign.Record{
 		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
 		Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
-		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: fmt.Sprintf("%d hunks in %d files", len(res.Applied), len(res.Files))},
+		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: base.Counted(len(res.Applied), "hunk") + " in " + base.Counted(len(res.Files), "file")},
 		Outcome:  &countersign.Outcome{Status: "ok"},
 		Payloads: []countersign.Payload{p},
 		Detail:   map[string]any{"apply": res.ID, "files": files, "file_count": len(res.Files), "applied": len(res.Applied), "stale": len(res.Stale), "merged": len(res.Merged)},
@@ -429,6 +429,6 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 	if _, gone := r.staging.(noLayer); gone {
 		a.Say("session %s has no layer any more: what was taken back is not listed for review again", k.ID)
 	}
-	fmt.Fprintf(a.Out, "took %d files back\n", len(res.Files))
+	fmt.Fprintf(a.Out, "took %s back\n", base.Counted(len(res.Files), "file"))
 	return nil
 }

@@ -127,15 +127,25 @@ func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
 		if l.Risk == countersign.RiskHigh {
 			notes += "HIGH RISK: " + l.Why
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Hunk, l.State, l.Op, base.Plain(l.Path), where, strings.TrimSpace(notes))
+		path := base.Plain(l.Path)
+		if l.OldPath != "" && l.OldPath != l.Path {
+			path = base.Plain(l.OldPath) + " → " + path
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Hunk, l.State, l.Op, path, where, strings.TrimSpace(notes))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if cs.Ignored > 0 {
-		a.Say("%d changed files that git ignores stay in the staging layer and are not listed", cs.Ignored)
-	}
+	sayIgnored(a, cs)
 	return nil
+}
+
+// sayIgnored counts what is no hunk. A directory that was ignored as a whole at
+// the start is not looked through for that.
+func sayIgnored(a *base.App, cs countersign.Changeset) {
+	if cs.Ignored > 0 {
+		a.Say("%s that git ignores: not listed, kept in the staging layer, beside what changed in directories it ignores whole", base.Counted(cs.Ignored, "changed file"))
+	}
 }
 
 // feedback prints what was rejected as text that an agent can be given.
@@ -190,9 +200,7 @@ func (r *Reviewing) Screen(ctx context.Context) error {
 	if err := tuireview.Run(ctx, tuireview.Options{Source: r, In: r.In, Out: out, Editor: editor, Dir: dir, Plain: r.Getenv("NO_COLOR") != ""}); err != nil {
 		return err
 	}
-	if n := r.review.Changeset().Ignored; n > 0 {
-		r.Say("%d changed files that git ignores stay in the staging layer", n)
-	}
+	sayIgnored(r.App, r.review.Changeset())
 	r.sayNotes(ctx)
 	return nil
 }
