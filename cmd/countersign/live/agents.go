@@ -65,6 +65,7 @@ web_search = "disabled"
 [features]
 plugins = false
 daemon_auto_start = false
+shell_snapshot = false
 
 [analytics]
 enabled = false
