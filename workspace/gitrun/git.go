@@ -71,6 +71,33 @@ func (c Call) Run(ctx context.Context, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// pathList joins directories for a variable of git's. A name with the separator
+// in it, or that looks quoted, is quoted as git quotes (git(1),
+// GIT_ALTERNATE_OBJECT_DIRECTORIES).
+func pathList(dirs []string) string {
+	out := make([]string, len(dirs))
+	for i, d := range dirs {
+		out[i] = d
+		if !strings.ContainsAny(d, string(os.PathListSeparator)+"\"\n") {
+			continue
+		}
+		var b strings.Builder
+		for _, c := range []byte(d) {
+			switch {
+			case c == '"' || c == '\\':
+				b.WriteByte('\\')
+				b.WriteByte(c)
+			case c < ' ':
+				fmt.Fprintf(&b, "\\%03o", c)
+			default:
+				b.WriteByte(c)
+			}
+		}
+		out[i] = `"` + b.String() + `"`
+	}
+	return strings.Join(out, string(os.PathListSeparator))
+}
+
 func (c Call) env() []string {
 	env := []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent",
@@ -91,7 +118,7 @@ func (c Call) env() []string {
 		env = append(env, "GIT_OBJECT_DIRECTORY="+c.Store)
 	}
 	if len(c.Objects) > 0 {
-		env = append(env, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+strings.Join(c.Objects, string(os.PathListSeparator)))
+		env = append(env, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+pathList(c.Objects))
 	}
 	if !c.Locks {
 		env = append(env, "GIT_OPTIONAL_LOCKS=0")
