@@ -122,6 +122,28 @@ func notLedger(ps []hostProc) []hostProc {
 	return out
 }
 
+// Told to end, by a terminal that goes away too, it ends in order.
+func TestToldToEnd(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			w := newWorld(t, users()[len(users())-1])
+			w.repoWith("hello.txt", "hello\n")
+			j, tree := w.busy()
+			id := w.sessionID()
+			syscall.Kill(j.cmd.Process.Pid, sig)
+			r := j.wait()
+			if e := w.ending(r); r.code != 130 || e.EndedBy != "countersign" || e.Exit != 130 || !strings.Contains(e.Error, "interrupted") || !strings.Contains(r.err, "countersign: interrupted") {
+				t.Errorf("%+v", r)
+			}
+			eventually(t, "its tree is gone", func() bool { return anyAlive(notLedger(tree)) == "" })
+			if rs := w.log("--type", "session.ended"); len(rs) != 1 || rs[0].Session != id {
+				t.Errorf("the end is not on record: %+v", rs)
+			}
+			w.must("verify")
+		})
+	}
+}
+
 // The agent is killed: the session ends as the agent did.
 func TestKillAgent(t *testing.T) {
 	eachUser(t, func(t *testing.T, w *world) {

@@ -62,6 +62,9 @@ func (a *app) startRun(ctx context.Context, o live.Options) error {
 	if err == nil {
 		exit, by, err = live.Run(ctx, a.App, o)
 	}
+	if errors.Is(err, context.Canceled) {
+		a.Say("interrupted by a signal")
+	}
 	if err != nil {
 		exit = a.report(err)
 	}
@@ -76,8 +79,11 @@ func (a *app) startRun(ctx context.Context, o live.Options) error {
 }
 
 func errText(err error) string {
-	if err == nil {
+	switch {
+	case err == nil:
 		return ""
+	case errors.Is(err, context.Canceled):
+		return "interrupted by a signal"
 	}
 	return err.Error()
 }
