@@ -52,8 +52,15 @@ func serveStanding(w *world, provider string, args ...string) *standing {
 // serveBy starts a gateway on the world's gateway.yaml under a policy.
 func serveBy(w *world, rules string, args ...string) *standing {
 	w.t.Helper()
-	policy := w.policy(rules)
 	s := &standing{world: w, token: strings.TrimSpace(w.must("gateway", "token", "--name", "tester", "--project", "app").out)}
+	s.begin(w.policy(rules), args...)
+	return s
+}
+
+// begin starts the gateway, again after it has ended.
+func (s *standing) begin(policy string, args ...string) {
+	w := s.world
+	w.t.Helper()
 	s.job = w.start(append([]string{"gateway", "--listen", "127.0.0.1:0", "--policy", policy, "--json"}, args...)...)
 	s.prints("}\n")
 	var ready struct{ URL string }
@@ -61,7 +68,6 @@ func serveBy(w *world, rules string, args ...string) *standing {
 		w.t.Fatalf("%v in %q", err, s.out.String())
 	}
 	s.url = ready.URL
-	return s
 }
 
 // say sends one prompt and returns the answer's status and body; an error is a

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -38,9 +40,12 @@ type call struct {
 	left    atomic.Bool // anything of it for the provider
 	print   [32]byte
 	key     string
-	again   bool // with a key that has changed
-	size    int  // of the body that was sent
-	sent    bool // the provider may have begun
+	again   bool  // with a key that has changed
+	most    int64 // tokens of output that are asked for
+	hold    budget.Hold
+	needed  budget.Need
+	size    int         // of the body that was sent
+	sent    atomic.Bool // the provider may have begun
 	began   time.Time
 	first   time.Time // of the answer's bytes
 	kept    bytes.Buffer
@@ -65,6 +70,7 @@ func (c *call) serve() {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
 		return
 	}
+	c.most = most(doc)
 	prefix, ok := c.choose()
 	if !ok {
 		return
@@ -199,6 +205,9 @@ func (c *call) prepare(body []byte) bool {
 		return false
 	}
 	c.key = key
+	if !c.reserve(body) {
+		return false
+	}
 	ctx := context.WithoutCancel(c.r.Context())
 	var payloads []countersign.Payload
 	if err = c.g.open(); err == nil && len(body) > 0 {
@@ -220,6 +229,7 @@ func (c *call) prepare(body []byte) bool {
 		c.g.attempts.sent(c.print, n, c.record, first, c.g.Now())
 	}
 	if err != nil {
+		c.settle(nil, price.Cost{})
 		c.shut(err)
 		return false
 	}
@@ -249,7 +259,7 @@ func (c *call) send(body []byte) {
 // error whose words must stay here, it answers itself.
 func (c *call) reach(body []byte) (*http.Response, bool) {
 	c.began, c.size = c.g.Now(), len(body)
-	resp, err := c.g.transport.RoundTrip(c.outgoing(body))
+	resp, err := c.g.transport.RoundTrip(c.traced(c.outgoing(body)))
 	if err != nil {
 		c.unreached(err)
 		return nil, false
@@ -276,7 +286,7 @@ func (c *call) reach(body []byte) (*http.Response, bool) {
 func (c *call) unreached(err error) {
 	c.partial = "the provider was not reached"
 	if why := c.gone(); why != "" {
-		c.partial, c.sent = why, true
+		c.partial = why
 	}
 	c.close()
 	if errors.Is(err, context.Canceled) {
@@ -296,7 +306,7 @@ func (c *call) failed(resp *http.Response) {
 	}
 	why := wire.Failed
 	if resp.StatusCode == http.StatusTooManyRequests {
-		why = wire.Budget
+		why = wire.Rate
 	}
 	out := c.wire.Refuse(c.route, why, "provider "+c.provider.Name+" answered "+strings.TrimSpace(status+" "+http.StatusText(resp.StatusCode))+"; its words are on record, outside")
 	out.Status = resp.StatusCode

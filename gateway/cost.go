@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
@@ -15,6 +16,12 @@ const perToken = 4
 
 func tokensIn(bytes int) int64 { return int64((bytes + perToken - 1) / perToken) }
 
+// traced notes when the request has left.
+func (c *call) traced(r *http.Request) *http.Request {
+	c.sent.Store(false)
+	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { c.sent.Store(true) }}))
+}
+
 // used is what an answer used, and whether a part of it is estimated. ok is
 // false where nothing is owed: an error, or a request that did not arrive.
 func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
@@ -22,7 +29,7 @@ func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
 	t = price.Tokens{Input: k.Input, Output: k.Output, CacheRead: k.CacheRead, CacheWrite: k.CacheWrite, CacheWriteLong: k.CacheWriteLong, Reasoning: k.Reasoning}
 	infers := c.route.Op == wire.Infer
 	switch {
-	case c.status >= http.StatusBadRequest || c.status == 0 && !c.sent:
+	case c.status >= http.StatusBadRequest || c.status == 0 && !c.sent.Load():
 		return t, false, false
 	case !infers:
 		return t, false, k.Said
@@ -43,10 +50,8 @@ func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
 
 // priced is the cost of what was used, for the record.
 func (c *call) priced(said wire.Answer, t price.Tokens, estimated bool) (*countersign.Cost, price.Cost) {
-	table, p := c.g.Config.Prices, c.provider
-	cost := table.Cost(price.Call{
-		Provider: p.Name, List: p.list, Requested: c.model.Requested, Served: said.Served, Deployment: p.Wire == "azure", Tier: said.Tier, Tokens: t,
-	})
+	table := c.g.Config.Prices
+	cost := table.Cost(c.priceOf(said.Served, said.Tier, t))
 	out := &countersign.Cost{Table: table.Version(), Price: clip(cost.Line), Unknown: clip(cost.Why), Estimated: estimated}
 	if cost.Known {
 		n := int64(cost.Nano)
@@ -58,4 +63,9 @@ func (c *call) priced(said wire.Answer, t price.Tokens, estimated bool) (*counte
 		}
 	}
 	return out, cost
+}
+
+func (c *call) priceOf(served, tier string, t price.Tokens) price.Call {
+	p := c.provider
+	return price.Call{Provider: p.Name, List: p.list, Requested: c.model.Requested, Served: served, Deployment: p.Wire == "azure", Tier: tier, Tokens: t}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/gateway/wire"
@@ -36,7 +37,11 @@ type Options struct {
 	// Holder finds whose token this is, where the gateway serves many: then Token
 	// is not looked at.
 	Holder func(token string) (Holder, bool)
-	Now    func() time.Time
+	// Budget keeps what may be spent; nil bounds nothing. User and Project are whom
+	// it counts for, where the session's token is used.
+	Budget        *budget.Book
+	User, Project string
+	Now           func() time.Time
 	// Transport reaches the providers; nil means one of our own, without the
 	// environment's proxies.
 	Transport http.RoundTripper

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/budget"
 )
 
 const (
@@ -60,6 +61,7 @@ func (b *book) Blob(_ context.Context, role, media string, plain []byte) (counte
 type rig struct {
 	config   *Config
 	book     *book
+	budget   *budget.Book
 	gateway  *httptest.Server
 	provider *httptest.Server
 	got      chan *http.Request
@@ -111,6 +113,7 @@ func newRig(t *testing.T, answer http.HandlerFunc, change ...func(*Options)) *ri
 	for _, f := range change {
 		f(&o)
 	}
+	r.budget = o.Budget
 	r.gateway = httptest.NewServer(New(o))
 	t.Cleanup(r.gateway.Close)
 	return r

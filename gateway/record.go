@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/redact"
 )
@@ -79,7 +80,11 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	rec.Parent = c.record
 	rec.Usage = said.Usage
 	if t, estimated, ok := c.used(said); ok {
-		rec.Cost, _ = c.priced(said, t, estimated)
+		var cost price.Cost
+		rec.Cost, cost = c.priced(said, t, estimated)
+		c.settle(&t, cost)
+	} else {
+		c.settle(nil, price.Cost{})
 	}
 	rec.Detail["duration_ms"], rec.Detail["bytes"] = c.g.Now().Sub(c.began).Milliseconds(), c.kept.Len()
 	put := func(name string, given bool, v any) {

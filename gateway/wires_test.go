@@ -293,7 +293,10 @@ func TestRefusalsAreInTheWiresWords(t *testing.T) {
 		{"/openai/v1/responses", wire.Budget, 400, "error.message"},
 		{"/openai/deployments/d/chat/completions", wire.Auth, 401, "error.message"},
 		{"/v1beta/models/m:generateContent", wire.Policy, 400, "error.message"},
-		{"/v1beta/models/m:generateContent", wire.Budget, 429, "error.message"},
+		{"/v1beta/models/m:generateContent", wire.Budget, 400, "error.message"},
+		{"/v1beta/models/m:generateContent", wire.Rate, 429, "error.message"},
+		{"/v1/responses", wire.Rate, 429, "error.message"},
+		{"/v1/messages", wire.Rate, 429, "error.message"},
 		{"/api/chat", wire.Policy, 400, "error"},
 	}
 	for _, tt := range tests {

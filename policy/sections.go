@@ -33,7 +33,7 @@ func (r *reader) document(n ast.Node) {
 				d.Net = append(d.Net, r.host(v))
 			}
 		}},
-		{Name: "models", Read: func(n ast.Node) { d.Models.Read(&r.Reader, n) }},
+		{Name: "models", Read: func(n ast.Node) { d.Models.Read(&r.Reader, n, r.id) }},
 		{Name: "mcp", Read: func(n ast.Node) {
 			// Nothing enforces MCP rules yet, and a rule that is not enforced
 			// must not look as if it were.

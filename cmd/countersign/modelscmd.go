@@ -8,6 +8,8 @@ import (
 
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/policy"
 	"github.com/spf13/cobra"
 )
 
@@ -45,6 +47,9 @@ func (a *app) listModels(ctx context.Context, file string) error {
 	door := a.Door(cfg, l, p)
 	door.Agent = "countersign"
 	lists := gateway.Survey(ctx, door)
+	if err := a.sayBudgets(p); err != nil {
+		return err
+	}
 	if a.JSON {
 		return a.Data(lists)
 	}
@@ -78,4 +83,20 @@ func (a *app) printListing(w *tabwriter.Writer, l gateway.Listing) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", base.Plain(l.Provider+"/"+m.ID), word, where)
 	}
+}
+
+// sayBudgets says what is left of the budgets that are not of one session.
+func (a *app) sayBudgets(p *policy.Policy) error {
+	b, err := a.Budgets(p)
+	if err != nil || b == nil {
+		return err
+	}
+	defer b.Close()
+	left, err := b.Left(budget.Who{Project: a.ProjectRoot(), User: base.Who()})
+	for _, l := range left {
+		if l.Per != "session" {
+			a.Say("budget %s", base.Plain(l.String()))
+		}
+	}
+	return err
 }

@@ -172,6 +172,9 @@ func (a *app) statusCmd() *cobra.Command {
 				for _, p := range s.Processes {
 					fmt.Fprintf(a.Out, "  pid %d  %s\n", p.PID, base.Plain(p.Summary))
 				}
+				for _, l := range s.Budgets {
+					fmt.Fprintf(a.Out, "  budget %s\n", base.Plain(l.String()))
+				}
 				for _, n := range s.Notes {
 					fmt.Fprintf(a.Out, "  not the same in the session: %s %s\n", base.Plain(n.Path), base.Plain(n.Text))
 				}

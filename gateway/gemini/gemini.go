@@ -202,9 +202,12 @@ func envelope(code int, text, name string) []byte {
 
 // Refuse answers {"error":{code,message,status}}, the names as google.rpc.Code.
 func (Wire) Refuse(_ wire.Route, why wire.Reason, text string) wire.Refusal {
-	name := "INVALID_ARGUMENT"
+	name, status := "INVALID_ARGUMENT", why.Status()
 	switch why {
 	case wire.Budget:
+		// On 429 Gemini CLI goes on trying, whatever stands beside it.
+		name, status = "FAILED_PRECONDITION", http.StatusBadRequest
+	case wire.Rate:
 		name = "RESOURCE_EXHAUSTED"
 	case wire.Auth:
 		name = "UNAUTHENTICATED"
@@ -213,7 +216,7 @@ func (Wire) Refuse(_ wire.Route, why wire.Reason, text string) wire.Refusal {
 	case wire.Failed:
 		name = "UNAVAILABLE"
 	}
-	return wire.Refusal{Status: why.Status(), Body: envelope(why.Status(), text, name)}
+	return wire.Refusal{Status: status, Body: envelope(status, text, name)}
 }
 
 // Cut is an error in place of a chunk.

@@ -16,6 +16,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/glob"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/internal/usd"
 )
 
 // companyLine is one line of prices.yaml.
@@ -130,7 +131,7 @@ func decimal(r *strictyaml.Reader, n ast.Node, what string) Nano {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode:
 		s = n.GetToken().Value
 	}
-	v, err := ParseDollars(s)
+	v, err := usd.Parse(s)
 	if err != nil {
 		r.Fail(n, err.Error(), "%s: %s is no such number", what, strconv.Quote(s))
 	}

@@ -12,6 +12,9 @@ type Tokens struct {
 	Input, Output, CacheRead, CacheWrite, CacheWriteLong, Reasoning int64
 }
 
+// All is every token, each once.
+func (t Tokens) All() int64 { return t.Input + t.Output + t.CacheRead + t.CacheWrite }
+
 // Call is what is to be priced.
 type Call struct {
 	Provider  string // its name in gateway.yaml
@@ -76,8 +79,8 @@ func (t *Table) Cost(c Call) Cost {
 		}
 	}
 	per, ok := s.over(1_000_000)
-	if ok && scale != nanos {
-		per, ok = per.times(scale)
+	if ok && scale != one {
+		per, ok = times(per, scale)
 	}
 	if !ok {
 		out.Why = "the counts of tokens make no sense"
@@ -100,18 +103,18 @@ func (r *rates) split(k Tokens) [classes]int64 {
 // scale is the product of the tiers' factors. What vendors call the ordinary
 // tier is no tier.
 func (e *entry) scale(tier string) (f factor, unknownTier string) {
-	f = nanos
-	for _, one := range strings.Split(strings.ToLower(tier), "/") {
-		switch one {
+	f = one
+	for _, name := range strings.Split(strings.ToLower(tier), "/") {
+		switch name {
 		case "", "default", "standard", "auto", "on_demand":
 			continue
 		}
-		by, ok := e.tiers[one]
+		by, ok := e.tiers[name]
 		if !ok {
-			return 0, one
+			return 0, name
 		}
-		if f, ok = f.times(by); !ok {
-			return 0, one
+		if f, ok = times(f, by); !ok {
+			return 0, name
 		}
 	}
 	return f, ""

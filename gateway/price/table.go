@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign/internal/glob"
+	"github.com/countersign/countersign/internal/usd"
 )
 
 //go:embed prices.tsv
@@ -44,9 +45,6 @@ type entry struct {
 	above int64   // no price is known for longer prompts; 0: no such bound
 	tiers map[string]factor
 }
-
-// factor is a decimal number, times 10⁹.
-type factor = Nano
 
 // Table is prices with a version. A nil Table knows none.
 type Table struct {
@@ -113,7 +111,7 @@ func (t *Table) priceLine(name string, f []string) error {
 	for i := range r.price {
 		r.price[i] = unknown
 		if i+1 < len(f) && f[i+1] != "-" {
-			if r.price[i], err = ParseDollars(f[i+1]); err != nil {
+			if r.price[i], err = usd.Parse(f[i+1]); err != nil {
 				return err
 			}
 		}
@@ -143,7 +141,7 @@ func (t *Table) rule(f []string) error {
 		by, err = strconv.ParseInt(f[2], 10, 64)
 	} else {
 		var n Nano
-		n, err = ParseDollars(f[len(f)-1])
+		n, err = usd.Parse(f[len(f)-1])
 		by = int64(n)
 	}
 	if err != nil {
@@ -164,7 +162,7 @@ func (t *Table) rule(f []string) error {
 		case "hour":
 			for i := range e.rates {
 				if p := &e.rates[i].price; p[writeLong] == unknown && p[input] != unknown {
-					p[writeLong], _ = p[input].times(factor(by))
+					p[writeLong], _ = times(p[input], factor(by))
 				}
 			}
 		}

@@ -154,7 +154,8 @@ type Reason int
 // The reasons.
 const (
 	Policy  Reason = iota // a rule, the body, a missing key: trying again is useless
-	Budget                // spent or too fast
+	Budget                // spent: trying again is useless for long
+	Rate                  // too fast: trying again soon may help
 	Auth                  // not the session's token
 	Absent                // no such route
 	Upgrade               // WebSocket
@@ -171,7 +172,7 @@ type Refusal struct {
 // on 403 and 5xx they retry up to thirty times or blame the login.
 func (why Reason) Status() int {
 	switch why {
-	case Budget:
+	case Budget, Rate:
 		return http.StatusTooManyRequests
 	case Auth:
 		return http.StatusUnauthorized
@@ -189,6 +190,8 @@ func (why Reason) Status() int {
 func (why Reason) Kind() string {
 	switch why {
 	case Budget:
+		return "billing_error"
+	case Rate:
 		return "rate_limit_error"
 	case Auth:
 		return "authentication_error"

@@ -23,7 +23,8 @@ const module = "github.com/countersign/countersign"
 var may = map[string][]string{
 	"":                          {},
 	"policy":                    {"policy/models", "policy/paths"},
-	"policy/models":             {"policy/fence"},
+	"policy/models":             {"policy/fence", "policy/limits"},
+	"policy/limits":             {"policy/fence"},
 	"policy/fence":              {},
 	"policy/paths":              {},
 	"diff":                      {},

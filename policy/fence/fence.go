@@ -55,6 +55,12 @@ func (l *List) first(before, after string) (src string, ok bool) {
 	return "", false
 }
 
+// Has reports whether the list has a name.
+func (l *List) Has(before, after string) bool {
+	_, ok := l.first(strings.ToLower(before), strings.ToLower(after))
+	return ok
+}
+
 // Fence is the lists of all layers.
 type Fence struct {
 	Allow, Deny []List

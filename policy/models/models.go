@@ -19,6 +19,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
 	"github.com/countersign/countersign/policy/fence"
+	"github.com/countersign/countersign/policy/limits"
 )
 
 // Section is one layer's "models" as written.
@@ -31,6 +32,8 @@ type Section struct {
 	// Served is what is done where another model answers: one of servedWords, or
 	// empty.
 	Served string
+	// Budgets are what models may cost, use and be asked.
+	Budgets []limits.Limit
 
 	// allowSet tells an empty list, which allows nothing, from none at all.
 	allowSet, featuresSet                               bool
@@ -46,8 +49,8 @@ var Kinds = []string{"server-tools", "remote-mcp", "stored-responses", "backgrou
 // of any other.
 var servedWords = []string{"recorded", "allowed", "requested"}
 
-// Read reads the section.
-func (s *Section) Read(r *strictyaml.Reader, n ast.Node) {
+// Read reads the section; id reads the id of a rule.
+func (s *Section) Read(r *strictyaml.Reader, n ast.Node, id func(ast.Node) string) {
 	r.Mapping(n, "models", []strictyaml.Field{
 		{Name: "allow", Read: func(n ast.Node) {
 			s.Allow, s.allowSet, s.allowPos = patterns(r, n, "models.allow"), true, strictyaml.PosOf(n)
@@ -61,6 +64,9 @@ func (s *Section) Read(r *strictyaml.Reader, n ast.Node) {
 		}},
 		{Name: "served", Read: func(n ast.Node) {
 			s.Served, s.servedPos = r.OneOf(n, "models.served", servedWords...), strictyaml.PosOf(n)
+		}},
+		{Name: "budgets", Read: func(n ast.Node) {
+			s.Budgets = limits.Read(r, n, id, func(n ast.Node) []string { return patterns(r, n, "models.budgets") })
 		}},
 	})
 }
@@ -117,14 +123,15 @@ type Canonical struct {
 
 // Later is the part of Canonical that came later.
 type Later struct {
-	Features  *[]string `json:",omitempty"`
-	LocalOnly bool      `json:",omitempty"`
-	Served    string    `json:",omitempty"`
+	Features  *[]string      `json:",omitempty"`
+	LocalOnly bool           `json:",omitempty"`
+	Served    string         `json:",omitempty"`
+	Budgets   []limits.Limit `json:",omitempty"`
 }
 
 // Canonical returns both parts.
 func (s *Section) Canonical() (Canonical, Later) {
-	l := Later{LocalOnly: s.LocalOnly, Served: s.Served}
+	l := Later{LocalOnly: s.LocalOnly, Served: s.Served, Budgets: s.Budgets}
 	if s.featuresSet {
 		l.Features = &s.Features
 	}
@@ -137,6 +144,7 @@ type Rules struct {
 	local            *countersign.Ruling
 	served           string
 	servedBy         countersign.Ruling
+	limits           []countersign.Limit
 }
 
 // New returns the rules of no layer: none is the answer where nothing is said.
@@ -178,6 +186,14 @@ func (r *Rules) Add(s *Section, rule Rule) *Fault {
 		}
 		*l.to = append(*l.to, list)
 	}
+	for i := range s.Budgets {
+		b := &s.Budgets[i]
+		l, err := b.Compile(rule(countersign.Deny, b.ID, b.Reason, b.At))
+		if err != nil {
+			return &Fault{b.At, fmt.Errorf("models.budgets: %w", err)}
+		}
+		r.limits = append(r.limits, l)
+	}
 	if s.LocalOnly && r.local == nil {
 		ruling := rule(countersign.Deny, "models-local-only", "models.local_only: nothing but this machine is reached", s.localPos)
 		r.local = &ruling
@@ -187,6 +203,9 @@ func (r *Rules) Add(s *Section, rule Rule) *Fault {
 	}
 	return nil
 }
+
+// Limits are the budgets of all layers; each of them holds.
+func (r *Rules) Limits() []countersign.Limit { return r.limits }
 
 // Model says whether a model may be asked. Names are compared without case.
 func (r *Rules) Model(provider, model string) countersign.Ruling {

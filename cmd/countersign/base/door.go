@@ -1,6 +1,7 @@
 package base
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
@@ -20,7 +22,7 @@ func (a *App) GatewayFile() string { return filepath.Join(a.Dirs.Config, "gatewa
 // who may use it is for the caller to add.
 func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) gateway.Options {
 	o := gateway.Options{
-		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now,
+		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now, User: Who(),
 		LocalOnly: p.Models().LocalOnly(),
 	}
 	if cfg.FindLocal {
@@ -30,6 +32,16 @@ func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) 
 		o.Served = p.Models().Served
 	}
 	return o
+}
+
+// Budgets opens the book that keeps the limits of a policy; nil where it has
+// none. All sessions and gateways of this user share it.
+func (a *App) Budgets(p *policy.Policy) (*budget.Book, error) {
+	limits := p.Models().Limits()
+	if len(limits) == 0 {
+		return nil, nil
+	}
+	return budget.Open(filepath.Join(a.Dirs.State, "gateway", "spend.jsonl"), limits, a.Now, rand.Reader)
 }
 
 // DoorServer serves a gateway: answers may take as long as they take.

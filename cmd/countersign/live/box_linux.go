@@ -264,7 +264,13 @@ func (s *live) startGateway() error {
 	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token
 	store := s.KeyStore()
 	store.Avoid = []string{s.project.Root}
-	door.Keys = gateway.Keys(store)
+	door.Keys, door.Project = gateway.Keys(store), s.project.Root
+	if s.budgets, err = s.Budgets(s.policy); err != nil {
+		return err
+	}
+	if door.Budget = s.budgets; s.budgets != nil {
+		s.closers.Add(s.budgets.Close)
+	}
 	srv := base.DoorServer(gateway.New(door))
 	go func() {
 		if err := srv.Serve(s.box.Gateway); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/session"
 )
 
@@ -85,6 +86,7 @@ type Status struct {
 	Policy    string              `json:"policy"`
 	Waiting   int                 `json:"waiting"`
 	Processes []Process           `json:"processes"`
+	Budgets   []budget.Left       `json:"budgets,omitempty"`
 	Notes     []session.Note      `json:"notes"` // what of the project is not the same in the session
 }
 

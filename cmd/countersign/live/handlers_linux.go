@@ -12,8 +12,10 @@ import (
 	"os"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/session"
 	"github.com/countersign/countersign/workspace/tree"
 )
@@ -42,6 +44,10 @@ func (s *live) status() Status {
 	out := Status{
 		Session: s.id, Agent: s.opt.Agent, Project: s.project.Root, Backend: s.kept.Backend, Posture: s.posture,
 		Policy: s.policy.Bundle(), Waiting: len(s.desk.Open(s.id)), Processes: []Process{}, Notes: notesOf(s.staging),
+	}
+	if s.budgets != nil {
+		// What cannot be read now refuses calls, and says so there.
+		out.Budgets, _ = s.budgets.Left(budget.Who{Session: s.id, Project: s.project.Root, User: base.Who()})
 	}
 	for _, p := range s.sup.Covered() {
 		out.Processes = append(out.Processes, Process{PID: p.PID, Summary: gate.Summary(p.Action), Covered: p.Covered})

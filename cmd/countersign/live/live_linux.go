@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/sandbox"
@@ -47,6 +48,7 @@ type live struct {
 	key        *countersign.Keyer
 	kept       session.Kept
 	project    *gitview.Project
+	budgets    *budget.Book // nil where the policy has none
 	staging    *stage.Staging
 	env        []string
 	removed    []string // names of variables that were not passed on

@@ -38,7 +38,7 @@ func loopback(host string) bool {
 // handler is the gateway, for holders of tokens, with each call counted.
 func (s *service) handler() http.Handler {
 	door := s.Door(s.config, s.ledger, s.policy)
-	door.Session, door.Agent = s.id, "unknown"
+	door.Session, door.Agent, door.Budget = s.id, "unknown", s.budgets
 	door.Holder = func(token string) (gateway.Holder, bool) {
 		t, ok := s.tokens.Find(token)
 		return gateway.Holder{Name: t.Name, User: t.User, Project: t.Project}, ok

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/tokens"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
@@ -40,6 +41,7 @@ type service struct {
 	config   *gateway.Config
 	ledger   *ledger.Client
 	tokens   *tokens.Store
+	budgets  *budget.Book // nil where the policy has none
 	listener net.Listener
 	url      string
 
@@ -88,6 +90,12 @@ func (s *service) check() (err error) {
 	}
 	if s.config, err = gateway.Load(s.GatewayFile()); err != nil {
 		return err
+	}
+	if s.budgets, err = s.Budgets(s.policy); err != nil {
+		return err
+	}
+	if s.budgets != nil {
+		s.closers = append(s.closers, s.budgets.Close)
 	}
 	if len(s.config.Providers) == 0 {
 		s.Say("no provider is in %s: every model is refused", s.GatewayFile())

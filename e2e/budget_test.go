@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const budgets = `version: 1
+models:
+  allow: ["scripted/*"]
+  budgets:
+    - {id: day, per: user, window: month, usd: 0.0002, reason: what this test may cost}
+    - {id: pace, per: session, window: month, requests: 50, models: ["other/*"], reason: another's pace}
+`
+
+// What was spent outlives a kill: a budget that is spent stays spent, each refusal
+// is on record under its id, and what is left is said.
+func TestBudgetSurvivesAKill(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		m := newModel(t)
+		w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf("find_local: false\nproviders:\n  - {name: scripted, wire: anthropic, base_url: %q, key: {env: REAL_KEY}, prices: anthropic}\n", m.URL))
+		w.env = append(w.env, "REAL_KEY="+companyKey())
+		const ask = `{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+		s := serveBy(w, budgets)
+		call := func(want int, says string) {
+			t.Helper()
+			if code, body, err := s.say(t.Context(), http.DefaultClient, ask); err != nil || code != want || !strings.Contains(body, says) {
+				t.Errorf("%d %s %v", code, body, err)
+			}
+		}
+		call(200, "all done") // 10 tokens in and 7 out: $0.000135 of $0.0002
+		s.end(syscall.SIGKILL)
+		eventually(t, "the ledger process ended", func() bool { return len(w.ledgers()) == 0 })
+		s.begin(w.policy(budgets))
+		call(200, "all done")
+		s.end(syscall.SIGKILL)
+		eventually(t, "the ledger process ended", func() bool { return len(w.ledgers()) == 0 })
+		s.begin(w.policy(budgets))
+		call(429, "budget day: ")
+		call(429, "billing_error")
+		if r := w.cs("models", "--policy", filepath.Join(w.root, "policy.yaml")); !strings.Contains(r.err, "budget day: ") || strings.Contains(r.err, "other") {
+			t.Errorf("%+v", r)
+		}
+		if r := s.end(syscall.SIGTERM); r.code != 0 {
+			t.Errorf("%+v", r)
+		}
+		refused, paid := 0, 0
+		for _, r := range w.raw() {
+			if r["type"] == "model.request" && r["policy"].(map[string]any)["rule"] == "day" {
+				refused++
+			}
+			if c, ok := r["cost"].(map[string]any); ok && c["usd"] == "0.000135" && c["nano_usd"] == 135000.0 {
+				paid++
+			}
+		}
+		if refused != 2 || paid != 2 || len(m.bodies) < 2 {
+			t.Errorf("%d refused, %d paid on record", refused, paid)
+		}
+		if out := w.must("log", "--type", "model.response").out; strings.Count(out, "10 in, 0 cached, 7 out  $0.000135") != 2 {
+			t.Errorf("%s", out)
+		}
+		w.must("verify")
+	})
+}
+
+func TestStatusSaysWhatIsLeft(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("README.md", "a project\n")
+	w.repo()
+	j := w.start("run", "--approver", "none", "--policy", w.policy(budgets), "--", "/usr/bin/sleep", "60")
+	var all []struct {
+		Budgets []struct {
+			ID  string
+			USD *struct{ Spent, Reserved, Limit, Left string }
+		}
+	}
+	eventually(t, "the session to say its budgets", func() bool {
+		all = nil
+		w.decode(&all, "status", "--json")
+		return len(all) == 1 && len(all[0].Budgets) == 2
+	})
+	if b := all[0].Budgets[0]; b.ID != "day" || b.USD == nil || b.USD.Left != "0.0002" || b.USD.Limit != "0.0002" || b.USD.Spent != "0" {
+		t.Errorf("%+v", b)
+	}
+	if out := w.must("status").out; !strings.Contains(out, "budget day: $0.0002 of $0.0002 left, per user and month") || !strings.Contains(out, "budget pace: 50 of 50 requests left") {
+		t.Errorf("%s", out)
+	}
+	_ = j.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-j.done:
+	case <-time.After(time.Minute):
+		t.Error("the session does not end")
+	}
+}
