@@ -13,6 +13,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/filelock"
 )
 
 // maxPipes is how many calls of one client are on their way at once.
@@ -53,7 +54,7 @@ func Dial(ctx context.Context, d Dirs, spawn func(context.Context) error) (*Clie
 		if code := countersign.CodeOf(err); code != countersign.EPending {
 			return nil, err
 		}
-		if time.Since(spawned) > 300*time.Millisecond && spawn != nil && !locked(lockPath(d)) {
+		if time.Since(spawned) > 300*time.Millisecond && spawn != nil && !filelock.Held(lockPath(d)) {
 			spawned = time.Now()
 			if err := spawn(ctx); err != nil {
 				return nil, closedErr(fmt.Errorf("start the ledger process: %w", err))

@@ -104,30 +104,3 @@ func (c *rawConn) close() {
 		c.f = nil
 	}
 }
-
-// lockFile takes the lock of the one writer. It tries for a moment only:
-// whoever asks with locked holds it for an instant.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for range 50 {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			return f, nil
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	_ = f.Close()
-	return nil, err
-}
-
-// locked reports whether a ledger process holds the directory.
-func locked(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
-}

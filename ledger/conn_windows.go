@@ -3,7 +3,6 @@ package ledger
 import (
 	"errors"
 	"net"
-	"os"
 	"time"
 )
 
@@ -20,7 +19,5 @@ func (c *rawConn) hangUpRead()                    {}
 func (c *rawConn) close()                         {}
 func (c *rawConn) peerUID() (int, error)          { return -1, errWindows }
 func (c *rawConn) readWithin(time.Duration) error { return errWindows }
-func lockFile(string) (*os.File, error)           { return nil, errWindows }
-func locked(string) bool                          { return false }
 func bootClock() time.Duration                    { return time.Since(time.Time{}) }
 func bootID() string                              { return "" }

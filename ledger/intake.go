@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger/book"
 	"github.com/countersign/countersign/ledger/disk"
 	"github.com/countersign/countersign/ledger/segment"
@@ -96,7 +97,7 @@ func (in *intake) drop(name string) error {
 // before it learns of that: then its spool waits for the end or the next start.
 // Errors are for them to meet again.
 func (in *intake) leave(name string) {
-	if locked(filepath.Join(string(in.dir), spool.Dir, name)) {
+	if filelock.Held(filepath.Join(string(in.dir), spool.Dir, name)) {
 		_ = in.take(extent{name: name, end: -1})
 		return
 	}
@@ -161,7 +162,7 @@ func (in *intake) leftover(name string, known map[string]bool) error {
 		_, err = in.book.Append("", fmt.Appendf(nil, `"type":"ledger.recovered","actor":{"kind":"system","id":"ledger"},"detail":%s}`, detail), true)
 		return err
 	})
-	if err != nil || locked(filepath.Join(string(in.dir), spool.Dir, name)) {
+	if err != nil || filelock.Held(filepath.Join(string(in.dir), spool.Dir, name)) {
 		return err
 	}
 	return in.drop(name)

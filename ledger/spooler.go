@@ -84,7 +84,7 @@ func (s *spooler) make(state string) error {
 	if err != nil {
 		return err
 	}
-	lock, err := lockFile(filepath.Join(state, spool.Dir, name))
+	lock, err := lockFile(context.Background(), filepath.Join(state, spool.Dir, name))
 	if err != nil {
 		return errors.Join(err, w.Close(), os.Remove(filepath.Join(state, spool.Dir, name)))
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger/book"
 	"github.com/countersign/countersign/ledger/segment"
 	"github.com/countersign/countersign/ledger/spool"
@@ -178,7 +179,7 @@ func (v *verifier) segment(name string, last bool) error {
 	for try := 0; ; try++ {
 		err := v.once(name, last)
 		var bad *Bad
-		if err == nil || !last || try >= 20 || !errors.As(err, &bad) || !locked(filepath.Join(v.dir, "lock")) {
+		if err == nil || !last || try >= 20 || !errors.As(err, &bad) || !filelock.Held(filepath.Join(v.dir, "lock")) {
 			return err
 		}
 		v.state, v.rep.Records = before, records

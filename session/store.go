@@ -23,6 +23,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/filelock"
 )
 
 // Dirs are the directories of one user.
@@ -184,15 +185,7 @@ func (d Dirs) List() ([]Kept, error) {
 
 // Live reports whether a process holds the session: it has its lock.
 func (d Dirs) Live(id string) bool {
-	f, err := os.Open(filepath.Join(d.Session(id), "lock"))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	if err := tryLock(f, false); err != nil {
-		return true
-	}
-	return false
+	return filelock.Held(filepath.Join(d.Session(id), "lock"))
 }
 
 // Hold creates a session's directory and takes its lock, which lasts as long as
@@ -202,15 +195,11 @@ func (d Dirs) Hold(id string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
+	f, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
+	if errors.Is(err, filelock.ErrBusy) {
+		err = &countersign.Error{Code: countersign.EInvalid, Op: "hold session", Thing: id, Err: err}
 	}
-	if err := tryLock(f, true); err != nil {
-		f.Close()
-		return nil, &countersign.Error{Code: countersign.EInvalid, Op: "hold session", Thing: id, Err: errors.New("another process holds it")}
-	}
-	return f, nil
+	return f, err
 }
 
 // Lost returns the sessions that neither ended nor are held by a process.

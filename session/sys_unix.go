@@ -16,14 +16,6 @@ func private(dir string) bool {
 	return unix.Lstat(dir, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Getuid() && st.Mode&0o077 == 0
 }
 
-func tryLock(f *os.File, exclusive bool) error {
-	how := unix.LOCK_SH
-	if exclusive {
-		how = unix.LOCK_EX
-	}
-	return unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-}
-
 func blocks(path string) int64 {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {

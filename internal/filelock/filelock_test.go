@@ -26,3 +26,28 @@ func TestSecondWaitsAndGivesUp(t *testing.T) {
 	}
 	unlock()
 }
+
+func TestSharedGoTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if Held(path) {
+		t.Error("held before it is there")
+	}
+	one, err := Try(path, Shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := Take(t.Context(), path, Shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Try(path, Exclusive); !errors.Is(err, ErrBusy) || Held(path) {
+		t.Errorf("exclusive beside shared: %v, held %t", err, Held(path))
+	}
+	one.Close()
+	two.Close()
+	three, err := Try(path, Exclusive)
+	if err != nil || !Held(path) {
+		t.Errorf("%v, held %t", err, Held(path))
+	}
+	three.Close()
+}

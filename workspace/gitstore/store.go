@@ -22,6 +22,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/workspace/gitrun"
 )
 
@@ -62,7 +63,7 @@ func Open(ctx context.Context, dir string, repo gitrun.Repo, denied func(string)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(filepath.Join(dir, "lock"), true)
+	unlock, err := filelock.Take(ctx, filepath.Join(dir, "lock"), filelock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func Open(ctx context.Context, dir string, repo gitrun.Repo, denied func(string)
 	} else if err != nil {
 		return nil, err
 	}
-	if s.lock, err = lockFile(s.Objects()+".use", false); err != nil {
+	if s.lock, err = filelock.Take(ctx, s.Objects()+".use", filelock.Shared); err != nil {
 		return nil, err
 	}
 	s.sweep()
@@ -87,7 +88,7 @@ func Open(ctx context.Context, dir string, repo gitrun.Repo, denied func(string)
 
 // Refresh adds what is new to the generation in use, which a session has mounted.
 func (s *Store) Refresh(ctx context.Context, denied func(string) bool, tips []string) error {
-	unlock, err := lockFile(filepath.Join(s.dir, "lock"), true)
+	unlock, err := filelock.Take(ctx, filepath.Join(s.dir, "lock"), filelock.Exclusive)
 	if err != nil {
 		return err
 	}
@@ -377,7 +378,7 @@ func (s *Store) sweep() {
 		if gen == s.Objects() {
 			continue
 		}
-		if l, err := tryLock(use); err == nil {
+		if l, err := filelock.Try(use, filelock.Exclusive); err == nil {
 			os.RemoveAll(gen)
 			os.RemoveAll(strings.Replace(gen, "objects-", "self-", 1))
 			os.Remove(use)

@@ -9,9 +9,8 @@ import (
 	"sort"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/workspace/layer"
 )
 
@@ -53,7 +52,7 @@ func readMeta(layer string) (m meta, live bool, err error) {
 	}
 	l, err := lockLayer(layer)
 	if err != nil {
-		return m, errors.Is(err, unix.EWOULDBLOCK), nil
+		return m, errors.Is(err, filelock.ErrBusy), nil
 	}
 	l.Close()
 	return m, false, nil
@@ -61,15 +60,7 @@ func readMeta(layer string) (m meta, live bool, err error) {
 
 // lockLayer takes the layer's lock, which its holder's death gives back.
 func lockLayer(layer string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(layer, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return filelock.Try(filepath.Join(layer, "lock"), filelock.Exclusive)
 }
 
 // Discard removes a session's layer for good.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -88,15 +89,12 @@ func lockHome(home *string, id string) (*os.File, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
-		f, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			return nil, err
+		f, err := filelock.Try(filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".lock"), filelock.Exclusive)
+		if errors.Is(err, filelock.ErrBusy) {
+			continue
 		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			*home = dir
-			return f, nil
-		}
-		f.Close()
+		*home = dir
+		return f, err
 	}
-	return nil, unix.EWOULDBLOCK
+	return nil, filelock.ErrBusy
 }
