@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,8 @@ import (
 // steps is an agent that takes its steps one at a time, a line of shell each.
 type steps struct {
 	w    *world
-	in   io.WriteCloser
+	id   string // of its session
+	feed io.WriteCloser
 	out  *os.File
 	wait func() error
 }
@@ -28,7 +30,7 @@ func (w *world) steps(args ...string) *steps {
 	cmd := w.command(ctx, binary, append(args, "--", "bash", "agent.sh")...)
 	s := &steps{w: w, wait: cmd.Wait}
 	var err error
-	if s.in, err = cmd.StdinPipe(); err != nil {
+	if s.feed, err = cmd.StdinPipe(); err != nil {
 		w.t.Fatal(err)
 	}
 	if s.out, err = os.Create(filepath.Join(w.root, "said")); err != nil {
@@ -36,27 +38,52 @@ func (w *world) steps(args ...string) *steps {
 	}
 	w.t.Cleanup(func() { s.out.Close() })
 	cmd.Stdout, cmd.Stderr = s.out, s.out
+	before := w.ids()
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { s.in.Close() })
-	eventually(w.t, "the session is up", func() bool { return w.cs("shell", "--", "true").code == 0 })
+	w.t.Cleanup(func() { s.feed.Close() })
+	eventually(w.t, "the session is up", func() bool {
+		for _, id := range w.ids() {
+			if !slices.Contains(before, id) && w.cs("shell", id, "--", "true").code == 0 {
+				s.id = id
+			}
+		}
+		return s.id != ""
+	})
 	return s
+}
+
+// ids are those of the sessions that run.
+func (w *world) ids() (ids []string) {
+	w.t.Helper()
+	var all []struct{ Session string }
+	w.decode(&all, "status", "--json")
+	for _, s := range all {
+		ids = append(ids, s.Session)
+	}
+	return ids
+}
+
+// in runs a command of the person's in the session.
+func (s *steps) in(args ...string) result {
+	s.w.t.Helper()
+	return s.w.cs(append([]string{"shell", s.id, "--"}, args...)...)
 }
 
 // do has the agent take a step, and waits until it is done.
 func (s *steps) do(line string) {
 	s.w.t.Helper()
-	s.w.must("shell", "--", "rm", "-f", ".git/step")
-	if _, err := io.WriteString(s.in, line+"\n"); err != nil {
+	s.in("rm", "-f", ".git/step")
+	if _, err := io.WriteString(s.feed, line+"\n"); err != nil {
 		s.w.t.Fatal(err)
 	}
-	eventually(s.w.t, line, func() bool { return s.w.cs("shell", "--", "test", "-e", ".git/step").code == 0 })
+	eventually(s.w.t, line, func() bool { return s.in("test", "-e", ".git/step").code == 0 })
 }
 
 func (s *steps) end() {
 	s.w.t.Helper()
-	s.in.Close()
+	s.feed.Close()
 	if err := s.wait(); err != nil {
 		s.w.t.Errorf("%v: %s", err, s.said())
 	}
@@ -66,7 +93,7 @@ func (s *steps) end() {
 func (s *steps) said() string { return s.w.read(s.out.Name()) }
 
 // sees is a file as the session has it.
-func (s *steps) sees(path string) string { return s.w.cs("shell", "--", "cat", path).out }
+func (s *steps) sees(path string) string { return s.in("cat", path).out }
 
 // What an apply merged is what the session goes on with, and a person's later
 // edits follow; what the agent wrote after the review stays its own, and never
@@ -129,4 +156,54 @@ func TestTheSessionFollowsAMergedApply(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An undo is of the session whose apply it takes back, whichever is the newest:
+// what comes back is that one's change again, commit and all, and the others
+// follow as they follow a person.
+func TestUndoBesideAnotherSession(t *testing.T) {
+	for _, backend := range []string{"snapshot", "overlay"} {
+		t.Run(backend, func(t *testing.T) {
+			w := newWorld(t, users()[len(users())-1])
+			w.write("f.txt", nine)
+			w.write(".gitignore", "agent.sh\ninner.sh\n")
+			w.repo()
+			start := w.head()
+			one := w.steps("--backend", backend)
+			one.do("sed -i 's/^2$/two/' f.txt; for i in $(seq 60); do echo $i > n$i; done; git add -A; git commit -qm c1")
+			two := w.steps("--backend", backend, "--fresh")
+			top := func(s *steps) string { return s.in("git", "log", "-1", "--format=%s").out }
+			w.must("review", one.id, "--accept-all", "--apply")
+			two.follows("c1", func() string { return top(two) })
+			two.follows(w.read("f.txt"), func() string { return two.sees("f.txt") })
+			two.do("git log -1 --format=%s")
+			if r := w.must("review", "--undo"); w.head() != start || w.read("f.txt") != nine {
+				t.Fatalf("undone: %s %s", w.head(), r.err)
+			}
+			two.follows("start", func() string { return top(two) })
+			two.follows(nine, func() string { return two.sees("f.txt") })
+			if got := top(one); got != "c1\n" || one.sees("f.txt") != strings.Replace(nine, "2", "two", 1) || one.sees("n60") != "60\n" {
+				t.Errorf("the first session lost what was taken back: %q %q", got, one.sees("f.txt"))
+			}
+			for s, want := range map[*steps]int{one: 61, two: 0} {
+				var hs []hunk
+				if w.decode(&hs, "review", s.id, "--list", "--json"); len(hs) != want {
+					t.Errorf("%d hunks of %d: %+v", len(hs), want, hs[:min(len(hs), 3)])
+				}
+			}
+			w.must("review", one.id, "--accept-all", "--apply")
+			if w.git("log", "-1", "--format=%s") != "c1\n" {
+				t.Error("it cannot be applied again")
+			}
+			two.follows("c1", func() string { return top(two) })
+			one.end()
+			two.end()
+		})
+	}
+}
+
+// follows waits until the session has what it should have.
+func (s *steps) follows(want string, has func() string) {
+	s.w.t.Helper()
+	eventually(s.w.t, "the session has "+want, func() bool { return strings.TrimSpace(has()) == strings.TrimSpace(want) })
 }

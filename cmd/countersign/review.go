@@ -113,7 +113,7 @@ func (a *app) review(ctx context.Context, id string, f reviewing.Flags) error {
 		return err
 	}
 	if f.Undo {
-		return reviewing.Undo(ctx, a.App, k)
+		return a.undo(ctx, k)
 	}
 	r, err := reviewing.Open(ctx, a.App, k)
 	if err != nil {
@@ -127,6 +127,29 @@ func (a *app) review(ctx context.Context, id string, f reviewing.Flags) error {
 		return base.Usage(errors.New("there is no terminal: use --list, --accept, --reject and --apply"))
 	}
 	return r.Screen(ctx)
+}
+
+// undo takes the last apply of the project back, in the session that made it: what
+// comes back is that one's change again, and another follows as it follows a
+// person.
+func (a *app) undo(ctx context.Context, k session.Kept) error {
+	last, err := reviewing.LastApplied(a.App, k)
+	if err != nil || last == "" || last == k.ID {
+		return errors.Join(err, reviewing.Undo(ctx, a.App, k, false))
+	}
+	asked := k.ID
+	owner, err := a.reviewed(last)
+	gone := countersign.CodeOf(err) == countersign.ENotFound
+	switch {
+	case err != nil && !gone:
+		return err
+	case !gone:
+		k = owner
+	}
+	if k.ID != asked {
+		a.Say("the last apply was of session %s", last)
+	}
+	return reviewing.Undo(ctx, a.App, k, gone)
 }
 
 // reviewed finds the session that is meant: the named one, or the newest of

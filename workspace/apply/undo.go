@@ -60,6 +60,19 @@ func (p *plan) result(jn *journal) Result {
 	return res
 }
 
+// Last says whose the last apply of a project was and what an undo would do to its
+// files; "" if there is none. Of the options it takes the state directory.
+func Last(o Options) (session string, files []File, err error) {
+	last, err := readJournal(lastPath(o.StateDir))
+	if err != nil || last == nil {
+		return "", nil, err
+	}
+	for _, e := range last.Entries {
+		files = append(files, File{Path: string(e.Path), Pre: e.Post.sum(), Post: e.Pre.sum(), PreMode: e.Post.mode(), PostMode: e.Pre.mode()})
+	}
+	return last.Session, files, nil
+}
+
 // Beside hands back what SetBeside kept with the last apply; nil if there is
 // neither.
 func Beside(o Options) (json.RawMessage, error) {

@@ -31,6 +31,7 @@ type diffing struct {
 	moved   map[string]string // denied path to where its placeholder went
 	hidden0 []string          // overlay: whiteouts and opaque directories
 	hidden  int
+	odd     []string
 	opened  map[string]bool // directories made readable again
 	fail    error
 }
@@ -55,7 +56,8 @@ type Move struct{ From, To string }
 type Difference struct {
 	Changes []tree.Change // sorted by path
 	Moves   []Move
-	Hidden  int // changed files that git ignores and that are not listed, each bulk directory counted by what it holds
+	Odd     []string // what stands where git expects an ignore file, and would hold it
+	Hidden  int      // changed files that git ignores and that are not listed, each bulk directory counted by what it holds
 }
 
 // Compare finds the difference between the staged tree and its base. A file whose
@@ -140,6 +142,9 @@ func (d *diffing) visit(it layer.Item) bool {
 		return d.visitDir(it, e)
 	}
 	if it.Format() != unix.S_IFREG && it.Format() != unix.S_IFLNK {
+		if odd(&it) && !d.b.Overlay {
+			d.odd = append(d.odd, it.Rel)
+		}
 		return false // a socket, a pipe: never part of a change
 	}
 	if e != nil && e.Kind != Dir {
@@ -379,5 +384,5 @@ func (d *diffing) result() *Difference {
 	}
 	sort.Slice(moves, func(i, j int) bool { return moves[i].From < moves[j].From })
 	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
-	return &Difference{Changes: findRenames(list), Moves: moves, Hidden: d.hidden}
+	return &Difference{Changes: findRenames(list), Moves: moves, Hidden: d.hidden, Odd: d.odd}
 }

@@ -96,6 +96,20 @@ func (b *Base) Land(l tree.Landing) (landed bool, err error) {
 	return true, nil
 }
 
+// Return moves the base of a path to what an undo is about to leave there, before
+// it does: what is taken back then is the agent's change again, and not an edit
+// of a person's that the layer follows.
+func (b *Base) Return(l tree.Landing) {
+	ne := &Entry{Kind: File, Mode: unix.S_IFREG | l.Mode&0o777}
+	if tree.IsSymlink(l.Mode) {
+		ne.Kind, ne.Mode = Link, unix.S_IFLNK|0o777
+	}
+	if raw, err := hex.DecodeString(l.Was); err != nil || copy(ne.Sum[:], raw) != len(ne.Sum) {
+		ne = nil // it was not there
+	}
+	b.Set(string(l.Path), ne)
+}
+
 func (b *Base) putLanding(rel string, l tree.Landing, st unix.Stat_t, was *Entry) (placed bool, err error) {
 	at, tmp := b.Room(rel)
 	defer at.RemoveAll(tmp)

@@ -42,6 +42,17 @@ func (s *Staging) Land(all []tree.Landing) (behind [][]byte, err error) {
 	return behind, s.store()
 }
 
+// Return moves the base of paths to what an undo is about to leave there: Was and
+// Mode of each, "" for nothing. MarkApplied follows it, whether or not it did.
+func (s *Staging) Return(all []tree.Landing) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	for _, l := range all {
+		s.base.Return(l)
+	}
+	return s.store()
+}
+
 // Mounted says where the view of the session stands while it runs, as a path of
 // this process: the files of an overlay are changed there and nowhere else.
 func (s *Staging) Mounted(at string) error {

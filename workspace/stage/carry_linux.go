@@ -150,6 +150,9 @@ func (c *carrier) forget(rel string) {
 // gone carries a deletion in.
 func (c *carrier) gone(rel string) error {
 	s := c.s
+	if err := s.base.Renew(rel, false); err != nil {
+		return err
+	}
 	var rels []string
 	for p, e := range s.base.All() {
 		if p == rel || strings.HasPrefix(p, rel+"/") {
@@ -288,6 +291,9 @@ func (c *carrier) overlayEdit(it *layer.Item, e *base.Entry, ignored bool) error
 	case err != nil:
 		if e != nil {
 			s.base.Set(it.Rel, nil) // what the agent changes next starts from here
+		}
+		if err := s.base.Renew(it.Rel, ignored); err != nil {
+			return err
 		}
 		c.on(Event{Kind: Carried, Path: it.Rel})
 		return nil

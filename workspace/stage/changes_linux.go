@@ -24,7 +24,7 @@ func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
 	for _, m := range d.Moves {
 		s.moves = append(s.moves, DeniedMove(m))
 	}
-	s.hidden, s.meta.Changes = d.Hidden, len(d.Changes)
+	s.hidden, s.odd = d.Hidden, d.Odd
 	return s.commits.Mark(ctx, s.git, d.Changes, s.base.State)
 }
 

@@ -21,6 +21,9 @@ func (s *Staging) Close() error {
 	}
 	changes, err := s.changes(context.Background())
 	if err == nil {
+		for _, rel := range s.odd {
+			err = errors.Join(err, s.tree.Unlink(rel))
+		}
 		s.meta.Changes = 0
 		for _, c := range changes {
 			if !c.Ignored && c.Differs() {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path"
 	"path/filepath"
 	"sort"
 	"strings"
-	"sync/atomic"
 
 	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/workspace/base"
@@ -31,9 +29,9 @@ func (s *Staging) inherit(ctx context.Context) error {
 	if id == s.meta.ID || s.opts.From == s.opts.SessionDir {
 		return nil // ours already; or a layer opened for its review only
 	}
-	donor, live := s.findLayer(id)
+	donor, live, whole := s.findLayer(id)
 	if donor != "" && s.meta.Backend == Snapshot && s.opts.Project.Git && !(live && !s.blank) {
-		if err := s.inheritFrom(ctx, donor, live); err != nil {
+		if err := s.inheritFrom(ctx, donor, live, whole); err != nil {
 			return err
 		}
 	}
@@ -43,21 +41,22 @@ func (s *Staging) inherit(ctx context.Context) error {
 	return atomicfile.Replace(s.holderFile(), []byte(s.meta.ID))
 }
 
-// findLayer finds a snapshot layer by its id.
-func (s *Staging) findLayer(id string) (dir string, live bool) {
+// findLayer finds a snapshot layer by its id; whole tells that its session closed
+// it.
+func (s *Staging) findLayer(id string) (dir string, live, whole bool) {
 	all, _ := filepath.Glob(filepath.Join(s.opts.StateDir, "sessions", "*", "layer"))
 	for _, dir := range append(all, s.keptDir()) {
 		if dir == s.layer {
 			continue
 		}
 		if m, live, err := readMeta(dir); err == nil && id != "" && m.ID == id && m.Backend == Snapshot {
-			return dir, live
+			return dir, live, !live && m.Changes >= 0
 		}
 	}
-	return "", false
+	return "", false, false
 }
 
-func (s *Staging) inheritFrom(ctx context.Context, from string, live bool) error {
+func (s *Staging) inheritFrom(ctx context.Context, from string, live, whole bool) error {
 	donor, err := layer.Open(filepath.Join(from, "tree"))
 	if err != nil {
 		return nil // gone since
@@ -67,7 +66,7 @@ func (s *Staging) inheritFrom(ctx context.Context, from string, live bool) error
 	if err != nil {
 		return nil
 	}
-	if !readable(ctx, donor, idx, live) {
+	if !whole && !idx.Readable(ctx, donor, live) {
 		return nil
 	}
 	ig, err := s.opts.Project.IgnoredAt(ctx, s.opts.Project.Repo, donor.Path)
@@ -99,27 +98,6 @@ func (s *Staging) inheritFrom(ctx context.Context, from string, live bool) error
 		return nil
 	}
 	return idx.Save(filepath.Join(from, "base.idx"))
-}
-
-// readable sees to it that git, which opens ignore files as they stand, is not
-// held by a named pipe or a device of that name: those are no part of a change,
-// and go. It tells whether git may be asked; a live holder is not touched.
-func readable(ctx context.Context, donor *layer.Root, idx *base.Index, live bool) bool {
-	var ok atomic.Bool
-	ok.Store(true)
-	donor.Walk(ctx, "", func(it layer.Item) bool {
-		name, e := path.Base(it.Rel), idx.Get(it.Rel)
-		switch it.Format() {
-		case unix.S_IFDIR:
-			return name != ".git" && (e == nil || e.Kind == base.Dir)
-		case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFBLK:
-			if name == ".gitignore" && (live || donor.Unlink(it.Rel) != nil) {
-				ok.Store(false)
-			}
-		}
-		return false
-	}, nil)
-	return ok.Load()
 }
 
 // inheritOne moves or copies one ignored file or directory with its entries.

@@ -44,8 +44,9 @@ type Staging struct {
 	mounts  []countersign.Mount
 	moves   []DeniedMove
 	commits commits.Chain
-	hidden  int  // ignored changed files that Changes did not list
-	blank   bool // nothing is in the staged tree yet
+	odd     []string // as the last Changes found it, see base
+	hidden  int      // ignored changed files that Changes did not list
+	blank   bool     // nothing is in the staged tree yet
 	closers []func()
 }
 

@@ -36,6 +36,7 @@ func (s *Staging) Watch(context.Context, func(Event)) error       { return errLi
 func (s *Staging) BaseBytes(string) ([]byte, error)               { return nil, errLinux }
 func (s *Staging) MarkApplied(...string) error                    { return errLinux }
 func (s *Staging) Land([]tree.Landing) ([][]byte, error)          { return nil, errLinux }
+func (s *Staging) Return([]tree.Landing) error                    { return errLinux }
 func (s *Staging) Mounted(string) error                           { return errLinux }
 func (s *Staging) Close() error                                   { return nil }
 

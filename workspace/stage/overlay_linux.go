@@ -21,8 +21,10 @@ func (s *Staging) prepareOverlay(ctx context.Context, sc *survey.Survey) error {
 	s.mounts = append(s.mounts, countersign.Mount{
 		Type: "overlay", Target: s.opts.Project.Root, Lower: []string{s.opts.Project.Root}, Upper: s.tree.Path, Work: work,
 	})
-	if err := s.base.Thin(ctx); err != nil {
-		return err
+	if s.opts.From != s.opts.SessionDir { // a layer opened for its review stays as it is: an undo needs it
+		if err := s.base.Thin(ctx); err != nil {
+			return err
+		}
 	}
 	for rel, e := range s.base.All() {
 		if e.Kind == base.Denied || e.Kind == base.Vault {

@@ -87,6 +87,13 @@ func (s *live) layerHandlers() map[string]session.Handler {
 			}
 			return s.staging.Land(all)
 		},
+		"layer.return": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+			var all []tree.Landing
+			if err := json.Unmarshal(raw, &all); err != nil {
+				return nil, err
+			}
+			return true, s.staging.Return(all)
+		},
 		"layer.takeover": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
 			var args reviewing.TakeArgs
 			if err := json.Unmarshal(raw, &args); err != nil {

@@ -20,6 +20,8 @@ type layer interface {
 	MarkApplied(paths ...string) error
 	// Land brings staged files to what an apply made of them, but for those behind.
 	Land(all []tree.Landing) (behind [][]byte, err error)
+	// Return moves the base to what an undo is about to leave.
+	Return(all []tree.Landing) error
 	// TakeOver brings a commit made inside into the real repository, or only looks.
 	TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error)
 	// GiveBack moves a ref that was taken over back, or only looks.

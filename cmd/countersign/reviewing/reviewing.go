@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -386,13 +387,49 @@ func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	return err
 }
 
-// Undo takes the last apply of the session's project back.
-func Undo(ctx context.Context, a *base.App, k session.Kept) error {
+// undo takes the files back; their base in the layer goes first.
+func (r *Reviewing) undo(ctx context.Context, o apply.Options) (apply.Result, error) {
+	_, files, err := apply.Last(o)
+	if err != nil {
+		return apply.Result{}, err
+	}
+	var back []tree.Landing
+	var paths []string
+	for _, f := range files {
+		if !r.review.ShownAgainst(f.Path) {
+			back = append(back, tree.Landing{Path: []byte(f.Path), Was: f.Post, Mode: f.PostMode})
+			paths = append(paths, f.Path)
+		}
+	}
+	if err := r.staging.Return(back); err != nil {
+		return apply.Result{}, err
+	}
+	res, err := apply.Undo(ctx, o)
+	if err != nil {
+		return res, errors.Join(err, r.staging.MarkApplied(paths...))
+	}
+	return res, nil
+}
+
+// LastApplied is the session whose review did the last apply of k's project, ""
+// for none.
+func LastApplied(a *base.App, k session.Kept) (string, error) {
+	id, _, err := apply.Last(apply.Options{StateDir: filepath.Join(a.ProjectState(k.Project), "apply")})
+	return id, err
+}
+
+// Undo takes the last apply of the session's project back. It is that session's
+// own apply, or that of one which is gone: then nothing is k's.
+func Undo(ctx context.Context, a *base.App, k session.Kept, gone bool) error {
 	r, err := Open(ctx, a, k)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	if gone {
+		r.staging.Close()
+		r.staging = noLayer{r.project}
+	}
 	l, err := r.book()
 	if err != nil {
 		return err
@@ -405,7 +442,7 @@ func Undo(ctx context.Context, a *base.App, k session.Kept) error {
 	if err := r.giveBack(ctx, taken, true); err != nil {
 		return err
 	}
-	res, err := apply.Undo(ctx, o)
+	res, err := r.undo(ctx, o)
 	if err != nil {
 		return err
 	}
