@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -39,19 +40,32 @@ func roomFor(a countersign.Action) room {
 // Argv is a command line as a leaf has room for it.
 func Argv(argv []string) []string { return cut(argv, 5000) }
 
-// cut keeps the first arguments that fit.
+// cut keeps the first and the last arguments, so many as fit: what a command does
+// often stands at its end, behind dozens of settings.
 func cut(argv []string, limit int) []string {
-	var out []string
-	total := 0
+	head, size := fit(argv, maxArgs, limit)
+	if len(head) == len(argv) {
+		return head
+	}
+	head, size = fit(argv, maxArgs/2, limit/2)
+	last := slices.Clone(argv[len(head):])
+	slices.Reverse(last)
+	tail, _ := fit(last, maxArgs/2, limit-size)
+	slices.Reverse(tail)
+	return append(append(head, "…"), tail...)
+}
+
+// fit takes arguments from the front while there is room, and says what they use.
+func fit(argv []string, most, limit int) (out []string, size int) {
 	for i, s := range argv {
 		s = trim(s, maxArg)
-		total += encoded(s) + len(`"",`)
-		if i >= maxArgs || total > limit {
-			return append(out, "…")
+		n := encoded(s) + len(`"",`)
+		if i >= most || size+n > limit {
+			break
 		}
-		out = append(out, s)
+		out, size = append(out, s), size+n
 	}
-	return out
+	return out, size
 }
 
 // trim makes a text valid and ends it where n bytes of JSON are full.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,26 @@ func TestEveryRecordFitsALeaf(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is cut keeps its end: that is where git's command stands.
+func TestLongCommandsKeepBothEnds(t *testing.T) {
+	argv := []string{"git"}
+	for range 40 {
+		argv = append(argv, "-c", "gc.auto=0")
+	}
+	argv = append(argv, "push", "--force", "origin")
+	got := Argv(argv)
+	if len(got) > maxArgs+1 || got[0] != "git" || !slices.Contains(got, "…") || strings.Join(got[len(got)-3:], " ") != "push --force origin" {
+		t.Errorf("%q", got)
+	}
+	line := Line(strings.Join(argv, " "))
+	if !strings.HasPrefix(line, "git -c gc.auto=0 ") || !strings.HasSuffix(line, " push --force origin") || len(line) > 204 {
+		t.Errorf("%q", line)
+	}
+	if got := Argv([]string{"x", strings.Repeat("y", 9000)}); len(got) != 2 || !strings.HasSuffix(got[1], "y…") {
+		t.Errorf("%.80q", got)
 	}
 }
 

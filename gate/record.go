@@ -93,14 +93,14 @@ func Summary(a countersign.Action) string {
 	return Line(s)
 }
 
-// Line makes text one short line.
+// Line makes text one short line: its beginning and its end.
 func Line(s string) string {
-	if len(s) > 400 {
-		s = s[:400]
+	if len(s) > 800 {
+		s = s[:400] + " … " + s[len(s)-400:]
 	}
 	s = strings.Join(strings.Fields(valid(s)), " ")
 	if len(s) > 200 {
-		s = strings.ToValidUTF8(s[:200], "") + "…"
+		s = strings.ToValidUTF8(s[:125], "") + " … " + strings.ToValidUTF8(s[len(s)-70:], "")
 	}
 	return s
 }
