@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/countersign/countersign"
@@ -72,15 +71,18 @@ func (a *app) requestsCmd() *cobra.Command {
 			if a.JSON {
 				return errors.Join(a.Data(rs), err)
 			}
-			w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 			for _, r := range rs {
 				state := "waits"
 				if !r.Pending {
 					state = "timed out; an approval is good for 15 minutes"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t(%s, %s)\n", r.ID, r.Session, base.Plain(strings.Join(r.Argv, " ")), base.Plain(r.Cwd), r.Rule, state)
+				what := base.Words(r.Argv)
+				if len(r.Argv) == 0 {
+					what = base.Plain(r.Summary)
+				}
+				fmt.Fprintf(a.Out, "%s  session %s, in %s (rule %s; %s)\n      %s\n", r.ID, r.Session, base.Plain(r.Cwd), r.Rule, state, what)
 			}
-			return errors.Join(w.Flush(), err)
+			return err
 		},
 	})
 }

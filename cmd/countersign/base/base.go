@@ -130,6 +130,19 @@ func UUIDv7(now time.Time) string {
 
 func Redacted(argv []string) []string { return redact.Argv(argv) }
 
+// Words is a command line for a person: what could pass for several words, or
+// for none, stands in single quotes, as a shell would need it.
+func Words(argv []string) string {
+	out := make([]string, len(argv))
+	for i, s := range argv {
+		out[i] = Plain(s)
+		if s == "" || strings.ContainsAny(s, " \t\n\"'\\$`|&;<>()*?[]{}!#~") {
+			out[i] = "'" + strings.ReplaceAll(out[i], "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 func Summary(argv []string) string { return strings.Join(redact.Argv(argv), " ") }
 
 func PlainLines(s string) string {
