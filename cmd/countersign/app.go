@@ -62,7 +62,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(
 		a.runCmd(), a.requestsCmd(), a.approveCmd(), a.denyCmd(), a.grantsCmd(),
 		a.reviewCmd(), a.shellCmd(), a.stopCmd(), a.sessionsCmd(), a.statusCmd(),
-		a.logCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), a.versionCmd(),
+		a.logCmd(), a.exportCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), a.versionCmd(),
 	)
 	return cmd
 }

@@ -190,23 +190,31 @@ func (a *app) statusCmd() *cobra.Command {
 // version is set at release time with -ldflags "-X main.version=…".
 var version = ""
 
+// built is the version of this program and the revision it was built from.
+func built() (v, rev string) {
+	v = version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v, ""
+	}
+	if v == "" {
+		v = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			rev = s.Value
+		}
+	}
+	return v, rev
+}
+
 func (a *app) versionCmd() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program and of its formats",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v, rev := version, ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if v == "" {
-					v = info.Main.Version
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						rev = s.Value
-					}
-				}
-			}
+			v, rev := built()
 			if a.JSON {
 				return a.Data(map[string]any{"version": v, "revision": rev, "record": 1, "control": session.ProtocolVersion})
 			}

@@ -54,6 +54,7 @@ var may = map[string][]string{
 	"gateway/scan/*":            {},
 	"gateway/*":                 {"gateway/wire"},
 	"session":                   {},
+	"export":                    {},
 	"tui":                       {"tui/*"},
 	"tui/*":                     {"tui/visible", "tui/card"},
 	"cmd/countersign":           {"*"},
