@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/countersign/countersign/gateway/screen"
 )
 
 // keepFailure records a provider's error with its words.
@@ -31,6 +33,7 @@ func (c *call) rotated() bool {
 		return false
 	}
 	c.again = true
+	c.answered, c.unscanned = screen.Found{}, false
 	c.kept, c.cut, c.tally, c.said, c.first, c.partial = bytes.Buffer{}, false, nil, nil, time.Time{}, ""
 	return true
 }

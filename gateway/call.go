@@ -15,6 +15,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/price"
+	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -34,30 +35,35 @@ type call struct {
 	model    countersign.Model
 	holder   Holder
 	ruling   countersign.Ruling
-	path     string // for the provider, escaped
+	path     string       // for the provider, escaped
+	found    screen.Found // secrets in the request
+	prompt   []byte       // the body for the record, where it is not what is sent
 
-	record  string      // id of model.request
-	left    atomic.Bool // anything of it for the provider
-	print   [32]byte
-	key     string
-	again   bool  // with a key that has changed
-	most    int64 // tokens of output that are asked for
-	hold    budget.Hold
-	needed  budget.Need
-	size    int         // of the body that was sent
-	sent    atomic.Bool // the provider may have begun
-	began   time.Time
-	first   time.Time // of the answer's bytes
-	kept    bytes.Buffer
-	cut     bool
-	tally   *wire.Tally
-	status  int
-	media   string
-	partial string // why the answer is not whole
-	begun   bool   // its first byte is with the agent
-	judged  bool   // policy has spoken of the model that answered
-	refused *countersign.Ruling
-	said    *wire.Answer
+	record    string      // id of model.request
+	left      atomic.Bool // anything of it for the provider
+	print     [32]byte
+	key       string
+	again     bool  // with a key that has changed
+	most      int64 // tokens of output that are asked for
+	hold      budget.Hold
+	needed    budget.Need
+	size      int         // of the body that was sent
+	sent      atomic.Bool // the provider may have begun
+	began     time.Time
+	first     time.Time // of the answer's bytes
+	kept      bytes.Buffer
+	cut       bool
+	tally     *wire.Tally
+	status    int
+	media     string
+	partial   string // why the answer is not whole
+	begun     bool   // its first byte is with the agent
+	judged    bool   // policy has spoken of the model that answered
+	refused   *countersign.Ruling
+	said      *wire.Answer
+	message   string       // for the agent, in the place of a refused answer
+	answered  screen.Found // secrets in the answer
+	unscanned bool         // the scan of the answer did not end, so nothing of it is kept
 }
 
 // serve reads a request, asks policy, and hands it and its answer through.
@@ -86,7 +92,18 @@ func (c *call) serve() {
 	if prefix > 0 {
 		off = append(off, c.asked.Strip(prefix)...)
 	}
-	if body, err = wire.Apply(body, off...); err != nil {
+	sent, kept, ok := c.secrets(doc)
+	if !ok {
+		return
+	}
+	off = append(off, sent...)
+	if len(kept) > 0 {
+		c.prompt, err = wire.Apply(body, append(kept, off...)...)
+	}
+	if err == nil {
+		body, err = wire.Apply(body, off...)
+	}
+	if err != nil {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
 		return
 	}
@@ -109,7 +126,7 @@ func (c *call) choose() (prefix int, ok bool) {
 		c.ruling = countersign.Ruling{Verdict: countersign.Allow, Rule: "gateway-route", Reason: "names no model"}
 	} else {
 		provider, model, ruling := c.g.choose(c.r.Context(), c.route.Wire, c.asked.Model)
-		c.model.Requested = clip(model)
+		c.model.Requested = c.clean(model)
 		if provider != nil {
 			c.model.Provider = provider.Name
 		}
@@ -121,7 +138,7 @@ func (c *call) choose() (prefix int, ok bool) {
 	}
 	for _, other := range c.asked.Others {
 		if ruling := c.g.permits(c.provider, other); ruling.Verdict != countersign.Allow {
-			c.model.Requested = clip(other)
+			c.model.Requested = c.clean(other)
 			c.refuseBy(ruling)
 			return 0, false
 		}
@@ -156,14 +173,14 @@ func (c *call) allowed() (off []wire.Edit, ok bool) {
 			}
 		}
 		if len(c.features) < 32 {
-			c.features[clip(f.String())] = word
+			c.features[c.clean(f.String())] = word
 		}
 	}
 	if denied == nil {
 		return off, true
 	}
-	by.Reason = clip(denied.String()) + ": " + by.Reason
-	c.deny(by, wire.Policy, "policy denies "+clip(denied.String())+" (rule "+by.Rule+"), as it happens at the provider, out of sight: turn it off in the agent's settings, or have models.features allow it")
+	by.Reason = c.clean(denied.String()) + ": " + by.Reason
+	c.deny(by, wire.Policy, "policy denies "+c.clean(denied.String())+" (rule "+by.Rule+"), as it happens at the provider, out of sight: turn it off in the agent's settings, or have models.features allow it")
 	return nil, false
 }
 
@@ -212,13 +229,20 @@ func (c *call) prepare(body []byte) bool {
 	var payloads []countersign.Payload
 	if err = c.g.open(); err == nil && len(body) > 0 {
 		var prompt countersign.Payload
-		prompt, err = c.g.Ledger.Blob(ctx, "prompt", "application/json", body)
+		keep := body
+		if c.prompt != nil {
+			keep = c.prompt
+		}
+		prompt, err = c.g.Ledger.Blob(ctx, "prompt", "application/json", keep)
 		payloads = append(payloads, prompt)
 	}
 	if err == nil {
 		var receipt countersign.Receipt
 		rec := c.request(c.ruling, len(body), payloads)
 		rec.Detail["stream"] = c.asked.Stream
+		if c.prompt != nil {
+			rec.Detail["kept"] = "redacted"
+		}
 		c.print = c.fingerprint(body)
 		n, first := c.g.attempts.begin(c.print, c.g.Now())
 		if n > 1 {
@@ -245,7 +269,7 @@ func (c *call) send(body []byte) {
 	defer resp.Body.Close()
 	whole := c.relay(resp)
 	c.close()
-	if c.refused != nil {
+	if c.refused != nil && !c.begun {
 		c.instead()
 		return
 	}

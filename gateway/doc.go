@@ -7,9 +7,12 @@
 // encrypted payload, is durable; what was refused is on record too; a body
 // reaches the provider byte for byte as the agent wrote it, but for the
 // provider's name in front of the model's and a "store":false where a policy
-// that denies storing needs it; the answer comes back byte for byte and without
-// delay, and is recorded with its usage; the key appears in no answer and no
-// record; when the ledger fails, nothing leaves any more.
+// that denies storing needs it, and a placeholder for a secret that the policy
+// redacts; no request leaves whose strings were not searched for secrets to their
+// end; the answer comes back byte for byte and without delay, but where the policy
+// blocks secrets in answers no further than it is known to hold none, and is
+// recorded with its usage; the key and secrets that were found appear in no record,
+// the key in no answer; when the ledger fails, nothing leaves any more.
 //
 // It may dial the configured providers and ask room keys for theirs. It must
 // never listen by itself, follow a redirect, translate one wire into another, or keep a prompt

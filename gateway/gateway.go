@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/nearby"
+	"github.com/countersign/countersign/gateway/scan"
+	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -29,6 +32,11 @@ type Options struct {
 	// Served rules on an answer that another model gave than was asked; nil: it is
 	// only recorded.
 	Served func(provider, served string) countersign.Ruling
+	// Scanner finds secrets in requests and answers; nil: one of our own.
+	Scanner *scan.Scanner
+	// Secrets says what is done with them; nil: prompts are redacted, answers only
+	// flagged.
+	Secrets screen.Rules
 	// Nearby finds model servers on this machine; nil: none are looked for.
 	Nearby  func(context.Context) []nearby.Server
 	Session string
@@ -81,6 +89,14 @@ func newGateway(o Options) *gateway {
 		g.Feature = func(kind, detail string) countersign.Ruling {
 			return countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it"}
 		}
+	}
+	if g.Scanner == nil {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		g.Scanner = scan.New(key)
+	}
+	if g.Secrets == nil {
+		g.Secrets = screen.Usual{}
 	}
 	if g.transport == nil {
 		g.transport = &http.Transport{

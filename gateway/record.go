@@ -8,6 +8,8 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/price"
+	"github.com/countersign/countersign/gateway/scan"
+	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/redact"
 )
@@ -26,6 +28,16 @@ func clip(s string) string {
 	return s[:n] + "…"
 }
 
+// clean is clip for an agent's words, which may hold what a rule knows.
+func (c *call) clean(s string) string {
+	s = s[:min(len(s), 1<<10)]
+	found, err := c.g.Scanner.Text(s, scan.NewBudget(0))
+	if err != nil {
+		return ""
+	}
+	return clip(screen.Replace(s, found))
+}
+
 // request builds the record of a request, allowed or denied.
 func (c *call) request(ruling countersign.Ruling, size int, payloads []countersign.Payload) countersign.Record {
 	m, r := c.model, c.r
@@ -35,16 +47,17 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	rec.Policy = &countersign.PolicyRecord{Bundle: ruling.Bundle, Rule: ruling.Rule}
 	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
 	rec.Payloads = payloads
-	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, clip(r.URL.Path), size
+	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, c.clean(r.URL.Path), size
 	if len(c.features) > 0 {
 		rec.Detail["features"] = c.features
 	}
+	c.found.Into(rec.Detail, clip)
 	for name, header := range map[string]string{
 		"client": "User-Agent", "retry": "X-Stainless-Retry-Count", "client_session": "X-Claude-Code-Session-Id", "client_request": "X-Client-Request-Id",
 		"codex_session": "Session-Id", "opencode_session": "X-Session-Id",
 	} {
 		if v := r.Header.Get(header); v != "" {
-			rec.Detail[name] = clip(v)
+			rec.Detail[name] = c.clean(v)
 		}
 	}
 	if ruling.Verdict != countersign.Allow {
@@ -79,7 +92,7 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	rec := c.base("model.response", m)
 	rec.Parent = c.record
 	rec.Usage = said.Usage
-	if t, estimated, ok := c.used(said); ok {
+	if t, estimated, ok := c.used(c.heard()); ok {
 		var cost price.Cost
 		rec.Cost, cost = c.priced(said, t, estimated)
 		c.settle(&t, cost)
@@ -102,6 +115,8 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	put("kept_first_bytes", c.cut, maxKept)
 	put("unsent", !c.left.Load(), true)
 	put("partial", c.partial != "", true)
+	put("unscanned", c.unscanned, true)
+	c.answered.Into(rec.Detail, clip)
 	rec.Outcome = &countersign.Outcome{Status: "ok"}
 	switch {
 	case c.refused != nil:

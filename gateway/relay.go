@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -94,6 +95,10 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	flusher := http.NewResponseController(c.w)
 	filter := newKeyFilter(c.key)
 	c.tally = c.wire.Meter(c.route, c.media)
+	var hold *screen.Hold
+	if c.g.Secrets.HoldsAnswers() {
+		hold = screen.NewHold(c.g.Scanner, c.g.Secrets, c.tally)
+	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := resp.Body.Read(buf)
@@ -108,10 +113,13 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if waits {
 			out = c.judge(out, err != nil)
 		}
-		if c.refused != nil {
-			return true
+		if hold != nil && c.refused == nil {
+			out = c.held(hold, out, waits, err != nil)
 		}
-		if !c.pass(flusher, out, waits) {
+		if c.refused != nil {
+			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
+		}
+		if !c.pass(flusher, out, waits || hold != nil) {
 			return false
 		}
 		if err != nil {
@@ -191,7 +199,7 @@ func (c *call) keep(b []byte) {
 // close records the answer. If it cannot, no further request leaves.
 func (c *call) close() {
 	ctx := context.WithoutCancel(c.r.Context())
-	said := c.heard()
+	said, kept := c.screened()
 	rec := c.response(said)
 	if rec.Outcome.Status == "ok" {
 		c.g.attempts.answered(c.print)
@@ -206,7 +214,7 @@ func (c *call) close() {
 			rec.Payloads = append(rec.Payloads, p)
 		}
 	}
-	add("answer", c.media, c.kept.Bytes())
+	add("answer", c.media, kept)
 	if c.tally != nil && c.tally.Streams() {
 		add("said", "application/json", transcript(said))
 	}

@@ -43,6 +43,7 @@ func (c *call) judge(more []byte, end bool) []byte {
 	}
 	if r := c.g.Served(c.provider.Name, served); r.Verdict != countersign.Allow {
 		c.refused, c.partial = &r, "policy refuses the model that answered"
+		c.message = "policy refuses the answer: " + clip(served) + " gave it in place of " + c.model.Provider + "/" + c.model.Requested + " (rule " + r.Rule + "): " + r.Reason
 		return nil
 	}
 	return all()
@@ -53,7 +54,7 @@ func (c *call) instead() {
 	for name := range c.w.Header() {
 		c.w.Header().Del(name)
 	}
-	c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: policy refuses the answer: "+clip(c.heard().Served)+" gave it in place of "+c.model.Provider+"/"+c.model.Requested+" (rule "+c.refused.Rule+"): "+c.refused.Reason), true)
+	c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: "+c.message), true)
 }
 
 // heard is what the answer said, read to its end once.

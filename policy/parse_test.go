@@ -403,6 +403,8 @@ func TestSchemaHasTheParsersFields(t *testing.T) {
 		{"commands: [{zzz: 1}]", []string{"$defs", "command"}},
 		{"network: [{zzz: 1}]", []string{"$defs", "host"}},
 		{"models: {zzz: 1}", []string{"properties", "models"}},
+		{"models: {secrets: {zzz: 1}}", []string{"properties", "models", "properties", "secrets"}},
+		{"models: {secrets: {answers: {zzz: 1}}}", []string{"properties", "models", "properties", "secrets", "properties", "answers"}},
 		{"approvals: {zzz: 1}", []string{"properties", "approvals"}},
 		{"posture: {zzz: 1}", []string{"properties", "posture"}},
 	} {

@@ -93,19 +93,22 @@ func TestOrdinaryFiles(t *testing.T) {
 
 // Nothing that quick turns away would be found.
 func TestQuickIsNeverWrong(t *testing.T) {
-	s := newScanner(t)
 	texts := []string{}
+	r, err := rules()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for seed := range uint64(40) {
 		texts = append(texts, prose(seed, 300))
 	}
 	for _, text := range append(texts, minified()) {
 		v := view{text, true, true}
-		s.rules.words.run(0, text, func(end int, w word) bool {
-			for _, i := range s.rules.byWord[w.id] {
-				r, p := &s.rules.list[i], end-w.size
-				if !r.quick(text, p, w.size) && (r.anchored || !r.assigns) {
-					r.at(v, p, func(m place) {
-						t.Errorf("%s: quick misses %q in %q", r.ID, text[m.from:m.to], text[max(0, p-20):m.to])
+		r.words.run(0, text, func(end int, w word) bool {
+			for _, i := range r.byWord[w.id] {
+				one, p := &r.list[i], end-w.size
+				if !one.quick(text, p, w.size) {
+					one.at(v, p, func(m place) {
+						t.Errorf("%s: quick misses %q in %q", one.ID, text[m.from:m.to], text[max(0, p-20):m.to])
 					})
 				}
 			}
@@ -117,12 +120,25 @@ func TestQuickIsNeverWrong(t *testing.T) {
 // Every rule compiles, and its keywords stand where they are looked for.
 func TestRules(t *testing.T) {
 	s := newScanner(t)
-	if len(s.rules.list) < 220 || !strings.Contains(s.Version(), "gitleaks/v8@v8.30.1") {
-		t.Errorf("%d rules of %s", len(s.rules.list), s.Version())
+	all, err := rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all.list) < 220 || !strings.Contains(s.Version(), "gitleaks/v8@v8.30.1") {
+		t.Errorf("%d rules of %s", len(all.list), s.Version())
+	}
+	doc, err := os.ReadFile("../../docs/secrets.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all.Names() {
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/secrets.md does not name %s", name)
+		}
 	}
 	seen := map[string]bool{}
-	for i := range s.rules.list {
-		r := &s.rules.list[i]
+	for i := range all.list {
+		r := &all.list[i]
 		if seen[r.ID] || placeholderForm.FindString(s.placeholder(r.ID, s.id("x"))) == "" {
 			t.Errorf("%s is there twice, or has no placeholder", r.ID)
 		}
@@ -158,7 +174,7 @@ func FuzzText(f *testing.F) {
 			}
 			last = x.To
 		}
-		st := s.Stream(func(string) bool { return true })
+		st := s.Stream(func(string, bool) bool { return true })
 		n := min(len(text), int(cut))
 		st.Feed(text[:n])
 		st.Feed(text[n:])
@@ -206,7 +222,7 @@ func BenchmarkText(b *testing.B) {
 		s := newScanner(b)
 		b.SetBytes(64 << 10)
 		for b.Loop() {
-			st := s.Stream(func(string) bool { return true })
+			st := s.Stream(func(string, bool) bool { return true })
 			for i := 0; i < 64<<10; i += 16 {
 				st.Feed(code[i : i+16])
 				st.Held()

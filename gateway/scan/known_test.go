@@ -28,6 +28,12 @@ func TestValuesOfFiles(t *testing.T) {
 		{"JSON", `{"type": "service_account", "project_id": "some-project-of-ours", "private_key": "-----BEGIN PRIV` + `ATE KEY-----\n` + long + long + `\n-----END PRIV` + `ATE KEY-----\n", "client_id": "1234567890"}`, []string{long + long}, []string{"service_account", "some-project-of-ours"}},
 		{"registry", `{"auths": {"r.test": {"auth": "` + base64.StdEncoding.EncodeToString([]byte("user:"+pass)) + `"}}}`, []string{pass}, nil},
 		{"YAML", "password: " + pass + "\nname: a long name of something\n", []string{pass}, []string{"a long name of something"}},
+		{"pgpass", "db.example.com:5432:app:user:" + pass + "\n", []string{pass}, []string{"5432"}},
+		{"netrc", "machine example.com login me password " + pass + "\n", []string{pass}, []string{"example.com"}},
+		{"npmrc", "//registry.example.com/:_authToken=" + long + "\n", []string{long}, nil},
+		{"git credentials", "https://me:" + pass + "@example.com\n", []string{pass}, nil},
+		{"known hosts", "example.com ssh-ed25519 " + long + "\n", []string{long}, []string{"ssh-ed25519"}},
+		{"code", "package x\n\nfor i := 0; i < 10; i++ {\n\treturn NewEncapsulationKey768(\"github.com/x/y2\")\n}\n", nil, []string{"for i := 0; i < 10; i++ {", "NewEncapsulationKey768", "github.com/x/y2"}},
 		{"PEM", "-----BEGIN X-----\n" + long + "\n-----END X-----\n", []string{long}, []string{"-----BEGIN X-----"}},
 		{"no text", "\x00\xff" + long, nil, []string{long}},
 	}
@@ -112,7 +118,7 @@ func TestStreamEqualsWhole(t *testing.T) {
 		}
 		want := s.settle("", all)
 		for _, most := range []int{1 + int(seed), 64, 3000, len(text)} {
-			st := s.Stream(func(string) bool { return seed%2 == 0 })
+			st := s.Stream(func(string, bool) bool { return seed%2 == 0 })
 			st.budget = Budget{1 << 60}
 			for rest, i := text, uint64(0); rest != ""; i++ {
 				n := min(len(rest), 1+int((seed+i*7)%uint64(most)))
@@ -164,7 +170,7 @@ func TestStreamHoldsWhatBlocks(t *testing.T) {
 	for rule, secret := range secrets() {
 		for size := 1; size < 40; size += 6 {
 			s := newScanner(t)
-			st := s.Stream(func(r string) bool { return strings.HasPrefix(r, strings.TrimSuffix(rule, "-open")) })
+			st := s.Stream(func(r string, _ bool) bool { return strings.HasPrefix(r, strings.TrimSuffix(rule, "-open")) })
 			text := "some words before it, and the secret: " + secret + "\nand some words behind it"
 			sent, blocked := 0, false
 			for i := 0; i < len(text) && !blocked; i += size {
@@ -195,7 +201,7 @@ func TestStreamHoldsWhatBlocks(t *testing.T) {
 func TestStreamHoldsKnownValues(t *testing.T) {
 	s, value := newScanner(t), random(50, alnum, 24)
 	s.Learn(ProviderKey, "p", value)
-	st := s.Stream(func(r string) bool { return r == ProviderKey })
+	st := s.Stream(func(r string, _ bool) bool { return r == ProviderKey })
 	text, sent := "words "+value, 0
 	for i := range text {
 		st.Feed(text[i : i+1])
@@ -212,7 +218,7 @@ func TestStreamHoldsKnownValues(t *testing.T) {
 
 // Where nothing is in sight, nothing is held for long.
 func TestStreamHoldsLittle(t *testing.T) {
-	st := newScanner(t).Stream(func(string) bool { return true })
+	st := newScanner(t).Stream(func(string, bool) bool { return true })
 	worst := 0
 	for _, w := range strings.SplitAfter(strings.Repeat("plain words of an answer about nothing at all. ", 200), " ") {
 		st.Feed(w)

@@ -117,6 +117,16 @@ func Load() (*Rules, error) {
 	return r, nil
 }
 
+// Names returns the rules that a finding may name, sorted.
+func (r *Rules) Names() []string {
+	out := []string{DeniedFile, ProviderKey}
+	for i := range r.list {
+		out = append(out, r.list[i].ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
 func newRule(d ruleData, global []allowance) (rule, error) {
 	one := rule{ruleData: d, assigns: strings.Contains(d.Regex, assignPart)}
 	pattern := d.Regex

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The rules by which exact content is found.
@@ -32,22 +33,29 @@ type Finding struct {
 
 // Scanner finds secrets. It may be used by many goroutines at once.
 type Scanner struct {
-	rules *Rules
+	load  func() (*Rules, error)
 	key   []byte
 	known *known
 	seen  seen
 }
 
 // New returns a Scanner with a key of 32 random bytes, which makes its
-// placeholders and hides what it is taught.
-func New(rules *Rules, key []byte) *Scanner {
-	s := &Scanner{rules: rules, key: derive(key, "placeholder"), known: newKnown(key)}
+// placeholders and hides what it is taught. Its rules are read when the first
+// text comes, as that takes some milliseconds.
+func New(key []byte) *Scanner {
+	s := &Scanner{load: sync.OnceValues(Load), key: derive(key, "placeholder"), known: newKnown(key)}
 	s.seen.key = derive(key, "seen")
 	return s
 }
 
-// Version names the data of the rules.
-func (s *Scanner) Version() string { return s.rules.Version }
+// Version names the data of the rules; empty if they cannot be read.
+func (s *Scanner) Version() string {
+	r, err := s.load()
+	if err != nil {
+		return ""
+	}
+	return r.Version
+}
 
 // Learn takes a value that must be found by its exact content, as rule DeniedFile
 // or ProviderKey; source is whose it is. Values shorter than eight bytes are not
@@ -81,11 +89,18 @@ func (s *Scanner) plain(text string, b *Budget, found func(Finding)) error {
 	if err := b.spend(100 + 10*len(text)); err != nil {
 		return err
 	}
+	rules, err := s.load()
+	if err != nil {
+		return err
+	}
 	v := view{text, true, true}
-	var err error
-	s.rules.words.run(0, text, func(end int, w word) bool {
-		err = s.hit(v, end-w.size, w, b, found)
-		return err == nil
+	rules.words.run(0, text, func(end int, w word) bool {
+		for _, i := range rules.byWord[w.id] {
+			if err = s.hit(&rules.list[i], v, end-w.size, w.size, b, found); err != nil {
+				return false
+			}
+		}
+		return true
 	})
 	if err != nil {
 		return err
@@ -95,18 +110,12 @@ func (s *Scanner) plain(text string, b *Budget, found func(Finding)) error {
 	})
 }
 
-// hit asks the rules of a keyword.
-func (s *Scanner) hit(v view, p int, w word, b *Budget, found func(Finding)) error {
-	for _, i := range s.rules.byWord[w.id] {
-		r := &s.rules.list[i]
-		if !r.quick(v.text, p, w.size) {
-			continue
-		}
-		if err := b.spend(r.at(v, p, func(m place) { s.finding(r, v.text, m, found) })); err != nil {
-			return err
-		}
+// hit asks a rule about a keyword of it.
+func (s *Scanner) hit(r *rule, v view, p, size int, b *Budget, found func(Finding)) error {
+	if !r.quick(v.text, p, size) {
+		return nil
 	}
-	return nil
+	return b.spend(r.at(v, p, func(m place) { s.finding(r, v.text, m, found) }))
 }
 
 // finding makes one of a match, unless it is a placeholder.

@@ -13,7 +13,9 @@ const soon = 256
 // encoded is left to who sees the whole. It belongs to one goroutine.
 type Stream struct {
 	s      *Scanner
-	blocks func(rule string) bool
+	rules  *Rules
+	blocks func(rule string, low bool) bool
+	known  bool // of what is known, something blocks
 	budget Budget
 
 	buf    strings.Builder // what is still needed, and more
@@ -40,8 +42,10 @@ type waiting struct {
 }
 
 // Stream begins a text in which what blocks names must not go on.
-func (s *Scanner) Stream(blocks func(rule string) bool) *Stream {
-	return &Stream{s: s, blocks: blocks, budget: *NewBudget(0)}
+func (s *Scanner) Stream(blocks func(rule string, low bool) bool) *Stream {
+	rules, err := s.load()
+	known := blocks(DeniedFile, false) || blocks(ProviderKey, false)
+	return &Stream{s: s, rules: rules, blocks: blocks, known: known, budget: *NewBudget(0), failed: err}
 }
 
 // Feed takes the next piece.
@@ -56,10 +60,10 @@ func (st *Stream) Feed(piece string) {
 	before := st.base + len(st.text)
 	st.buf.WriteString(piece)
 	st.text = st.buf.String() // no copy
-	st.state = st.s.rules.words.run(st.state, piece, func(end int, w word) bool {
-		for _, i := range st.s.rules.byWord[w.id] {
-			r := &st.s.rules.list[i]
-			st.wait = append(st.wait, waiting{at: before + end - w.size, size: w.size, rule: r, blocks: st.blocks(r.ID)})
+	st.state = st.rules.words.run(st.state, piece, func(end int, w word) bool {
+		for _, i := range st.rules.byWord[w.id] {
+			r := &st.rules.list[i]
+			st.wait = append(st.wait, waiting{at: before + end - w.size, size: w.size, rule: r, blocks: st.blocks(r.ID, r.Low)})
 		}
 		return true
 	})
@@ -78,7 +82,7 @@ func (st *Stream) begin() {
 			continue
 		}
 		for _, v := range k.begin(st.text, st.next-st.base) {
-			st.wait = append(st.wait, waiting{at: st.next, value: v, blocks: st.blocks(v.about.rule)})
+			st.wait = append(st.wait, waiting{at: st.next, value: v, blocks: st.blocks(v.about.rule, false)})
 		}
 	}
 }
@@ -161,8 +165,11 @@ func (st *Stream) forget() {
 // at most Window. After a secret was found it is of no use.
 func (st *Stream) Held() int {
 	end := st.base + len(st.text)
-	held := int(st.s.rules.words.depth[st.state])
-	if st.s.known.any() {
+	if st.failed != nil {
+		return min(end, Window)
+	}
+	held := int(st.rules.words.depth[st.state])
+	if st.known && st.s.known.any() {
 		held = max(held, min(end, minKnown-1))
 	}
 	for i := range st.wait {
@@ -185,6 +192,9 @@ func (st *Stream) Blocked() (*Finding, error) { return st.stop, st.failed }
 
 // End returns all that was found, in order.
 func (st *Stream) End() ([]Finding, error) {
+	if st.failed != nil {
+		return nil, st.failed
+	}
 	st.look(true)
 	return st.s.settle("", st.found), st.failed
 }

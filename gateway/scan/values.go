@@ -8,119 +8,149 @@ import (
 	"unicode/utf8"
 )
 
-// maxFile bounds a file whose content is taught.
-const maxFile = 256 << 10
+// MaxFile bounds a file whose content is taught, in bytes.
+const MaxFile = 256 << 10
 
 // Values returns what of a file is secret enough to be looked for elsewhere: the
-// values of assignments, lines that no other text has by chance, and a small file
-// as a whole. Words, numbers, addresses without a password and the like are left
-// out, as they stand everywhere.
+// values of assignments, passwords in addresses, words that no other text has by
+// chance (each line of a key is one), and a small file as a whole. Words, numbers,
+// names and addresses without a password are left out, as they stand everywhere.
 func Values(content []byte) []string {
-	if len(content) > maxFile || !utf8.Valid(content) || strings.IndexByte(string(content), 0) >= 0 {
+	if len(content) > MaxFile || !utf8.Valid(content) || strings.IndexByte(string(content), 0) >= 0 {
 		return nil
 	}
-	var out []string
-	seen := map[string]bool{}
-	add := func(s string, named bool) {
-		if s = strings.TrimSpace(s); telling(s, named) && !seen[s] {
-			seen[s] = true
-			out = append(out, s)
-		}
-	}
+	v := values{seen: map[string]bool{}}
 	text := string(content)
-	if len(text) <= 4<<10 && strings.Count(strings.TrimSpace(text), "\n") > 0 {
-		add(text, false)
+	if n := strings.Count(strings.TrimSpace(text), "\n"); n > 0 && len(text) <= maxWhole && len(text) > 16*n {
+		v.add(text, true)
 	}
-	eachString(content, add)
+	v.strings(content)
 	for _, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		// A value that was commented out is often as good as one that was not.
-		bare := strings.TrimSpace(strings.TrimLeft(line, "#;/ "))
-		if m := assignment.FindStringSubmatch(bare); m != nil {
-			value := m[2]
-			if len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
-				if end := strings.LastIndexByte(value, value[0]); end > 0 {
-					value = value[1:end]
-				}
-			} else if cut, _, ok := strings.Cut(value, " #"); ok {
-				value = cut
-			}
-			named := secretName.MatchString(m[1])
-			add(value, named)
-			if pw := password.FindStringSubmatch(value); pw != nil {
-				add(pw[1], true)
-			}
-			continue
-		}
-		if line == bare && !strings.HasPrefix(line, "-----") {
-			add(line, false)
-		}
+		v.line(strings.TrimSpace(line))
 	}
-	return out
+	return v.out
 }
 
-var (
-	assignment = regexp.MustCompile(`^(?:export\s+)?["']?([A-Za-z_][\w.-]*)["']?\s*[=:]\s*(\S.*?),?$`)
-	secretName = regexp.MustCompile(`(?i)secret|token|passw|pwd|key|cred|auth|private|salt|dsn|cert|sign|access|session|license`)
-	password   = regexp.MustCompile(`://[^/\s:@]*:([^/\s@]+)@`)
-	wordy      = regexp.MustCompile(`^[A-Za-z]+$|^[a-z]+(?:[-_ .][a-z]+)*$|^[\d.,:/ -]+$`)
-	address    = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*://[^/\s@]*(?:/\S*)?$`)
-	pathLike   = regexp.MustCompile(`^[~.]?/[\w./-]*$|^[\w.-]+(?:/[\w.-]+)+$|^[a-z][a-z.-]*:\d+$`)
-)
+// maxWhole bounds a file that is looked for as a whole.
+const maxWhole = 4 << 10
 
-// telling reports whether a value is worth knowing: named says that its name
-// promises a secret.
-func telling(s string, named bool) bool {
-	significant := len(s) - strings.Count(s, " ") - strings.Count(s, "\t") - strings.Count(s, "\n")
-	if significant < minKnown || len(s) > maxKnown {
-		return false
-	}
-	if strings.HasPrefix(s, "$") || strings.HasPrefix(s, "<") || strings.HasPrefix(s, "{{") {
-		return false // names a value kept elsewhere
-	}
-	if named {
-		return entropy(s) >= 2 && !address.MatchString(s) && !placeholders.MatchString(s)
-	}
-	if wordy.MatchString(s) || address.MatchString(s) || pathLike.MatchString(s) || strings.HasPrefix(s, "-----") {
-		return false
-	}
-	digits := strings.ContainsAny(s, "0123456789")
-	return entropy(s) >= 3 && (digits && significant >= 12 || significant >= 20 && !strings.Contains(s, " ") || significant >= 32 && digits)
+type values struct {
+	out  []string
+	seen map[string]bool
 }
 
-// placeholders are what examples put in a secret's place.
-var placeholders = regexp.MustCompile(`(?i)^(?:<.*>|your[-_ ].*|change[-_ ]?me.*|change[-_ ]?it|replace[-_ ].*|example.*|password|x+|\*+|\.+|none|null|undefined|disabled|required|optional|localhost|production|development|true|false)$`)
+// add takes what is telling: named says that its name promises a secret.
+func (v *values) add(s string, named bool) {
+	if s = strings.TrimSpace(s); !v.seen[s] && telling(s, named) {
+		v.seen[s] = true
+		v.out = append(v.out, s)
+	}
+}
 
-// eachString calls add for the strings of a JSON file.
-func eachString(content []byte, add func(s string, named bool)) {
-	var v any
-	if json.Unmarshal(content, &v) != nil {
+// line takes what one line tells; a value that was commented out is often as good
+// as one that was not.
+func (v *values) line(line string) {
+	bare := strings.TrimSpace(strings.TrimLeft(line, "#;/ "))
+	if m := assignment.FindStringSubmatch(bare); m != nil {
+		value := m[2]
+		if end := strings.LastIndexByte(value, value[0]); (value[0] == '"' || value[0] == '\'') && end > 0 {
+			value = value[1:end]
+		} else if cut, _, ok := strings.Cut(value, " #"); ok {
+			value = cut
+		}
+		v.add(value, secretName.MatchString(m[1]))
+	}
+	for _, m := range password.FindAllStringSubmatch(bare, -1) {
+		v.add(m[1]+m[2], true)
+	}
+	if parts := strings.Split(line, ":"); len(parts) > 1 && !strings.Contains(line, "//") && !strings.Contains(line, " ") {
+		v.add(parts[len(parts)-1], len(parts) == 5) // HOST:PORT:DATABASE:USER:PASSWORD
+	}
+	for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\"',;=<>(){}[]", r) }) {
+		v.add(word, false)
+		if pad := strings.TrimRight(word, "="); pad != word {
+			v.add(pad, false)
+		}
+	}
+}
+
+// strings takes the strings of a file that is JSON.
+func (v *values) strings(content []byte) {
+	var root any
+	if json.Unmarshal(content, &root) != nil {
 		return
 	}
-	var walk func(name string, v any)
-	walk = func(name string, v any) {
-		switch v := v.(type) {
+	var walk func(name string, x any)
+	walk = func(name string, x any) {
+		switch x := x.(type) {
 		case map[string]any:
-			for k, val := range v {
+			for k, val := range x {
 				walk(k, val)
 			}
 		case []any:
-			for _, val := range v {
+			for _, val := range x {
 				walk(name, val)
 			}
 		case string:
-			add(v, secretName.MatchString(name))
-			for _, line := range strings.Split(v, "\n") { // a key with its line ends
-				add(line, false)
+			v.add(x, secretName.MatchString(name))
+			for _, line := range strings.Split(x, "\n") { // of a key with its line ends
+				v.line(line)
 			}
-			if name == "auth" { // of a registry: user and password in base64
-				if b, err := base64.StdEncoding.DecodeString(v); err == nil {
-					if _, pw, ok := strings.Cut(string(b), ":"); ok {
-						add(pw, true)
-					}
-				}
+			if b, err := base64.StdEncoding.DecodeString(x); err == nil && name == "auth" { // of a registry
+				_, pw, _ := strings.Cut(string(b), ":")
+				v.add(pw, true)
 			}
 		}
 	}
-	walk("", v)
+	walk("", root)
 }
+
+var (
+	assignment = regexp.MustCompile(`^(?:export\s+|-\s+)?["']?(?:[^\s"'=]*[:/])?([A-Za-z_][\w.-]*)["']?\s*[=:]\s*(\S.*?),?$`)
+	secretName = regexp.MustCompile(`(?i)secret|token|passw|pwd|key|cred|auth|private|salt|dsn|cert|sign|access|session|licen[sc]e`)
+	password   = regexp.MustCompile(`://[^/\s:@]*:([^/\s@]+)@|(?i:\bpassword\s+)(\S+)`)
+	wordy      = regexp.MustCompile(`^[A-Za-z]+$|^[a-z]+(?:[-_ .][a-z]+)*$|^[\d.,:/ -]+$|^[A-Z_]+$`)
+	address    = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*://[^/\s@]*(?:/\S*)?$|^[a-z][a-z.-]*:\d+$|^\S+@[a-z0-9.-]+\.[a-z]+$`)
+	pathLike   = regexp.MustCompile(`^[~.]?/[\w./-]*$|^[\w.-]+(?:/[\w.-]+)+$`)
+)
+
+// telling reports whether a value is worth knowing.
+func telling(s string, named bool) bool {
+	significant := len(s) - strings.Count(s, " ") - strings.Count(s, "\t") - strings.Count(s, "\n")
+	switch {
+	case significant < minKnown || len(s) > maxKnown:
+		return false
+	case strings.HasPrefix(s, "$") || strings.HasPrefix(s, "{{"):
+		return false // names a value that is kept elsewhere
+	case named:
+		return entropy(s) >= 2 && !address.MatchString(s) && !examples.MatchString(s)
+	case significant < 16 || strings.HasPrefix(s, "--") || wordy.MatchString(s) || address.MatchString(s) || pathLike.MatchString(s) && changes(s) < len(s)/3:
+		return false
+	}
+	return strings.ContainsAny(s, "0123456789") && entropy(s) >= 3.2 && 10*changes(s) >= 3*len(s)
+}
+
+// changes counts where small letters, capitals, digits and the rest meet: names
+// have few of these places, keys have many.
+func changes(s string) (n int) {
+	class := func(c byte) int {
+		switch {
+		case c >= 'a' && c <= 'z':
+			return 0
+		case c >= 'A' && c <= 'Z':
+			return 1
+		case c >= '0' && c <= '9':
+			return 2
+		}
+		return 3
+	}
+	for i := 1; i < len(s); i++ {
+		if class(s[i]) != class(s[i-1]) {
+			n++
+		}
+	}
+	return n
+}
+
+// examples are what stands in a secret's place, or says that there is none.
+var examples = regexp.MustCompile(`(?i)^(?:<.*>|your[-_ ].*|change[-_ ]?me.*|change[-_ ]?it|replace[-_ ].*|example.*|password|x+|\*+|\.+|none|null|undefined|disabled|required|optional|localhost|production|development|true|false)$`)

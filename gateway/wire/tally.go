@@ -53,6 +53,9 @@ type Tally struct {
 	*Splitter
 	Counts             Counts
 	Served, Stop, Tier string
+	// Heard, where it is set, is told each piece of the text, the thinking and the
+	// input of each tool call, under a name for each of them.
+	Heard func(name, piece string)
 
 	text, thinking strings.Builder
 	calls          []*building
@@ -95,13 +98,28 @@ func (t *Tally) room(s string) string {
 	return s
 }
 
-// Say adds to the answer's text, Think to its thinking.
-func (t *Tally) Say(s string)   { t.text.WriteString(t.room(s)) }
-func (t *Tally) Think(s string) { t.thinking.WriteString(t.room(s)) }
+// Say adds to the answer's text.
+func (t *Tally) Say(s string) {
+	t.heard("text", s)
+	t.text.WriteString(t.room(s))
+}
+
+// Think adds to the thinking.
+func (t *Tally) Think(s string) {
+	t.heard("thinking", s)
+	t.thinking.WriteString(t.room(s))
+}
+
+func (t *Tally) heard(name, piece string) {
+	if t.Heard != nil && piece != "" {
+		t.Heard(name, piece)
+	}
+}
 
 // Call adds to the tool call that the wire knows by key: what is empty adds
 // nothing.
 func (t *Tally) Call(key, id, name, input string) {
+	t.heard("call "+key, input)
 	b := t.called(key)
 	if b == nil {
 		if len(t.calls) >= 1024 {

@@ -38,22 +38,35 @@ func (s String) Text() string { return s.v.Text() }
 // characters, so that an edit of them leaves a valid string. Offsets outside
 // the text are held to its ends.
 func (s String) Span(a, b int) (from, to int) {
+	p := s.Spans([][2]int{{a, b}})[0]
+	return p[0], p[1]
+}
+
+// Spans is Span for many parts, in order and none over another, in one pass.
+func (s String) Spans(parts [][2]int) [][2]int {
 	raw := s.v.d.src[s.From:s.To]
-	from, to = s.To, s.To
+	out := make([][2]int, len(parts))
+	for i := range out {
+		out[i] = [2]int{s.To, s.To}
+	}
 	var buf [8]byte
 	begun := false
-	for at, i := 0, 0; i < len(raw); {
+	for at, i, n := 0, 0, 0; i < len(raw) && n < len(parts); {
 		one, size := unit(buf[:0], raw[i:])
-		if !begun && at+len(one) > a {
-			from, begun = s.From+i, true
+		for again := true; again && n < len(parts); {
+			again = false
+			if !begun && at+len(one) > parts[n][0] {
+				out[n][0], begun = s.From+i, true
+			}
+			if at+len(one) >= parts[n][1] {
+				out[n][1] = s.From + i + size
+				out[n][0] = min(out[n][0], out[n][1])
+				n, begun, again = n+1, false, true
+			}
 		}
 		at, i = at+len(one), i+size
-		if at >= b {
-			to = s.From + i
-			break
-		}
 	}
-	return min(from, to), to
+	return out
 }
 
 // Walker hands the strings of a body to Visit, in the order of their bytes,

@@ -51,6 +51,7 @@ var may = map[string][]string{
 	"gateway/wire":              {},
 	"gateway/keys":              {},
 	"gateway/scan":              {},
+	"gateway/screen":            {"gateway/wire", "gateway/scan"},
 	"gateway/scan/*":            {},
 	"gateway/*":                 {"gateway/wire"},
 	"session":                   {},

@@ -34,6 +34,8 @@ type Section struct {
 	Served string
 	// Budgets are what models may cost, use and be asked.
 	Budgets []limits.Limit
+	// Secrets is what is done with secrets in requests, Answers in answers.
+	Secrets, Answers Secrets
 
 	// allowSet tells an empty list, which allows nothing, from none at all.
 	allowSet, featuresSet                               bool
@@ -68,6 +70,7 @@ func (s *Section) Read(r *strictyaml.Reader, n ast.Node, id func(ast.Node) strin
 		{Name: "budgets", Read: func(n ast.Node) {
 			s.Budgets = limits.Read(r, n, id, func(n ast.Node) []string { return patterns(r, n, "models.budgets") })
 		}},
+		{Name: "secrets", Read: func(n ast.Node) { s.Secrets.read(r, n, "models.secrets", secretWords, &s.Answers) }},
 	})
 }
 
@@ -127,6 +130,8 @@ type Later struct {
 	LocalOnly bool           `json:",omitempty"`
 	Served    string         `json:",omitempty"`
 	Budgets   []limits.Limit `json:",omitempty"`
+	Secrets   *Secrets       `json:",omitempty"`
+	Answers   *Secrets       `json:",omitempty"`
 }
 
 // Canonical returns both parts.
@@ -134,6 +139,12 @@ func (s *Section) Canonical() (Canonical, Later) {
 	l := Later{LocalOnly: s.LocalOnly, Served: s.Served, Budgets: s.Budgets}
 	if s.featuresSet {
 		l.Features = &s.Features
+	}
+	if s.Secrets.said() {
+		l.Secrets = &s.Secrets
+	}
+	if s.Answers.said() {
+		l.Answers = &s.Answers
 	}
 	return Canonical{s.allowSet, s.Allow, s.Deny}, l
 }
@@ -145,11 +156,13 @@ type Rules struct {
 	served           string
 	servedBy         countersign.Ruling
 	limits           []countersign.Limit
+	secrets          []secretLayer
+	none             countersign.Ruling
 }
 
 // New returns the rules of no layer: none is the answer where nothing is said.
 func New(none countersign.Ruling) Rules {
-	r := Rules{models: fence.Fence{None: none}, features: fence.Fence{None: none}, served: servedWords[0], servedBy: none}
+	r := Rules{models: fence.Fence{None: none}, features: fence.Fence{None: none}, served: servedWords[0], servedBy: none, none: none}
 	r.models.None.Reason, r.features.None.Reason = "no layer allows any model", "no layer has models.features"
 	return r
 }
@@ -197,6 +210,10 @@ func (r *Rules) Add(s *Section, rule Rule) *Fault {
 	if s.LocalOnly && r.local == nil {
 		ruling := rule(countersign.Deny, "models-local-only", "models.local_only: nothing but this machine is reached", s.localPos)
 		r.local = &ruling
+	}
+	if s.Secrets.said() || s.Answers.said() {
+		by := rule(countersign.Deny, "models-secrets", "", s.Secrets.at)
+		r.secrets = append(r.secrets, secretLayer{s.Secrets, s.Answers, by.Layer == "project", by})
 	}
 	if slices.Index(servedWords, s.Served) > slices.Index(servedWords, r.served) {
 		r.served, r.servedBy = s.Served, rule(countersign.Deny, "models-served", "", s.servedPos)

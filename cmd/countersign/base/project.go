@@ -112,6 +112,9 @@ func (a *App) ReadPolicy(file, project string) (p *policy.Policy, held []byte, e
 	if p, err = policy.Compile(docs...); err != nil {
 		return nil, nil, err
 	}
+	if err := checkSecrets(p); err != nil {
+		return nil, nil, err
+	}
 	return p.At(project, a.Getenv("HOME")), held, nil
 }
 

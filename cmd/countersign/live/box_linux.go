@@ -186,6 +186,7 @@ func (s *live) newDenied(e stage.Event) {
 	if e.Trip == nil {
 		return
 	}
+	defer s.denied.learn(*e.Trip) // after the node lies
 	n := s.node(filepath.Join(s.project.Root, e.Trip.Path), e.Trip.Rule, attrOf(*e.Trip))
 	var err error
 	if s.trips != nil {
@@ -262,6 +263,11 @@ func (s *live) startGateway() error {
 		s.noKeyHint()
 	}
 	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token
+	s.denied = newDeniedContent(s.project.Root)
+	for _, t := range s.staging.Tripwires() {
+		s.denied.learn(t)
+	}
+	door.Scanner = s.denied.scanner
 	store := s.KeyStore()
 	store.Avoid = []string{s.project.Root}
 	door.Keys, door.Project = gateway.Keys(store), s.project.Root

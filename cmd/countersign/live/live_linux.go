@@ -60,6 +60,7 @@ type live struct {
 	box        *sandbox.Sandbox
 	trips      *tripwire.Server
 	sup        *execgate.Supervisor
+	denied     *deniedContent
 	supervised chan struct{} // closed when the supervisor has ended
 
 	mu      sync.Mutex
