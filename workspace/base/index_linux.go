@@ -84,6 +84,16 @@ func (x *Index) Set(rel string, e *Entry) {
 // All goes through the base in no order; entries may be set meanwhile.
 func (x *Index) All() iter.Seq2[string, *Entry] { return maps.All(x.m) }
 
+// In lists what the base has directly in a directory.
+func (x *Index) In(dir string) (rels []string) {
+	for rel := range x.All() {
+		if layer.Parent(rel) == dir {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
+}
+
 // Clash notes that both sides changed what e is the base of.
 func (x *Index) Clash(e *Entry) {
 	x.mu.Lock()

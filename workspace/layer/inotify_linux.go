@@ -52,23 +52,51 @@ func (w *Watcher) Full() bool {
 	return w.full
 }
 
-const watchMask = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
+const (
+	nameMask = unix.IN_CREATE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_ONLYDIR
+	fileMask = unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
+)
 
-// Add watches a directory below r.
-func (w *Watcher) Add(r *Root, p Place) error {
+// Add watches a directory below r, and the files in it.
+func (w *Watcher) Add(r *Root, p Place) error { return w.addBelow(r, p, nameMask|fileMask) }
+
+// AddNames watches the names of a directory alone, which makes no read of a file
+// in it dearer. What a file holds is seen if AddFile watches it.
+func (w *Watcher) AddNames(r *Root, p Place) error { return w.addBelow(r, p, nameMask) }
+
+func (w *Watcher) addBelow(r *Root, p Place, mask uint32) error {
 	fd, err := r.dir(p.Rel)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	return w.AddPath(procFD(fd), p)
+	return w.add(procFD(fd), p, mask)
+}
+
+// AddFile watches what a regular file below r holds; anything else is left as it
+// is watched. Its events have no name.
+func (w *Watcher) AddFile(r *Root, p Place) error {
+	return r.in("watch", p.Rel, func(at int, name string) error {
+		fd, err := openat2(at, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+			return err
+		}
+		return w.add(procFD(fd), p, fileMask)
+	})
 }
 
 // AddPath watches a directory that nobody else can swap.
-func (w *Watcher) AddPath(at string, p Place) error {
+func (w *Watcher) AddPath(at string, p Place) error { return w.add(at, p, nameMask|fileMask) }
+
+func (w *Watcher) add(at string, p Place, mask uint32) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wd, err := unix.InotifyAddWatch(w.fd, at, watchMask)
+	wd, err := unix.InotifyAddWatch(w.fd, at, mask)
 	if errors.Is(err, unix.ENOSPC) {
 		w.full = true
 	}

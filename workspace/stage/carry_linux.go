@@ -212,7 +212,7 @@ func (c *carrier) dir(ctx context.Context, it *layer.Item, e *base.Entry, ignore
 	}
 	c.watchBelow(ctx, onReal, s.real, it.Rel)
 	if e != nil { // another directory may have been moved here
-		below = s.known(it.Rel)
+		below = s.base.In(it.Rel)
 	}
 	all, err := s.real.Names(it.Rel)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -224,16 +224,6 @@ func (c *carrier) dir(ctx context.Context, it *layer.Item, e *base.Entry, ignore
 		}
 	}
 	return below, nil
-}
-
-// known lists what the base has directly below a directory.
-func (s *Staging) known(dir string) (rels []string) {
-	for rel := range s.base.All() {
-		if layer.Parent(rel) == dir {
-			rels = append(rels, rel)
-		}
-	}
-	return rels
 }
 
 // file carries a file or link in.

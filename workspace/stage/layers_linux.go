@@ -70,7 +70,3 @@ func Discard(sessionDir string) error {
 	}
 	return layer.Remove(filepath.Join(sessionDir, "layer"))
 }
-
-// DiskUse returns the bytes on disk below a session's layer, or below any
-// directory of the state.
-func DiskUse(dir string) (int64, error) { return layer.DiskUse(dir) }

@@ -54,6 +54,3 @@ func Layers(string, string) []Layer { return nil }
 
 // Discard has nothing to discard.
 func Discard(string) error { return errLinux }
-
-// DiskUse is nothing.
-func DiskUse(string) (int64, error) { return 0, nil }

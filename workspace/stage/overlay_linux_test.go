@@ -58,10 +58,15 @@ func TestOverlayWatchReportsConflictsAndNames(t *testing.T) {
 	}
 	w := watch(t, s)
 	write(t, filepath.Join(e.root, "src/a.go"), "person")
-	write(t, filepath.Join(e.root, "src/b.go"), "person")
+	sh(t, e.root, "echo person > src/new; mv src/new src/b.go")
 	write(t, filepath.Join(e.root, "x/.env"), "SECRET")
 	eventually(t, "a conflict", func() bool { return w.saw(Conflict, "src/a.go") })
 	eventually(t, "an edit", func() bool { return w.saw(Carried, "src/b.go") })
+	mustInside(t, s, "echo agent > lib/one.txt; echo agent > run.sh") // only now has the agent a part in them
+	eventually(t, "the agent's part is known", func() bool {
+		sh(t, e.root, "echo person >> lib/one.txt; echo person >> run.sh")
+		return w.saw(Conflict, "lib/one.txt") && w.saw(Conflict, "run.sh")
+	})
 	eventually(t, "a denied name", func() bool { return w.saw(Denied, "x/.env") })
 	b, err := s.BaseBytes("src/a.go")
 	must(t, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/workspace/gitview"
+	"github.com/countersign/countersign/workspace/layer"
 )
 
 func TestNestedSubmoduleAndWorktree(t *testing.T) {
@@ -224,7 +225,7 @@ func TestFromNamesALayer(t *testing.T) {
 		t.Errorf("changes: %s", got)
 	}
 	must(t, Discard(b.opts.SessionDir))
-	if n, err := DiskUse(c.layer); err != nil || n == 0 {
+	if n, err := layer.DiskUse(c.layer); err != nil || n == 0 {
 		t.Errorf("disk use %d %v", n, err)
 	}
 }

@@ -26,10 +26,8 @@ const (
 	patience = 400 * time.Millisecond
 )
 
-// A snapshot is looked through for what the agent has changed instead of watched:
-// a watch on a directory costs every read in it a tenth. As often as often while
-// something changes and at last as seldom as seldom, and a hundred times longer than
-// one look takes.
+// A snapshot is looked through for what the agent has changed instead of watched,
+// which costs every read a tenth: often while something changes, at last seldom.
 const (
 	often  = time.Second
 	seldom = 10 * time.Second
@@ -196,8 +194,9 @@ func (c *carrier) see(ctx context.Context, e layer.Seen) {
 		}
 	case onTree:
 		if e.Mask&unix.IN_ISDIR != 0 && e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && !c.s.base.Places[e.Path()] {
-			c.w.Add(c.s.tree, layer.Place{Side: onTree, Rel: e.Path()})
+			c.watchBelow(ctx, onTree, c.s.tree, e.Path()) // the kernel copies a file into it at once
 		}
+		c.watchFile(e.Path())
 		if c.s.meta.Backend == Overlay && e.Mask&unix.IN_ISDIR == 0 && e.Name != "" {
 			select {
 			case c.first <- e.Path():
@@ -214,7 +213,7 @@ func (n *noted) note(e layer.Seen) {
 	switch {
 	case e.Mask&unix.IN_Q_OVERFLOW != 0:
 		n.all = true
-	case e.Name == "":
+	case e.Name == "" && (e.Side != onReal || e.Mask&unix.IN_ISDIR != 0):
 	case e.Side == onReal:
 		if e.Name != ".git" && !survey.Temporary(e.Name) { // a repository's own; git's watches see to those known
 			n.dirty[e.Path()] = true
@@ -236,6 +235,9 @@ func (c *carrier) watchAll(ctx context.Context) {
 	c.watchBelow(ctx, onReal, s.real, "")
 	if s.meta.Backend == Overlay {
 		c.watchBelow(ctx, onTree, s.tree, "")
+		for rel := range s.base.All() {
+			c.watchFile(rel)
+		}
 	}
 	for _, d := range s.git.RealDirs() {
 		c.w.AddPath(d, layer.Place{Side: onRealGit, Rel: d})
@@ -249,10 +251,17 @@ func (c *carrier) watchAll(ctx context.Context) {
 }
 
 func (c *carrier) watchBelow(ctx context.Context, on layer.Side, r *layer.Root, dir string) {
-	if c.w.Add(r, layer.Place{Side: on, Rel: dir}) != nil {
+	add := c.w.Add
+	if on == onNew || on == onReal && c.s.meta.Backend == Overlay { // what lies there is read from inside
+		add = c.w.AddNames
+	}
+	if add(r, layer.Place{Side: on, Rel: dir}) != nil {
 		return
 	}
 	r.Walk(ctx, dir, func(it layer.Item) bool {
+		if on == onTree {
+			c.watchFile(it.Rel)
+		}
 		if it.Format() != unix.S_IFDIR || path.Base(it.Rel) == ".git" || survey.Temporary(it.Rel) {
 			return false
 		}
@@ -268,8 +277,16 @@ func (c *carrier) watchBelow(ctx context.Context, on layer.Side, r *layer.Root, 
 			}
 			return false
 		}
-		return c.w.Add(r, layer.Place{Side: on, Rel: it.Rel}) == nil
+		return add(r, layer.Place{Side: on, Rel: it.Rel}) == nil
 	}, nil)
+}
+
+// watchFile watches what the real file holds, of a path that the base or the
+// agent has: an overlay's directories are watched for names alone.
+func (c *carrier) watchFile(rel string) {
+	if c.s.meta.Backend == Overlay {
+		c.w.AddFile(c.s.real, layer.Place{Side: onReal, Rel: rel})
+	}
 }
 
 // flush deals with everything noted.
@@ -415,6 +432,7 @@ func (c *carrier) carryAll(ctx context.Context, rels []string, last bool) (more 
 		if err != nil {
 			c.on(Event{Kind: Failed, Path: rel, Error: err, Text: "the edit could not be carried into the session"})
 		}
+		c.watchFile(rel)
 		more = append(more, below...)
 	}
 	return more
