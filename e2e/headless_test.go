@@ -479,6 +479,33 @@ func TestBadPolicyStartsNothing(t *testing.T) {
 	}
 }
 
+// A file larger than a record's payload may be is accepted, applied and taken
+// back as any other, and its decision is on record.
+func TestHugeFile(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("hello.txt", "hello\n")
+	w.repo()
+	if r := w.script(allowBash, "head -c 90000000 /dev/zero > huge.bin\necho more >> hello.txt\n"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	w.must("review", "--accept-all", "--apply")
+	if st, err := os.Stat(filepath.Join(w.project, "huge.bin")); err != nil || st.Size() != 90_000_000 {
+		t.Errorf("%v %v", st, err)
+	}
+	decided := map[string]int{}
+	for _, r := range w.log("--type", "hunk.decided") {
+		decided[r.Action.Path]++
+	}
+	if len(decided) != 2 || decided["huge.bin"] != 1 || decided["hello.txt"] != 1 {
+		t.Errorf("decisions on record: %v", decided)
+	}
+	w.must("review", "--undo")
+	if _, err := os.Stat(filepath.Join(w.project, "huge.bin")); err == nil || w.read("hello.txt") != "hello\n" {
+		t.Error("the undo left something")
+	}
+	w.must("verify")
+}
+
 // A policy that comes out of a pipe is read once, and its session reviewed by it.
 func TestPolicyFromAPipe(t *testing.T) {
 	w := newWorld(t, users()[len(users())-1])

@@ -31,6 +31,9 @@ func (m *model) edit(h countersign.Hunk) tea.Cmd {
 	case h.Op != countersign.OpModify && h.Op != countersign.OpCreate:
 		m.note = "only lines of text can be edited"
 		return nil
+	case h.PreLen+h.PostLen > maxShown:
+		m.note = "too large to edit here: reject it, and edit the file in `countersign shell`"
+		return nil
 	}
 	if err := m.Source.Load(&h); err != nil {
 		m.note = explain(err)

@@ -223,12 +223,15 @@ func (m *model) hunk(h countersign.Hunk, width int) []line {
 	p := &page{width: width}
 	p.head(h)
 	p.clash(m.Source.Clash(h))
-	if err := m.Source.Load(&h); err != nil {
-		p.put(warn, "cannot be read: "+explain(err))
-		return p.lines
+	large := h.Op == countersign.OpBinary || h.PreLen+h.PostLen > maxShown
+	if !large {
+		if err := m.Source.Load(&h); err != nil {
+			p.put(warn, "cannot be read: "+explain(err))
+			return p.lines
+		}
 	}
 	switch {
-	case h.Op == countersign.OpBinary || len(h.Pre)+len(h.Post) > maxShown:
+	case large || len(h.Pre)+len(h.Post) > maxShown:
 		p.put("", "not shown as text:")
 		p.put(minus, fmt.Sprintf("- %d bytes, sha256 %s", h.PreLen, h.PreSum))
 		p.put(plus, fmt.Sprintf("+ %d bytes, sha256 %s", h.PostLen, h.PostSum))

@@ -44,7 +44,11 @@ type Review struct {
 	agents  map[string]countersign.Hunk // what the agent proposes, by digest
 	cache   map[string]cached           // per path, what was computed from which versions
 	seen    map[string]seen             // by path
+	record  Recorder
 }
+
+// Recorder puts decisions on record; load fills the bytes of one hunk.
+type Recorder func(hs []countersign.Hunk, load func(*countersign.Hunk) error) error
 
 // source reads bytes that are expected to have a certain hash.
 type source func() (*apply.Checked, error)
@@ -79,6 +83,10 @@ func Inherit(from, to string) error {
 	}
 	return nil
 }
+
+// Record sets what puts each decision on record before it is taken: one that
+// cannot be recorded is not taken. f must not call r.
+func (r *Review) Record(f Recorder) { r.record = f }
 
 // Store is the store of the reviewed bytes: apply writes from it.
 func (r *Review) Store() *apply.Store { return r.store }
@@ -307,10 +315,15 @@ func (r *Review) decide(to countersign.HunkState, ids []string) ([]countersign.H
 	return out, r.commit(at, out)
 }
 
-// commit makes decisions durable: the bytes, then the decisions.
+// commit makes decisions durable: the bytes, the record, then the decisions.
 func (r *Review) commit(at []int, hs []countersign.Hunk) error {
 	if err := r.store.Flush(); err != nil {
 		return err
+	}
+	if r.record != nil {
+		if err := r.record(hs, r.fill); err != nil {
+			return err
+		}
 	}
 	gone := map[string]bool{}
 	err := r.locked(func(st *state) (bool, error) {

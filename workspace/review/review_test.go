@@ -2,6 +2,7 @@ package review
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -624,4 +625,52 @@ func TestDecisionsGoOnWithTheLayer(t *testing.T) {
 		t.Errorf("its bytes did not come along: %+v", h)
 	}
 	must(t, Inherit(from, t.TempDir())) // nothing is left there: no error
+}
+
+// A decision that cannot be put on record is not taken, by nobody's later look.
+func TestNothingIsDecidedWithoutItsRecord(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir)
+	c := []tree.Change{change("f", file(five), file("1\nx\n3\n4\ny\n"))}
+	hs := update(t, r, c...)
+	no := errors.New("the ledger cannot write")
+	r.Record(func([]countersign.Hunk, func(*countersign.Hunk) error) error { return no })
+	_, accept := r.Accept(hs[0].ID)
+	_, reject := r.Reject(hs[0].ID)
+	_, all := r.AcceptAll()
+	_, edit := r.Edit(hs[0].ID, []byte("z\n"))
+	for _, err := range []error{accept, reject, all, edit} {
+		if !errors.Is(err, no) {
+			t.Errorf("%v", err)
+		}
+	}
+	for _, r := range []*Review{r, open(t, dir)} {
+		for _, h := range update(t, r, c...) {
+			if h.State != countersign.Undecided {
+				t.Errorf("%s is %s", h.ID, h.State)
+			}
+		}
+		if len(r.Ready()) != 0 {
+			t.Error("something is ready to be applied")
+		}
+	}
+	var got []countersign.Hunk
+	r.Record(func(hs []countersign.Hunk, load func(*countersign.Hunk) error) error {
+		for _, h := range update(t, open(t, dir), c...) {
+			if h.State != countersign.Undecided {
+				t.Errorf("%s is %s before its record", h.ID, h.State)
+			}
+		}
+		for _, h := range hs {
+			h.Post = nil
+			must(t, load(&h))
+			got = append(got, h)
+		}
+		return nil
+	})
+	_, err := r.Accept(hs[0].ID)
+	must(t, err)
+	if len(got) != 1 || got[0].State != countersign.Accepted || string(got[0].Post) != "x\n" {
+		t.Errorf("recorded %+v", got)
+	}
 }

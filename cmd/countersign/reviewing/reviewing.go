@@ -58,6 +58,7 @@ func Open(ctx context.Context, a *base.App, k session.Kept) (*Reviewing, error) 
 	}
 	if r.review, err = review.Open(a.Dirs.Session(k.ID), k.ID); err == nil {
 		r.review.Follow(r.realFile)
+		r.review.Record(r.recordDecisions)
 		_, err = r.refresh(ctx)
 	}
 	if err != nil {
@@ -181,27 +182,30 @@ func (r *Reviewing) Context(h countersign.Hunk, n int) (before, after []string) 
 	return before, after
 }
 
-// decided writes one hunk.decided for each hunk; its bytes go into an encrypted
-// payload, never into the leaf.
-func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
-	if err != nil {
-		return err
-	}
+// maxPayload is how many bytes of a hunk its record keeps. Of a larger one it
+// keeps the sums; what was accepted lies in the store of reviewed bytes.
+const maxPayload = 32 << 20
+
+// recordDecisions writes one hunk.decided for each hunk, durable before the decision
+// counts; its bytes go into an encrypted payload, never into the leaf.
+func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersign.Hunk) error) error {
 	l, err := r.book()
 	if err != nil {
 		return err
 	}
 	for i, h := range hs {
-		if err := r.review.Load(&h); err != nil {
-			return err
+		if h.PreLen+h.PostLen <= maxPayload {
+			if err := load(&h); err != nil {
+				return err
+			}
 		}
 		diff, err := l.Blob(r.ctx, "diff", "application/json", hunkPayload(h))
 		if err != nil {
 			return err
 		}
-		verdict, by := countersign.Allow, "accepted"
+		verdict := countersign.Allow
 		if h.State == countersign.Rejected {
-			verdict, by = countersign.Deny, "rejected"
+			verdict = countersign.Deny
 		}
 		rec := countersign.Record{
 			Type: "hunk.decided", Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
@@ -209,21 +213,41 @@ func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
 			Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
 			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: "cli", Shown: h.Digest, Scope: countersign.ScopeOnce},
 			Payloads: []countersign.Payload{diff},
-			Detail:   map[string]any{"hunk": h.ID, "state": by, "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
+			Detail:   map[string]any{"hunk": h.ID, "state": said(h), "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
 		}
 		// The flush of the last one is that of all before it.
 		if _, err := l.Append(r.ctx, rec, i == len(hs)-1); err != nil {
 			return err
 		}
-		if !r.quiet { // the screen shows it by itself
-			fmt.Fprintf(r.Err, "countersign: %s %s %s %s\n", by, h.ID, h.Digest, base.Plain(h.Path))
-		}
 	}
 	return nil
 }
 
+func said(h countersign.Hunk) string {
+	if h.State == countersign.Rejected {
+		return "rejected"
+	}
+	return "accepted"
+}
+
+// decided says which decisions were taken; the screen shows it by itself.
+func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
+	if err == nil && !r.quiet {
+		for _, h := range hs {
+			fmt.Fprintf(r.Err, "countersign: %s %s %s %s\n", said(h), h.ID, h.Digest, base.Plain(h.Path))
+		}
+	}
+	return err
+}
+
 func hunkPayload(h countersign.Hunk) []byte {
-	b, _ := json.Marshal(map[string]any{"path": []byte(h.Path), "op": h.Op, "pre": h.Pre, "post": h.Post, "base": h.Base})
+	m := map[string]any{"path": []byte(h.Path), "op": h.Op, "pre": h.Pre, "post": h.Post, "base": h.Base}
+	if h.PreLen+h.PostLen > maxPayload {
+		delete(m, "pre")
+		delete(m, "post")
+		m["pre_sha256"], m["pre_bytes"], m["post_sha256"], m["post_bytes"] = h.PreSum, h.PreLen, h.PostSum, h.PostLen
+	}
+	b, _ := json.Marshal(m)
 	return b
 }
 
