@@ -97,3 +97,46 @@ func TestStatusSaysWhatIsLeft(t *testing.T) {
 		t.Error("the session does not end")
 	}
 }
+
+// A budget that is spent stops real agents: each gives up after few calls, though
+// no two of them heed the same word, and tells its person why.
+func TestAgentsStopAtASpentBudget(t *testing.T) {
+	// The calls that an agent may make before it gives up; two at once are two.
+	most := map[string]int{"claude": 1, "codex": 1, "gemini": 1, "opencode": 2, "copilot": 1, "cline": 1}
+	for _, a := range agentsOutside() {
+		t.Run(a.name, func(t *testing.T) {
+			bin := npmAgent(t, a.pkg, a.version)
+			w := newWorld(t, users()[len(users())-1])
+			w.withPath(bin)
+			w.repoWith("hello.txt", "hello\n")
+			p := newEveryWire(t)
+			gatewayOf(w, p.URL)
+			s := serveBy(w, "version: 1\nmodels:\n  allow: [\"scripted*/*\"]\n  budgets: [{id: spent, per: user, window: month, tokens: 1, reason: this test's is spent}]\n")
+			if code, _, err := s.say(t.Context(), http.DefaultClient, hello); err != nil || code != 200 {
+				t.Fatal(code, err)
+			}
+			env, args := a.setup(s)
+			if a.name == "cline" {
+				clineAuth(t, s, filepath.Join(bin, "cline"))
+				args = []string{"--timeout", "60", "-P", "openai-compatible", "say hi"}
+			}
+			began := time.Now()
+			out, err := s.outside(t, filepath.Join(bin, a.name), env, args...)
+			took := time.Since(began)
+			s.end(syscall.SIGTERM)
+			refused := 0
+			for _, r := range w.log("--type", "model.request") {
+				if r.Policy.Rule == "spent" {
+					refused++
+				}
+			}
+			t.Logf("%d calls refused in %v, then %v", refused, took.Round(100*time.Millisecond), err)
+			if !strings.Contains(out, "budget spent: ") {
+				t.Errorf("it does not say why: %.4000s", out)
+			}
+			if refused == 0 || refused > most[a.name] {
+				t.Errorf("%d calls before it gave up, at most %d are meant", refused, most[a.name])
+			}
+		})
+	}
+}

@@ -114,7 +114,7 @@ func (p *everyWire) gemini(w http.ResponseWriter, stream bool) {
 
 // outside runs an agent as it is installed, outside of a session, against a
 // standing gateway: nothing but the loopback can be reached.
-func (s *standing) outside(t *testing.T, program string, env []string, args ...string) string {
+func (s *standing) outside(t *testing.T, program string, env []string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
@@ -134,10 +134,7 @@ func (s *standing) outside(t *testing.T, program string, env []string, args ...s
 	})
 	cmd.Stdin = strings.NewReader("")
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), saying) {
-		t.Errorf("%v\n%.4000s", err, out)
-	}
-	return string(out)
+	return string(out), err
 }
 
 // agentOutside is one agent: its package, and how its user points it at a
@@ -197,7 +194,9 @@ func TestAgentsOutsideOfSessions(t *testing.T) {
 				clineAuth(t, s, filepath.Join(bin, "cline"))
 				args = []string{"--timeout", "60", "-P", "openai-compatible", "say hi"}
 			}
-			s.outside(t, filepath.Join(bin, a.name), env, args...)
+			if out, err := s.outside(t, filepath.Join(bin, a.name), env, args...); err != nil || !strings.Contains(out, saying) {
+				t.Errorf("%v\n%.4000s", err, out)
+			}
 			if r := s.end(syscall.SIGTERM); r.code != 0 {
 				t.Errorf("%+v", r)
 			}

@@ -40,13 +40,20 @@ type standing struct {
 // serveStanding starts a gateway in front of a provider and prints a token.
 func serveStanding(w *world, provider string, args ...string) *standing {
 	w.t.Helper()
+	gatewayOf(w, provider)
+	return serveBy(w, strings.Replace(allowModels, "scripted/*", `scripted*/*`, 1), args...)
+}
+
+// gatewayOf writes a gateway.yaml with the wires of three vendors, all at one
+// address.
+func gatewayOf(w *world, provider string) {
+	w.t.Helper()
 	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf(`providers:
   - {name: scripted, wire: anthropic, base_url: "%[1]s", key: {env: REAL_KEY}}
   - {name: scripted-openai, wire: openai, base_url: "%[1]s/v1", key: {env: REAL_KEY}}
   - {name: scripted-gemini, wire: gemini, base_url: "%[1]s", key: {env: REAL_KEY}}
 `, provider))
 	w.env = append(w.env, "REAL_KEY="+companyKey())
-	return serveBy(w, strings.Replace(allowModels, "scripted/*", `scripted*/*`, 1), args...)
 }
 
 // serveBy starts a gateway on the world's gateway.yaml under a policy.

@@ -55,14 +55,30 @@ func (r *Refusal) String() string {
 	case r.Busy():
 		return "calls in flight have reserved what is left of " + amount(r.What, r.Of) + " " + scope
 	}
-	s := amount(r.What, r.Spent) + " of " + amount(r.What, r.Of) + " " + scope + " are spent"
-	if r.What == Requests {
+	s := fmt.Sprintf("%d of %s %s are spent", r.Spent, amount(r.What, r.Of), scope)
+	switch r.What {
+	case USD:
+		s = amount(USD, r.Spent) + " of " + amount(USD, r.Of) + " " + scope + " are spent"
+	case Requests:
 		s = amount(r.What, r.Of) + " " + scope + " were made"
 	}
 	if r.Wait > 0 {
-		s += "; the next " + l.Window + " begins in " + r.Wait.Round(time.Second).String() + " (UTC)"
+		s += "; the next " + l.Window + " begins in " + about(r.Wait) + " (UTC)"
 	}
 	return s
+}
+
+// about is a time as exactly as a person needs it.
+func about(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", int((d+12*time.Hour)/(24*time.Hour)))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d hours", int((d+30*time.Minute)/time.Hour))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d minutes", int((d+30*time.Second)/time.Minute))
+	}
+	return d.Round(time.Second).String()
 }
 
 func amount(w What, n int64) string {
