@@ -205,8 +205,9 @@ func TestSuspendAtTheCard(t *testing.T) {
 // for one that reads the key, and for a shell inside that has jobs of its own.
 func TestCtrlZ(t *testing.T) {
 	for name, script := range map[string]string{
-		"left to the terminal": `printf AGENT; read x; echo got $x; cat`,
-		"read by the agent":    `stty raw -echo; printf AGENT; head -c 1 >/dev/null; kill -STOP $$; stty sane; printf BACK; read x; echo got $x; cat`,
+		"left to the terminal":  `printf AGENT; read x; echo got $x; cat`,
+		"sent to its own group": `stty raw -echo; trap C=1 CONT; printf AGENT; head -c 1 >/dev/null; stty sane; kill -TSTP 0; while [ -z "$C" ]; do sleep 0.1; done; printf BACK; read x; echo got $x; cat`,
+		"read by the agent":     `stty raw -echo; printf AGENT; head -c 1 >/dev/null; kill -STOP $$; stty sane; printf BACK; read x; echo got $x; cat`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,9 +37,10 @@ func (l *loop) ctrlZ(p []byte) []byte {
 	if i < 0 && !bytes.HasPrefix(p, []byte("\x1b[122;5")) {
 		return p
 	}
-	l.stopBy = time.Now().Add(stopTime)
+	l.stopBy, l.calm = time.Now().Add(stopTime), 0
 	tio, err := unix.IoctlGetTermios(int(l.Master.Fd()), unix.TCGETS)
 	pgid := l.group()
+	l.raw = err == nil && tio.Lflag&unix.ICANON == 0
 	if i < 0 || err != nil || tio.Lflag&unix.ISIG == 0 || tio.Cc[unix.VSUSP] != 0x1a || pgid <= 1 {
 		return p // the agent reads the key itself
 	}
@@ -87,12 +88,30 @@ func (l *loop) checkStopped() {
 	if err != nil {
 		return
 	}
+	if sid, err := unix.Getsid(pgid); err != nil || sid != pgid {
+		return
+	}
 	// proc_pid_stat(5): the state follows the command's closing parenthesis.
 	if i := bytes.LastIndexByte(stat, ')'); i > 0 && len(stat) > i+2 && stat[i+2] == 'T' {
-		if sid, err := unix.Getsid(pgid); err == nil && sid == pgid {
-			l.stopped(pgid)
-		}
+		l.stopped(pgid)
+		return
 	}
+	if !l.givenUp() || minds(pgid) {
+		l.calm = 0
+		return
+	}
+	if l.calm++; l.calm > 1 {
+		unix.Kill(-pgid, unix.SIGSTOP) //nolint:errcheck // it may have ended
+		l.stopped(pgid)
+	}
+}
+
+// givenUp reports whether an agent that reads keys itself has made its terminal
+// a shell's since the Ctrl-Z: it sends itself the SIGTSTP that the kernel drops,
+// and waits to be continued.
+func (l *loop) givenUp() bool {
+	tio, err := unix.IoctlGetTermios(int(l.Master.Fd()), unix.TCGETS)
+	return err == nil && l.raw && tio.Lflag&unix.ICANON != 0
 }
 
 // stopped suspends the host beside its stopped agent, and continues both.

@@ -54,6 +54,10 @@ type loop struct {
 	sig      chan os.Signal
 	// stopBy is until when an agent that was typed a Ctrl-Z may stop itself.
 	stopBy time.Time
+	// raw is set if it reads that key itself; calm is how often since then its
+	// terminal was seen as a shell wants it.
+	raw  bool
+	calm int
 	// resumed is set between the end of a suspension and its SIGCONT's arrival.
 	resumed bool
 }
