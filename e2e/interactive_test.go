@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -198,13 +199,20 @@ func TestAgentsInTheirOwnScreens(t *testing.T) {
 				a.keep(ag.name + "-tests")
 				a.attend("its answer", func(s string) bool { return a.prompt(s) && strings.Contains(s, "all done") })
 				a.keep(ag.name + "-done")
+				all, different := a.cards()
+				t.Logf("%s, %dx%d, uid %d: %d cards for %d different commands", ag.name, size[0], size[1], uid, all, different)
+				a.suspend()
+				m.then(step{run: "sleep 2; echo more-$((1+2))"})
+				a.ask("wait a little")
+				a.disturb("more-$((1+2))", sizes[1-i])
+				a.attend("the end of that", func(s string) bool { return strings.Contains(m.seen(), "more-3") })
+				a.attend("its prompt", a.prompt)
+				a.keep(ag.name + "-resized")
 				a.leave(ag.quit)
 				checkAgent(t, w, m, result{})
 				if out := w.must("review", "--list").out; !strings.Contains(out, "hello.txt") {
 					t.Errorf("review --list says %q", out)
 				}
-				all, different := a.cards()
-				t.Logf("%s, %dx%d, uid %d: %d cards for %d different commands", ag.name, size[0], size[1], uid, all, different)
 			}
 		})
 	}
@@ -226,4 +234,61 @@ func (a *interactive) leave(quit string) {
 	}
 	a.keep(a.name + "-left")
 	a.sane()
+}
+
+// suspend sends the agent away with Ctrl-Z and takes it back.
+func (a *interactive) suspend() {
+	a.w.t.Helper()
+	s := a.attend("its prompt", a.prompt)
+	a.press(s, "C-z")
+	a.wait("Stopped")
+	a.text("echo out-$((1+2))")
+	a.key("Enter")
+	a.wait("out-3")
+	a.text("fg")
+	a.key("Enter")
+	a.attend("its prompt after fg", a.prompt)
+}
+
+// disturb is what goes on around a card: Ctrl-C, Ctrl-Z, a paste and the mouse
+// decide nothing, and it fits a window of another size. Then it is approved, and
+// the window changes again while the command runs.
+func (a *interactive) disturb(command string, size [2]int) {
+	t := a.w.t
+	t.Helper()
+	a.attend("the card", func(s string) bool {
+		return carded(s) && strings.Contains(a.w.cs("requests").out, command) && (strings.Contains(s, "y approve once") || strings.Contains(s, "scroll to the end"))
+	})
+	was := strings.Fields(a.do("display-message", "-p", "#{window_width} #{window_height}"))
+	id := strings.Fields(a.w.must("requests").out)[0]
+	same := func(what string) {
+		t.Helper()
+		a.press(a.screen(), "d") // comes behind what went before
+		if s := a.screen(); !carded(s) || !strings.Contains(a.w.must("requests").out, id) {
+			t.Fatalf("%s answered the card:\n%s", what, s)
+		}
+		a.until("a card that takes keys", func(s string) bool {
+			return strings.Contains(s, "y approve once") || strings.Contains(s, "scroll to the end")
+		})
+	}
+	a.key("C-c")
+	same("Ctrl-C")
+	a.do("set-buffer", "yyy\n")
+	a.do("paste-buffer", "-p")
+	same("a paste")
+	a.text("\x1b[<0;5;5M\x1b[<0;5;5m")
+	same("the mouse")
+	a.key("C-z")
+	a.wait("Stopped")
+	a.text("fg")
+	a.key("Enter")
+	a.until("the card after fg", carded)
+	a.do("resize-window", "-x", strconv.Itoa(size[0]), "-y", strconv.Itoa(size[1]))
+	a.until("a card as wide as the window", func(s string) bool {
+		first, _, _ := strings.Cut(s, "\n")
+		return carded(s) && len(first) > size[0]-3 && len(first) <= size[0]
+	})
+	a.keep(a.name + "-narrower")
+	a.attend("the command to run", func(s string) bool { return !strings.Contains(a.w.must("requests").out, id) })
+	a.do("resize-window", "-x", was[0], "-y", was[1])
 }

@@ -55,6 +55,23 @@ func (m *model) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// then adds what the next turns are.
+func (m *model) then(steps ...step) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.steps = append(m.steps, steps...)
+}
+
+// next is the step behind n tool results.
+func (m *model) next(n int) (step, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n >= len(m.steps) {
+		return step{}, false
+	}
+	return m.steps[n], true
+}
+
 // turn is how many tool results the conversation already holds.
 func (m *model) turn(body []byte, marker string) int { return strings.Count(string(body), marker) }
 
@@ -77,8 +94,8 @@ func (m *model) anthropic(w http.ResponseWriter, body []byte) {
 	_ = json.Unmarshal(body, &req)
 	n := m.turn(body, `"type":"tool_result"`)
 	block, delta, stop := map[string]any{"type": "text", "text": ""}, map[string]any{"type": "text_delta", "text": "all done"}, "end_turn"
-	if n < len(m.steps) && len(req.Tools) > 0 {
-		s, name, input := m.steps[n], "Bash", map[string]any{}
+	if s, more := m.next(n); more && len(req.Tools) > 0 {
+		name, input := "Bash", map[string]any{}
 		if s.write != "" {
 			name, input = "Write", map[string]any{"file_path": s.write, "content": s.content}
 		} else {
@@ -100,8 +117,8 @@ func (m *model) anthropic(w http.ResponseWriter, body []byte) {
 func (m *model) responses(w http.ResponseWriter, body []byte) {
 	n := m.turn(body, `call_output"`)
 	item := map[string]any{"type": "message", "id": "msg_1", "role": "assistant", "content": []any{map[string]any{"type": "output_text", "text": "all done"}}}
-	if n < len(m.steps) {
-		if s := m.steps[n]; s.write != "" {
+	if s, more := m.next(n); more {
+		if s.write != "" {
 			patch := "*** Begin Patch\n*** Add File: " + s.write + "\n+" + strings.ReplaceAll(strings.TrimSuffix(s.content, "\n"), "\n", "\n+") + "\n*** End Patch"
 			item = map[string]any{"type": "custom_tool_call", "id": fmt.Sprintf("ct_%d", n), "call_id": fmt.Sprintf("call_%d", n), "name": "apply_patch", "input": patch}
 		} else {
