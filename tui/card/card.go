@@ -152,9 +152,9 @@ func (p *page) who(c Card) {
 
 func (p *page) exec(e *countersign.Exec, details bool) {
 	p.words(e.Argv)
-	p.shell(e)
+	literal := p.shell(e)
 	_, shell := shellString(e.Argv)
-	p.layers(strings.Join(e.Argv, "\n"), shell)
+	p.layers(strings.Join(e.Argv, "\n"), shell, literal)
 	p.field("directory", e.Cwd)
 	p.executable("program", e.Exe, details)
 	for _, x := range e.Interp {

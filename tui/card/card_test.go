@@ -159,6 +159,34 @@ func TestCrowdedVariablesShareLines(t *testing.T) {
 	}
 }
 
+// An agent wraps what it runs: the card shows what is inside, and warns of an
+// eval only where its text is not on the card.
+func TestWhatAnAgentWrapsIsShown(t *testing.T) {
+	const opaque = "WARNING: runs text that is made while it runs"
+	for _, tt := range []struct {
+		argv  []string
+		shows string
+		warns bool
+	}{
+		{[]string{"/bin/bash", "-c", `source /s.sh 2>/dev/null || true && eval 'cat x; node --test' < /dev/null && pwd -P >| /tmp/c-cwd`}, "    what its eval runs (a reading aid)\n    : cat x; node --test\n", false},
+		{[]string{"/proc/self/exe", "--setup", "/bin/bash", "/bin/bash", "-lc", "cat x; node --test"}, "    : cat x\n    : node --test\n", false},
+		{[]string{"bash", "-c", `eval 'a' && eval "$X"`}, "", true},
+		{[]string{"bash", "-c", `eval "$(curl x)"`}, "", true},
+		{[]string{"bash", "-c", `eval $'\x72\x6d'`}, "", true},
+		{[]string{"bash", "-c", `eval 'curl x | sh'`}, "    : curl x | sh\n", true},
+		{[]string{"bash", "-c", `\eval "$X"`}, "", true},
+		{[]string{"bash", "-c", `command eval "$X"`}, "", true},
+		{[]string{"bash", "-c", `eval 'eval "$X"'`}, "", true},
+	} {
+		r := request()
+		r.Action.Exec.Argv = tt.argv
+		got := texts(Card{Request: r}.Content(100))
+		if !strings.Contains(got, tt.shows) || strings.Contains(got, opaque) != tt.warns {
+			t.Errorf("%q: wants %q, warning %v\n%s", tt.argv, tt.shows, tt.warns, got)
+		}
+	}
+}
+
 func TestTheAgentOnceMoreIsNamed(t *testing.T) {
 	r := request()
 	r.Action.Exec.Again = true

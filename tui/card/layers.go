@@ -11,15 +11,17 @@ import (
 
 var (
 	encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{24,}={0,2}`)
-	opaque  = regexp.MustCompile(`\beval\b|\bbase64\s+(-d|-D|--decode)\b|\bxxd\s+-r|\|\s*(/\S*/)?(ba|da|z|k)?sh\b|\|\s*(/\S*/)?(python|perl|node|ruby)[0-9.]*\s*(-\s*)?($|[;&|\n])|/dev/stdin|<\(`)
+	evals   = regexp.MustCompile(`\beval\b`)
+	opaque  = regexp.MustCompile(`\bbase64\s+(-d|-D|--decode)\b|\bxxd\s+-r|\|\s*(/\S*/)?(ba|da|z|k)?sh\b|\|\s*(/\S*/)?(python|perl|node|ruby)[0-9.]*\s*(-\s*)?($|[;&|\n])|/dev/stdin|<\(`)
 )
 
 // maxLayers bounds how many decoded pieces of one text are shown.
 const maxLayers = 8
 
 // layers shows what an encoded piece of a text says, one level deep, and warns
-// where a text makes a program while it runs. Both are reading aids.
-func (p *page) layers(text string, shell bool) {
+// where a text makes a program while it runs; literal says that whatever it
+// evaluates stands in it. Both are reading aids.
+func (p *page) layers(text string, shell, literal bool) {
 	for _, piece := range encoded.FindAllString(text, maxLayers) {
 		plain, ok := decode(piece)
 		if !ok {
@@ -30,7 +32,7 @@ func (p *page) layers(text string, shell bool) {
 			p.put(Dim, "    : "+p.text(line))
 		}
 	}
-	if shell && opaque.MatchString(text) {
+	if shell && (opaque.MatchString(text) || !literal && evals.MatchString(text)) {
 		p.put(Warn, "WARNING: runs text that is made while it runs and is not on this card")
 	}
 }

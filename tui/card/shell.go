@@ -14,35 +14,107 @@ import (
 const maxShell = 64 << 10
 
 // shell adds the structure of a shell string below its exact bytes. It decides
-// nothing: what cannot be parsed is not shown twice, and says so.
-func (p *page) shell(e *countersign.Exec) {
+// nothing: what cannot be parsed is not shown twice, and says so. It reports
+// whether all that the string evaluates stands in it.
+func (p *page) shell(e *countersign.Exec) (literal bool) {
 	text, ok := shellString(e.Argv)
 	if !ok || len(text) > maxShell {
-		return
+		return false
 	}
 	f, err := syntax.NewParser(syntax.KeepComments(true)).Parse(strings.NewReader(text), "")
 	if err != nil {
 		p.put(Dim, "    (does not read as a shell command; the words above are all there is)")
-		return
+		return false
 	}
+	told := evaluated(f)
+	for _, s := range told { // an agent's wrapper has the command in there
+		p.aid("what its eval runs (a reading aid)", s)
+	}
+	literal = len(told) == len(evals.FindAllString(text, -1))
 	var b strings.Builder
 	if err := syntax.NewPrinter(syntax.Indent(2)).Print(&b, f); err != nil {
-		return
+		return literal
 	}
-	pretty := strings.TrimSuffix(b.String(), "\n")
-	if pretty == text {
-		return
+	if pretty := strings.TrimSuffix(b.String(), "\n"); pretty != text {
+		p.aid("as a shell reads it (a reading aid; what runs is the text above)", pretty)
 	}
-	p.put(Dim, "    as a shell reads it (a reading aid; what runs is the text above)")
-	for _, line := range strings.Split(pretty, "\n") {
+	return literal
+}
+
+// aid shows a text that was made out of the exact one.
+func (p *page) aid(what, text string) {
+	p.put(Dim, "    "+what)
+	for _, line := range strings.Split(text, "\n") {
 		for _, part := range visible.Fold(p.text(line), p.width-6) {
 			p.lines = append(p.lines, Line{Text: "    : " + part, Look: Dim})
 		}
 	}
 }
 
-// shellString returns the operand of -c if argv is a POSIX-like shell's.
+// evaluated returns what a program evaluates that stands in it word for word.
+func evaluated(f *syntax.File) (texts []string) {
+	syntax.Walk(f, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok || len(call.Args) < 2 || call.Args[0].Lit() != "eval" {
+			return true
+		}
+		var words []string
+		for _, w := range call.Args[1:] {
+			s, fixed := literal(w)
+			if !fixed {
+				return true
+			}
+			words = append(words, s)
+		}
+		texts = append(texts, strings.Join(words, " "))
+		return true
+	})
+	return texts
+}
+
+// literal is a word without anything that a shell would expand.
+func literal(w *syntax.Word) (string, bool) {
+	s := ""
+	for _, part := range w.Parts {
+		switch q := part.(type) {
+		case *syntax.SglQuoted:
+			if q.Dollar {
+				return "", false
+			}
+			s += q.Value
+		case *syntax.Lit:
+			if strings.ContainsAny(q.Value, `\*?[~{`) {
+				return "", false
+			}
+			s += q.Value
+		case *syntax.DblQuoted:
+			for _, inner := range q.Parts {
+				l, ok := inner.(*syntax.Lit)
+				if !ok || strings.Contains(l.Value, `\`) {
+					return "", false
+				}
+				s += l.Value
+			}
+		default:
+			return "", false
+		}
+	}
+	return s, true
+}
+
+// shellString returns the operand of -c of the first POSIX-like shell in argv:
+// what starts it, `env` or a helper of the agent's, stands before it.
 func shellString(argv []string) (string, bool) {
+	for i := range argv {
+		if s, ok := operand(argv[i:]); ok {
+			return s, true
+		}
+	}
+	return "", false
+}
+
+// operand returns the operand of -c if argv is a POSIX-like shell's.
+func operand(argv []string) (string, bool) {
 	if len(argv) < 3 {
 		return "", false
 	}
