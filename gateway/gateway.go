@@ -50,6 +50,9 @@ type Options struct {
 	Budget        *budget.Book
 	User, Project string
 	Now           func() time.Time
+	// Quiet is how long an agent hears nothing of a held answer before a ping; 0
+	// means ten seconds.
+	Quiet time.Duration
 	// Transport reaches the providers; nil means one of our own, without the
 	// environment's proxies.
 	Transport http.RoundTripper

@@ -99,6 +99,8 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	if c.g.Secrets.HoldsAnswers() {
 		hold = screen.NewHold(c.g.Scanner, c.g.Secrets, c.tally)
 	}
+	pings := c.startPinger(flusher, resp.ContentLength < 0 && (hold != nil || c.watching()))
+	defer pings.stop()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := resp.Body.Read(buf)
@@ -116,10 +118,16 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if hold != nil && c.refused == nil {
 			out = c.held(hold, out, waits, err != nil)
 		}
+		if c.refused != nil || err != nil {
+			pings.stop()
+		}
 		if c.refused != nil {
 			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
 		}
-		if !c.pass(flusher, out, waits || hold != nil) {
+		done := pings.writing()
+		passed := c.pass(flusher, out, waits || hold != nil)
+		done()
+		if !passed {
 			return false
 		}
 		if err != nil {

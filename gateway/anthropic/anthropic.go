@@ -191,6 +191,14 @@ func (Wire) Cut(_ wire.Route, media, text string) []byte {
 	return append(append([]byte("event: error\ndata: "), envelope("api_error", text)...), "\n\n"...)
 }
 
+// Ping is the event "ping".
+func (Wire) Ping(_ wire.Route, media string) []byte {
+	if !strings.HasPrefix(media, "text/event-stream") {
+		return nil
+	}
+	return []byte("event: ping\ndata: {\"type\":\"ping\"}\n\n")
+}
+
 // Serves reports true for Messages.
 func (Wire) Serves(w string) bool { return w == "anthropic" }
 

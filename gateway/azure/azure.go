@@ -96,6 +96,11 @@ func (w Wire) Cut(rt wire.Route, media, text string) []byte {
 	return w.Wire.Cut(theirs(rt), media, text)
 }
 
+// Ping is OpenAI's.
+func (w Wire) Ping(rt wire.Route, media string) []byte {
+	return w.Wire.Ping(theirs(rt), media)
+}
+
 // Serves reports true for OpenAI's paths too: they stand below /openai/v1.
 func (Wire) Serves(w string) bool { return w == "azure" || w == "openai" }
 

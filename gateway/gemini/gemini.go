@@ -227,6 +227,9 @@ func (Wire) Cut(_ wire.Route, media, text string) []byte {
 	return append(append([]byte("data: "), envelope(http.StatusBadGateway, text, "UNAVAILABLE")...), "\r\n\r\n"...)
 }
 
+// Ping is nothing: Google's clients take each event for an answer.
+func (Wire) Ping(wire.Route, string) []byte { return nil }
+
 // Serves reports true for generateContent.
 func (Wire) Serves(w string) bool { return w == "gemini" }
 

@@ -170,6 +170,9 @@ func (Wire) Cut(_ wire.Route, media, text string) []byte {
 	return append(envelope(text), '\n')
 }
 
+// Ping is nothing: each line is an answer.
+func (Wire) Ping(wire.Route, string) []byte { return nil }
+
 // Serves reports true for the paths of OpenAI and Anthropic too.
 func (Wire) Serves(w string) bool { return w == "ollama" || w == "openai" || w == "anthropic" }
 

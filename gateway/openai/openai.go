@@ -126,6 +126,14 @@ func frame(event string, v any) []byte {
 	return append(append([]byte(event+"data: "), wire.Envelope(v)...), "\n\n"...)
 }
 
+// Ping is a comment of the event stream (WHATWG HTML, section 9.2.6).
+func (Wire) Ping(_ wire.Route, media string) []byte {
+	if !strings.HasPrefix(media, "text/event-stream") {
+		return nil
+	}
+	return []byte(": countersign\n\n")
+}
+
 // Serves reports true for both protocols.
 func (Wire) Serves(w string) bool { return w == "openai" }
 

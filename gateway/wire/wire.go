@@ -30,6 +30,9 @@ type Wire interface {
 	// Cut is what ends a stream whose provider fell silent in the middle; nil
 	// where the wire has no such form.
 	Cut(rt Route, media, message string) []byte
+	// Ping is what tells the agent, between two events of a stream, that its answer
+	// is still under way; nil where the wire has no such form.
+	Ping(rt Route, media string) []byte
 }
 
 // Vendor is the same protocol on the provider's side.
