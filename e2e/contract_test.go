@@ -65,6 +65,9 @@ exit 3
 			if typ == "file.denied" && strings.HasSuffix(exe, "/bash") { // git looks at files as young as its index
 				denied++
 			}
+			if strings.HasPrefix(typ, "exec.") && exe == "/" {
+				t.Errorf("%s does not name who tried: %v", typ, m["actor"])
+			}
 			if typ == "session.ended" && (field(m, "outcome.status") != "failed" || field(m, "outcome.exit") != 3.0) {
 				t.Errorf("the end: %v", m["outcome"])
 			}

@@ -22,6 +22,7 @@ type sessionLine struct {
 	State     string `json:"state"` // running, ended, lost
 	Undecided int    `json:"undecided"`
 	DiskBytes int64  `json:"disk_bytes"`
+	Problem   string `json:"problem,omitempty"` // why its changes cannot be read
 }
 
 // worthFreeing is how many bytes of ended sessions are worth a word.
@@ -63,6 +64,8 @@ func (a *app) lines(ctx context.Context) ([]sessionLine, error) {
 					l.Undecided++
 				}
 			}
+		} else if ctx.Err() == nil {
+			l.Problem = err.Error()
 		}
 		out = append(out, l)
 	}
@@ -84,8 +87,12 @@ func (a *app) listSessions(ctx context.Context) error {
 	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	var idle int64
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d undecided\t%s\t%s\n", l.ID, l.State, l.Agent, l.Started.Local().Format(time.DateTime), l.Undecided, size(l.DiskBytes), base.Plain(l.Project))
-		if l.State == "ended" && l.Undecided == 0 {
+		undecided := fmt.Sprint(l.Undecided)
+		if l.Problem != "" {
+			undecided = "?"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s undecided\t%s\t%s\n", l.ID, l.State, l.Agent, l.Started.Local().Format(time.DateTime), undecided, size(l.DiskBytes), base.Plain(l.Project))
+		if l.State == "ended" && l.Undecided == 0 && l.Problem == "" {
 			idle += l.DiskBytes
 		}
 	}

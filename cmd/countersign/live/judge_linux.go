@@ -21,10 +21,7 @@ type judge struct {
 
 // Exec decides one exec. Whatever goes wrong is a refusal.
 func (j judge) Exec(ctx context.Context, a countersign.Action) execgate.Answer {
-	if a.Exec.Launch {
-		a.Peer.Exe = "countersign" // init, whose own root has no name inside
-	}
-	p, err := j.gate.Exec(ctx, a)
+	p, err := j.gate.Exec(ctx, launcher(a))
 	if err != nil {
 		if countersign.CodeOf(err) == countersign.EClosed {
 			j.fail(err)
@@ -34,8 +31,16 @@ func (j judge) Exec(ctx context.Context, a countersign.Action) execgate.Answer {
 	return execgate.Answer{Permit: p}
 }
 
+// launcher names who starts the agent: init, whose executable has no path inside.
+func launcher(a countersign.Action) countersign.Action {
+	if a.Exec.Launch {
+		a.Peer.Exe = "countersign"
+	}
+	return a
+}
+
 // Started records that the verified image runs.
-func (j judge) Started(p countersign.Permit, a countersign.Action) { j.gate.Started(p, a) }
+func (j judge) Started(p countersign.Permit, a countersign.Action) { j.gate.Started(p, launcher(a)) }
 
 // Finished records the end of a permitted command, or what differed at its exec stop.
 func (j judge) Finished(p countersign.Permit, a countersign.Action, o countersign.Outcome) {

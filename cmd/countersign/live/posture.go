@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign"
@@ -58,6 +59,17 @@ func checkPosture(have countersign.Posture, p *policy.Policy) error {
 	return &countersign.Error{
 		Code: countersign.EPosture, Op: "start the agent",
 		Err:    errors.New("the policy requires what this machine does not enforce: " + strings.Join(missing, "; ")),
-		Remedy: strings.Join(append(remedies, "`countersign doctor` shows the whole posture"), "\n"),
+		Remedy: strings.Join(append(once(remedies), "`countersign doctor` shows the whole posture"), "\n"),
 	}
+}
+
+// once leaves out what was said before.
+func once(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }

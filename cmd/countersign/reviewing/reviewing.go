@@ -203,15 +203,18 @@ func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersig
 		if err != nil {
 			return err
 		}
-		verdict := countersign.Allow
+		verdict, means := countersign.Allow, "cli"
 		if h.State == countersign.Rejected {
 			verdict = countersign.Deny
+		}
+		if r.quiet {
+			means = "tty" // the screen
 		}
 		rec := countersign.Record{
 			Type: "hunk.decided", Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
 			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, base.Printable(h.Path))},
 			Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
-			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: "cli", Shown: h.Digest, Scope: countersign.ScopeOnce},
+			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: means, Shown: h.Digest, Scope: countersign.ScopeOnce},
 			Payloads: []countersign.Payload{diff},
 			Detail:   map[string]any{"hunk": h.ID, "state": said(h), "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
 		}
