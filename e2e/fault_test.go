@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -120,6 +121,52 @@ func notLedger(ps []hostProc) []hostProc {
 		}
 	}
 	return out
+}
+
+// A session whose end is on record, and only its own file could not say so, is
+// not recorded as lost.
+func TestAnEndOnRecordIsNotWrittenAgain(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.repoWith("hello.txt", "hello\n")
+	if r := w.script(allowBash, "echo more >> hello.txt\n"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	ended := w.log("--type", "session.ended")
+	if len(ended) != 1 {
+		t.Fatalf("%+v", ended)
+	}
+	files, _ := filepath.Glob(filepath.Join(w.root, "state/countersign/sessions", ended[0].Session, "session.json"))
+	if len(files) != 1 {
+		t.Fatal("no session.json")
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept map[string]any
+	if err := json.Unmarshal(b, &kept); err != nil {
+		t.Fatal(err)
+	}
+	delete(kept, "ended_by")
+	delete(kept, "exit")
+	delete(kept, "ended")
+	if b, err = json.Marshal(kept); err == nil {
+		err = os.WriteFile(files[0], b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := w.again(); strings.Contains(r.err, "without a word") {
+		t.Errorf("%s", r.err)
+	}
+	for _, r := range w.log("--type", "session.ended") {
+		if r.Session == ended[0].Session && r.ID != ended[0].ID {
+			t.Errorf("a second end: %+v", r)
+		}
+	}
+	if out := w.must("sessions").out; !strings.Contains(out, ended[0].Session+"  ended") {
+		t.Errorf("%s", out)
+	}
 }
 
 // Told to end, by a terminal that goes away too, it ends in order.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/countersign/countersign"
@@ -106,7 +107,11 @@ func (a *app) report(err error) int {
 		err = base.Usage(err)
 	}
 	fmt.Fprintf(a.Err, "countersign: error: %v\n", err)
-	for _, line := range strings.Split(countersign.RemedyOf(err), "\n") {
+	remedy := countersign.RemedyOf(err)
+	if remedy == "" && errors.Is(err, syscall.ENOSPC) {
+		remedy = "free some disk; `countersign sessions` shows what old sessions hold, `countersign sessions discard SESSION` frees it"
+	}
+	for _, line := range strings.Split(remedy, "\n") {
 		if line != "" {
 			fmt.Fprintf(a.Err, "countersign: hint: %s\n", line)
 		}

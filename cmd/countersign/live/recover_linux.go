@@ -3,6 +3,7 @@
 package live
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,9 +21,16 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 		return err
 	}
 	for _, k := range lost {
-		open, err := s.openExecs(k.ID)
+		open, ended, err := s.openExecs(k.ID)
 		if err != nil {
 			return err
+		}
+		if ended != nil { // on record; the session's own file could not say so, for want of disk or time
+			by, _ := ended.Detail["ended_by"].(string)
+			if err := s.Dirs.Close(k, by, ended.Outcome.Exit, s.Now()); err != nil {
+				return err
+			}
+			continue
 		}
 		for _, e := range open {
 			r := countersign.Record{Type: "exec.finished", Session: k.ID, Parent: e.Parent, Actor: e.Actor, Agent: e.Agent, Action: e.Action, Policy: e.Policy, Cov: e.Cov, Outcome: &countersign.Outcome{Status: "orphaned", Error: "its session was lost"}}
@@ -54,34 +62,36 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 	return nil
 }
 
-// openExecs finds the starts of a session's commands that have no outcome.
-func (s *live) openExecs(id string) ([]countersign.Record, error) {
+// openExecs finds the starts of a session's commands that have no outcome, and
+// the session's end, if that is on record.
+func (s *live) openExecs(id string) (out []countersign.Record, ended *countersign.Record, err error) {
 	r, err := ledger.OpenReader(s.LedgerDir())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var order []countersign.Record
 	open := map[string]bool{}
 	for line, err := range r.All() {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rec, ok := ofSession(line, id)
 		switch {
 		case !ok:
+		case rec.Type == "session.ended" && rec.Outcome != nil:
+			ended = &rec
 		case rec.Type == "exec.started":
 			order, open[rec.Parent] = append(order, rec), true
 		case rec.Type == "exec.finished":
 			delete(open, rec.Parent)
 		}
 	}
-	var out []countersign.Record
 	for _, started := range order {
 		if open[started.Parent] {
 			out = append(out, started)
 		}
 	}
-	return out, nil
+	return out, ended, nil
 }
 
 // continueFrom finds the layer that a new session on this project goes on from.
@@ -110,6 +120,9 @@ func (s *live) continueFrom() (string, error) {
 // ofSession decodes a record if it belongs to the session.
 func ofSession(line []byte, id string) (countersign.Record, bool) {
 	var r countersign.Record
+	if !bytes.Contains(line, []byte(id)) {
+		return r, false
+	}
 	err := json.Unmarshal(line, &r)
 	return r, err == nil && r.Session == id
 }
