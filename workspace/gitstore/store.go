@@ -172,11 +172,18 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 
 // addHistory packs what the new tips reach and the old ones do not.
 func (s *Store) addHistory(ctx context.Context, denied func(string) bool, news []string) error {
+	left, err := s.left(ctx)
+	if err != nil {
+		return err
+	}
+	if len(left) == 0 && len(s.st.Tips) > 0 {
+		return ErrRebuild // another repository stands there now
+	}
 	var revs strings.Builder
 	for _, id := range news {
 		revs.WriteString(id + "\n")
 	}
-	for _, id := range s.st.Tips {
+	for _, id := range left {
 		revs.WriteString("^" + id + "\n")
 	}
 	c := gitrun.Call{Repo: s.repo}
@@ -204,6 +211,22 @@ func (s *Store) addHistory(ctx context.Context, denied func(string) bool, news [
 	}
 	s.st.Tips = append(s.st.Tips, news...)
 	return s.pack(ctx, want.Bytes())
+}
+
+// left returns the tips taken in before that the repository still has: a branch
+// may have been rewritten and its old commits pruned.
+func (s *Store) left(ctx context.Context) (tips []string, err error) {
+	if len(s.st.Tips) == 0 {
+		return nil, nil
+	}
+	in := strings.NewReader(strings.Join(s.st.Tips, "\n") + "\n")
+	out, err := gitrun.Call{Repo: s.repo, In: in}.Run(ctx, "cat-file", "--batch-check=%(objectname)", "--buffer")
+	for id := range strings.Lines(string(out)) {
+		if id = strings.TrimSpace(id); !strings.HasSuffix(id, " missing") {
+			tips = append(tips, id)
+		}
+	}
+	return tips, err
 }
 
 // learn goes through every (path, blob) pair that a commit of the range brings

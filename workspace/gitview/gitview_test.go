@@ -325,6 +325,26 @@ func TestStoreGrowsAndIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestStoreOutlivesWhatItWasMadeOf(t *testing.T) {
+	root := repository(t)
+	v := newView(t, root, Options{})
+	gen := v.repos[0].store.Generation()
+	sh(t, root, `git checkout -q -b gone; echo s > s; git add s; git commit -qm side`)
+	newView(t, root, v.o)
+	sh(t, root, `git checkout -q main; git branch -qD gone; git reflog expire --all --expire=now; git gc -q --prune=now; echo x > x; git add x; git commit -qm x`)
+	w := newView(t, root, v.o)
+	if w.repos[0].store.Generation() != gen {
+		t.Error("a branch that went made the whole store anew")
+	}
+	sh(t, w.dir, "git log -p | grep -q '+x'")
+	sh(t, root, `rm -rf .git; git init -q -b main .; echo anew > anew; git add anew; git commit -qm anew`)
+	x := newView(t, root, v.o)
+	if x.repos[0].store.Generation() == gen {
+		t.Error("another repository's objects are still in the store")
+	}
+	sh(t, x.dir, "git log -p | grep -q +anew")
+}
+
 func TestHostGitRunsNothingOfTheRepository(t *testing.T) {
 	root := repository(t)
 	mark := filepath.Join(t.TempDir(), "ran")
