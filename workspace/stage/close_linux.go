@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/countersign/countersign/workspace/layer"
 )
@@ -33,8 +34,8 @@ func (s *Staging) Close() error {
 	}
 	s.meta.Used = s.opts.Now().UTC()
 	clean := err == nil && s.meta.Changes == 0
-	if s.git.Own() {
-		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own
+	if s.git.Own() || slices.ContainsFunc(s.moves, func(m DeniedMove) bool { return m.To != "" }) {
+		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own, or a placeholder elsewhere
 	}
 	err = errors.Join(err, s.store(), s.names.Save(s.deniedFile()))
 	s.op.Unlock()

@@ -323,6 +323,11 @@ func (s *Staging) Notes() []Note {
 			all = append(all, Note{rel, "cannot be read; an empty file without permissions stands in its place"})
 		}
 	}
+	for _, m := range s.moves {
+		if m.To != "" { // its content is not ours to move
+			all = append(all, Note{m.From, "went to " + m.To + " with its directory; an apply leaves it where it is: move it yourself"})
+		}
+	}
 	slices.SortFunc(all, func(a, b Note) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text)) })
 	return slices.Compact(all)
 }

@@ -195,6 +195,9 @@ func TestDeniedByNameLinkAndDirectory(t *testing.T) {
 	if got := changes(t, s); got != "A new.pem\n" || fmt.Sprint(s.DeniedMoves()) != "[{conf/real conf2/real}]" {
 		t.Errorf("changes:\n%s%v", got, s.DeniedMoves())
 	}
+	if got := fmt.Sprint(s.Notes()); !strings.Contains(got, "{conf/real went to conf2/real with its directory; an apply leaves it") {
+		t.Errorf("notes: %s", got)
+	}
 	w := watch(t, s)
 	write(t, filepath.Join(root, "new.pem"), "SECRET")
 	eventually(t, "the host's file of that name", func() bool { return w.saw(Denied, "new.pem") })

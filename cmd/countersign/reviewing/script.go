@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	tuireview "github.com/countersign/countersign/tui/review"
+	"github.com/countersign/countersign/workspace/stage"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
@@ -93,6 +95,9 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 	if line != "" {
 		fmt.Fprintln(r.Out, line)
 	}
+	if !f.List {
+		r.sayNotes(ctx)
+	}
 	return err
 }
 
@@ -173,7 +178,14 @@ func (r *Reviewing) feedback() {
 func (r *Reviewing) sayNotes(ctx context.Context) {
 	var now struct{ Notes []session.Note }
 	if !r.Dirs.Live(r.kept.ID) || session.Ask(ctx, r.Dirs.Socket(r.kept.ID), "status", nil, &now) != nil {
-		now.Notes = r.kept.Notes
+		now.Notes = slices.Clone(r.kept.Notes)
+		if held, ok := r.staging.(interface{ Notes() []stage.Note }); ok {
+			for _, n := range held.Notes() {
+				if n := (session.Note{Path: base.Printable(n.Path), Text: base.Printable(n.Text)}); !slices.Contains(now.Notes, n) {
+					now.Notes = append(now.Notes, n)
+				}
+			}
+		}
 	}
 	r.SayNotes(now.Notes, "countersign sessions --json lists all")
 }
