@@ -3,8 +3,11 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -66,6 +69,65 @@ func TestBudgetSurvivesAKill(t *testing.T) {
 		}
 		w.must("verify")
 	})
+}
+
+// Two gateways and 256 calls at once keep one budget: the provider is paid less
+// than one call beyond it, and each call is on record, paid or refused.
+func TestTwoGatewaysKeepOneBudget(t *testing.T) {
+	const calls, cost, of = 256, 135_000, 10_000_000 // nano-dollars
+	w := newWorld(t, users()[len(users())-1])
+	var served atomic.Int64
+	m := newModel(t)
+	p := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		served.Add(1)
+		m.serve(rw, r)
+	}))
+	t.Cleanup(p.Close)
+	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf("find_local: false\nproviders:\n  - {name: scripted, wire: anthropic, base_url: %q, key: {env: REAL_KEY}, prices: anthropic}\n", p.URL))
+	w.env = append(w.env, "REAL_KEY="+companyKey())
+	const rules = "version: 1\nmodels:\n  allow: [\"scripted/*\"]\n  budgets: [{id: day, per: user, window: month, usd: 0.01, reason: what this test may cost}]\n"
+	one := serveBy(w, rules)
+	two := &standing{world: w, token: one.token}
+	two.begin(w.policy(rules))
+	var answered, refused, other atomic.Int64
+	for range 3 {
+		var wg sync.WaitGroup
+		for i := range calls {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				code, body, err := []*standing{one, two}[i%2].say(t.Context(), http.DefaultClient, `{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
+				switch {
+				case err == nil && code == 200:
+					answered.Add(1)
+				case err == nil && code == 429 && strings.Contains(body, "budget day: "):
+					refused.Add(1)
+				default:
+					other.Add(1)
+					t.Logf("%d %s %v", code, body, err)
+				}
+			}()
+		}
+		wg.Wait()
+	}
+	one.end(syscall.SIGTERM)
+	two.end(syscall.SIGTERM)
+	if n := served.Load(); n != answered.Load() || n*cost >= of+cost || n == 0 || other.Load() > 0 || refused.Load() == 0 {
+		t.Errorf("%d calls reached the provider for %d of %d, %d were answered, %d refused, %d otherwise", n, n*cost, of, answered.Load(), refused.Load(), other.Load())
+	}
+	paid, denied := int64(0), int64(0)
+	for _, r := range w.raw() {
+		if c, ok := r["cost"].(map[string]any); ok {
+			paid += int64(c["nano_usd"].(float64))
+		}
+		if p, ok := r["policy"].(map[string]any); ok && r["type"] == "model.request" && p["rule"] == "day" {
+			denied++
+		}
+	}
+	if paid != served.Load()*cost || denied != refused.Load() {
+		t.Errorf("on record: %d paid and %d refused; %d and %d were", paid, denied, served.Load()*cost, refused.Load())
+	}
+	t.Logf("%d calls went for %d of %d nano-dollars, %d were refused", served.Load(), paid, of, denied)
 }
 
 func TestStatusSaysWhatIsLeft(t *testing.T) {
