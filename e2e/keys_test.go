@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -77,4 +78,37 @@ func TestKeptKeysRotateAndStaySecret(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Where there is a keychain (here GNOME's, on a bus of its own), a key goes there,
+// and no file holds it, encrypted or not.
+func TestKeysInAKeychain(t *testing.T) {
+	for _, p := range []string{"dbus-run-session", "gnome-keyring-daemon"} {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("%s is not installed", p)
+		}
+	}
+	w := newWorld(t, users()[0]) // the bus puts its socket into /tmp
+	m := newModel(t)
+	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf("find_local: false\nproviders:\n  - {name: scripted, wire: anthropic, base_url: %q}\n", m.URL))
+	key := companyKey() + "-kept"
+	w.write(filepath.Join(w.root, "home/typed"), key+"\n")
+	w.env = append(w.env, "XDG_DATA_HOME="+filepath.Join(w.root, "home/data"))
+	r := w.exec("dbus-run-session", "--", "sh", "-c", `set -e
+printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null
+`+binary+` keys set scripted < ../typed
+`+binary+` keys list --long
+`+binary+` models
+`+binary+` keys remove scripted
+`+binary+` models`)
+	if r.code != 0 || !strings.Contains(r.out, "keychain") || strings.Contains(r.out+r.err, key) {
+		t.Errorf("%+v", r)
+	}
+	// A provider of this machine needs no key: the second time it gets none.
+	if len(m.keys) != 2 || m.keys[0] != key || m.keys[1] != "" {
+		t.Errorf("the provider was called with %q", m.keys)
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.root, "config/countersign/keys/*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }

@@ -158,6 +158,9 @@ var stamp = regexp.MustCompile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d
 
 func bare(model string) string {
 	model = strings.ToLower(strings.TrimPrefix(model, "models/"))
+	if n := len(model); n == 0 || model[n-1] != 't' && (model[n-1] < '0' || model[n-1] > '9') {
+		return strings.ReplaceAll(model, "@", "-") // the expression is slow
+	}
 	return stamp.ReplaceAllString(strings.ReplaceAll(model, "@", "-"), "")
 }
 

@@ -86,5 +86,6 @@ func OrphanedCall(req countersign.Record, why string) countersign.Record {
 	return countersign.Record{
 		Type: "model.response", Session: req.Session, Parent: req.ID, Actor: req.Actor, Agent: req.Agent, Model: req.Model,
 		Action: req.Action, Outcome: &countersign.Outcome{Status: "orphaned", Error: why}, Detail: map[string]any{"partial": true},
+		Cost: &countersign.Cost{Unknown: "the gateway ended before the answer", Table: "none"},
 	}
 }
