@@ -479,6 +479,29 @@ func TestBadPolicyStartsNothing(t *testing.T) {
 	}
 }
 
+// A layer is thrown away by its session's whole name only, and that is on record.
+func TestDiscard(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.repoWith("hello.txt", "hello\n")
+	if r := w.script(allowBash, "echo more >> hello.txt\n"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	id := w.sessionID()
+	if r := w.cs("sessions", "discard", id[:3]); r.code != 2 || !strings.Contains(r.err, "discard "+id) || len(w.hunks()) != 1 {
+		t.Errorf("a beginning of the name: %+v", r)
+	}
+	w.must("sessions", "discard", id)
+	if r := w.cs("sessions", "discard", id); r.code != 1 || !strings.Contains(r.err, "no such session") {
+		t.Errorf("again: %+v", r)
+	}
+	if rs := w.log("--type", "session.discarded"); len(rs) != 1 || rs[0].Session != id {
+		t.Errorf("on record: %+v", rs)
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.root, "state/countersign/sessions", id)); len(left) != 0 || w.read("hello.txt") != "hello\n" {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // A file larger than a record's payload may be is accepted, applied and taken
 // back as any other, and its decision is on record.
 func TestHugeFile(t *testing.T) {

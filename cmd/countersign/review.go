@@ -96,9 +96,10 @@ func spread(args []string, isSession func(string) bool) []string {
 	return out
 }
 
+// isSession holds for a whole id only: a short one may be a hunk's as well.
 func (a *app) isSession(id string) bool {
-	_, err := a.Dirs.Load(id)
-	return err == nil
+	k, err := a.Dirs.Load(id)
+	return err == nil && k.ID == id
 }
 
 func (a *app) review(ctx context.Context, id string, f reviewing.Flags) error {

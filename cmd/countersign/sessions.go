@@ -120,6 +120,9 @@ func (a *app) discard(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if k.ID != id {
+		return &countersign.Error{Code: countersign.EUsage, Op: "discard session", Thing: id, Err: errors.New("what is thrown away is named in full"), Remedy: "`countersign sessions discard " + k.ID + "`"}
+	}
 	if a.Dirs.Live(k.ID) {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "discard session", Thing: k.ID, Err: errors.New("it is running"), Remedy: "`countersign stop " + k.ID + "` first"}
 	}
