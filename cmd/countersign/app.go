@@ -107,11 +107,7 @@ func (a *app) report(err error) int {
 		err = base.Usage(err)
 	}
 	fmt.Fprintf(a.Err, "countersign: error: %v\n", err)
-	remedy := countersign.RemedyOf(err)
-	if remedy == "" && errors.Is(err, syscall.ENOSPC) {
-		remedy = "free some disk; `countersign sessions` shows what old sessions hold, `countersign sessions discard SESSION` frees it"
-	}
-	for _, line := range strings.Split(remedy, "\n") {
+	for _, line := range strings.Split(remedy(err), "\n") {
 		if line != "" {
 			fmt.Fprintf(a.Err, "countersign: hint: %s\n", line)
 		}
@@ -120,6 +116,19 @@ func (a *app) report(err error) int {
 		return n
 	}
 	return 1
+}
+
+// remedy is the error's own, or what mends its cause wherever it came up.
+func remedy(err error) string {
+	own := countersign.RemedyOf(err)
+	switch {
+	case own != "":
+	case errors.Is(err, syscall.ENOSPC):
+		return "free some disk; `countersign sessions` shows what old sessions hold, `countersign sessions discard SESSION` frees it"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return "this path is longer than the system takes: `countersign review --reject` its hunk, and the rest can be applied"
+	}
+	return own
 }
 
 func (a *app) jsonFlag(cmd *cobra.Command) *cobra.Command {

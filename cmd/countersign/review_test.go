@@ -1,9 +1,29 @@
 package main
 
 import (
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/countersign/countersign"
 )
+
+func TestARemedyForCausesThatComeUpAnywhere(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("write x: %w", syscall.ENOSPC), "sessions discard"},
+		{&countersign.Error{Op: "apply", Err: fmt.Errorf("open: %w", syscall.ENAMETOOLONG)}, "--reject"},
+		{&countersign.Error{Op: "apply", Err: syscall.ENOSPC, Remedy: "its own"}, "its own"},
+		{syscall.EIO, ""},
+	} {
+		if got := remedy(c.err); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%v: %q", c.err, got)
+		}
+	}
+}
 
 func TestFurtherHunksBelongToTheFlagBeforeThem(t *testing.T) {
 	session := func(s string) bool { return s == "SESSION" }
