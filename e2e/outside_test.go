@@ -64,7 +64,10 @@ func (p *everyWire) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(path, "/responses"):
 		item := map[string]any{"type": "message", "id": "msg_1", "role": "assistant", "content": []any{map[string]any{"type": "output_text", "text": saying}}}
 		events(w, true,
-			map[string]any{"type": "response.created", "response": map[string]any{"id": "resp_1"}},
+			map[string]any{"type": "response.created", "response": map[string]any{"id": "resp_1", "created_at": 1, "model": "gpt-x"}},
+			map[string]any{"type": "response.output_item.added", "output_index": 0, "item": map[string]any{"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []any{}}},
+			map[string]any{"type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0, "part": map[string]any{"type": "output_text", "text": "", "annotations": []any{}}},
+			map[string]any{"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": saying},
 			map[string]any{"type": "response.output_item.done", "output_index": 0, "item": item},
 			map[string]any{"type": "response.completed", "response": map[string]any{"id": "resp_1", "model": "gpt-x", "usage": map[string]any{"input_tokens": 10, "output_tokens": 7, "total_tokens": 17}}})
 	case strings.HasSuffix(path, "/chat/completions"):
@@ -241,4 +244,55 @@ func (p *everyWire) balanced(t *testing.T, w *world, wire, token string) {
 		t.Logf("%s, %d bytes", c.path, len(c.body))
 	}
 	w.must("verify")
+}
+
+// insidePolicy lets an agent look at the machine and the repository, and start
+// its own helper.
+const insidePolicy = `version: 1
+commands:
+  - {id: t-git, verdict: allow, argv: ["git", "..."], env: [AGENT, OPENCODE, OPENCODE_PID, npm_config_user_agent, CLINE_CONNECTOR_CLI_LAUNCH], reason: a test of the agent}
+  - {id: t-sh, verdict: allow, argv: ["sh", "..."], reason: a test of the agent}
+  - {id: t-own, verdict: allow, argv: ["%s", "..."], env: [CLINE_CONNECTOR_CLI_LAUNCH, CLINE_BUILD_ENV, CLINE_RUN_AS_HUB_DAEMON, CLINE_NO_INTERACTIVE], reason: the agent's own helper}
+`
+
+// The same agents inside a session: pointed at its gateway by the session itself,
+// they complete a prompt, and nothing but the loopback is there.
+func TestAgentsInsideSessions(t *testing.T) {
+	args := map[string][]string{
+		"gemini":   {"--skip-trust", "-m", "gemini-x", "-p", "say hi"},
+		"opencode": {"run", "-m", "openai/gpt-5", "say hi"},
+		"copilot":  {"--model", "gpt-x", "-p", "say hi", "--allow-all-tools"},
+		"cline":    {"--timeout", "60", "-P", "openai-compatible", "-m", "gpt-x", "say hi"},
+	}
+	for _, a := range agentsOutside() {
+		if args[a.name] == nil {
+			continue
+		}
+		t.Run(a.name, func(t *testing.T) {
+			bin := npmAgent(t, a.pkg, a.version)
+			w := newWorld(t, users()[len(users())-1])
+			w.withPath(bin)
+			w.repoWith("hello.txt", "hello\n")
+			p := newEveryWire(t)
+			w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf(`providers:
+  - {name: scripted, wire: openai, base_url: "%[1]s/v1", key: {env: REAL_KEY}}
+  - {name: scripted-gemini, wire: gemini, base_url: "%[1]s", key: {env: REAL_KEY}}
+`, p.URL))
+			w.env = append(w.env, "REAL_KEY="+companyKey(), "NO_COLOR=1", "CI=1")
+			r := w.cs(append([]string{"run", "--policy", w.policy(fmt.Sprintf(insidePolicy, filepath.Dir(bin)+"/*/*/bin/"+a.name)), "--approver", "none", "--", a.name}, args[a.name]...)...)
+			if r.code != 0 || !strings.Contains(r.out, saying) {
+				t.Errorf("exit %d\n%.3000s\n%.2000s", r.code, r.out, r.err)
+			}
+			wire := a.wire
+			if a.name == "opencode" { // its own provider speaks Responses
+				wire = "openai-responses"
+			}
+			p.balanced(t, w, wire, "cs-")
+			for _, x := range w.log("--type", "exec.decided") {
+				if t.Failed() {
+					t.Logf("%s %s %.150q %q", x.Decision.Verdict, x.Decision.Basis, x.Action.Argv, x.Action.Env)
+				}
+			}
+		})
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/workspace/tree"
 )
 
-// agentSettings point an agent at the session's gateway. They are the two that
+// agentSettings point an agent at the session's gateway. They are those that
 // this version is tried with; every other program finds the same variables.
 type agentSettings struct {
 	env []string
@@ -32,6 +32,7 @@ func settingsFor(name, url, token string) agentSettings {
 	s := agentSettings{env: []string{
 		"ANTHROPIC_BASE_URL=" + url, "ANTHROPIC_API_KEY=" + token,
 		"OPENAI_BASE_URL=" + url + "/v1", "OPENAI_API_KEY=" + token,
+		"GOOGLE_GEMINI_BASE_URL=" + url, "GEMINI_API_KEY=" + token,
 		"COUNTERSIGN_SESSION_TOKEN=" + token,
 	}}
 	switch name {
@@ -41,9 +42,32 @@ func settingsFor(name, url, token string) agentSettings {
 		s.seed = map[string]string{".claude.json": claudeSeed(token)}
 	case "codex":
 		s.seed = map[string]string{".codex/config.toml": fmt.Sprintf(codexSeed, url)}
+	case "gemini":
+		// It would start itself again with more memory: a command like any other.
+		s.env = append(s.env, "GEMINI_CLI_NO_RELAUNCH=true")
+		s.seed = map[string]string{".gemini/settings.json": geminiSeed}
+	case "opencode":
+		s.env = append(s.env, "OPENCODE_CONFIG_CONTENT="+fmt.Sprintf(opencodeConfig, url+"/v1", token),
+			"OPENCODE_DISABLE_AUTOUPDATE=1", "OPENCODE_DISABLE_MODELS_FETCH=1", "OPENCODE_DISABLE_LSP_DOWNLOAD=1")
+	case "copilot":
+		s.env = append(s.env, "COPILOT_PROVIDER_BASE_URL="+url+"/v1", "COPILOT_PROVIDER_TYPE=openai", "COPILOT_PROVIDER_API_KEY="+token,
+			"COPILOT_OFFLINE=true", "COPILOT_AUTO_UPDATE=false")
+	case "cline":
+		s.seed = map[string]string{".cline/data/settings/providers.json": fmt.Sprintf(clineSeed, token, url+"/v1")}
 	}
 	return s
 }
+
+// Gemini CLI asks how to log in where its settings do not say.
+const geminiSeed = `{"security":{"auth":{"selectedType":"gemini-api-key"}},"general":{"enableAutoUpdate":false},"privacy":{"usageStatisticsEnabled":false}}
+`
+
+// opencode does not follow the variables of the vendors' SDKs.
+const opencodeConfig = `{"autoupdate":false,"share":"disabled","provider":{"anthropic":{"options":{"baseURL":"%[1]s","apiKey":"%[2]s"}},"openai":{"options":{"baseURL":"%[1]s","apiKey":"%[2]s"}}}}`
+
+// Cline keeps its provider in a file; the model is said with --model.
+const clineSeed = `{"version":1,"lastUsedProvider":"openai-compatible","modes":{},"providers":{"openai-compatible":{"settings":{"provider":"openai-compatible","apiKey":%q,"baseUrl":%q},"updatedAt":"2026-01-01T00:00:00.000Z","tokenSource":"manual"}}}
+`
 
 // claudeSeed answers the questions of a first start; the key is the session's.
 func claudeSeed(token string) string {
@@ -77,20 +101,29 @@ env_key = "COUNTERSIGN_SESSION_TOKEN"
 wire_api = "responses"
 `
 
+// shims are npm programs that do nothing but start a program of their own: the
+// shim's name below its package, the package, and where that program may lie
+// below a platform's package, or below the package itself.
+var shims = map[string]struct{ file, pkg, platform string }{
+	"codex":   {"codex.js", "@openai/codex", "codex-*"},
+	"copilot": {"npm-loader.js", "@github/copilot", "copilot-*"},
+}
+
 // Native finds the program behind an npm shim that does nothing but start it.
 // The shim's child would be a command like any other, and an approval of it
 // would cover everything the agent does; started itself, it is the agent.
 func Native(name, path string) string {
-	if name != "codex" {
-		return path
-	}
+	shim, known := shims[name]
 	real, err := filepath.EvalSymlinks(path)
-	if err != nil || filepath.Base(real) != "codex.js" {
+	if !known || err != nil || filepath.Base(real) != shim.file {
 		return path
 	}
-	pkg := filepath.Dir(filepath.Dir(real)) // …/node_modules/@openai/codex
-	for _, vendor := range []string{filepath.Join(filepath.Dir(pkg), "codex-*"), filepath.Join(pkg, "node_modules", "@openai", "codex-*"), pkg} {
-		for _, place := range []string{"vendor/*/bin/codex", "vendor/*/codex/codex"} {
+	pkg := filepath.Dir(real)
+	if filepath.Base(pkg) == "bin" {
+		pkg = filepath.Dir(pkg) // …/node_modules/@openai/codex
+	}
+	for _, vendor := range []string{filepath.Join(filepath.Dir(pkg), shim.platform), filepath.Join(pkg, "node_modules", filepath.Dir(shim.pkg), shim.platform), pkg} {
+		for _, place := range []string{"vendor/*/bin/" + name, "vendor/*/" + name + "/" + name, name} {
 			if found, _ := filepath.Glob(filepath.Join(vendor, place)); len(found) == 1 {
 				return found[0]
 			}
