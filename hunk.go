@@ -62,6 +62,7 @@ type Hunk struct {
 	PostSum  string
 	PostLen  int64
 	Commit   string // id of the commit made inside that this belongs to, or empty
+	Branch   string // refs/heads/… that the commit is on, if that is not checked out inside: nothing of it reaches the working tree
 	Step     int    // its place: hunks stand on those of the same path with a lower one
 	Risk     Risk
 	Why      string // reason of a high risk

@@ -14,7 +14,8 @@ const digestDomain = "countersign hunk v1\n"
 // Digest names a hunk: "sha256:" and the lower-case hex SHA-256 of its canonical
 // bytes. They cover path, old path, op, modes, base, the range in the old file,
 // the place among the pieces of a split hunk, and the pre- and post-image by
-// length and SHA-256. NewStart is not covered: it depends on the other hunks of
+// length and SHA-256; and of a commit on a branch that is not checked out, the
+// branch. NewStart is not covered: it depends on the other hunks of
 // the file, and accepting this one says nothing about them.
 // docs/formats/hunk.md gives the bytes.
 //
@@ -41,6 +42,9 @@ func Digest(h countersign.Hunk) string {
 			raw = make([]byte, sha256.Size) // no content has this sum: the hunk can never be applied
 		}
 		b = append(b, raw...)
+	}
+	if h.Branch != "" {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(h.Branch))), h.Branch...)
 	}
 	d := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(d[:])

@@ -293,7 +293,11 @@ func (p *page) head(h countersign.Hunk) {
 	digest := h.Digest[:min(len(h.Digest), 19)]
 	p.put("", fmt.Sprintf("[%s] %s  %s", state, what, digest))
 	if h.Commit != "" {
-		p.put("", "part of commit "+p.clean(h.Commit))
+		on := ""
+		if h.Branch != "" { // it never reaches the working tree
+			on = ", on branch " + strings.TrimPrefix(h.Branch, "refs/heads/")
+		}
+		p.put("", "part of commit "+p.clean(h.Commit+on))
 	}
 	if h.Risk == countersign.RiskHigh {
 		p.put(warn, "HIGH RISK: "+p.clean(h.Why))

@@ -27,6 +27,7 @@ type Chain struct {
 	tips  string
 	list  []gitview.Commit
 	steps map[string][]tree.Step // by path below the project's root
+	aside []tree.Change
 }
 
 // madeIn is the newest commit that touches a path.
@@ -34,7 +35,8 @@ type madeIn struct{ commit, blob string }
 
 // Mark gives each change its steps and names the newest commit made inside that
 // holds its bytes; it adds the paths that commits changed and that are as they
-// were. base says what the base of a path is, nil for none.
+// were, and, last, what commits on other branches did. base says what the base of
+// a path is, nil for none.
 func (k *Chain) Mark(ctx context.Context, git *gitview.Session, list []tree.Change, base func(rel string) *tree.State) ([]tree.Change, error) {
 	tips := git.Tips()
 	if tips != k.tips {
@@ -46,14 +48,18 @@ func (k *Chain) Mark(ctx context.Context, git *gitview.Session, list []tree.Chan
 		if err != nil {
 			return list, err
 		}
-		*k = Chain{tips, commits, steps}
+		aside, err := asidesOf(ctx, git, commits)
+		if err != nil {
+			return list, err
+		}
+		*k = Chain{tips, commits, steps, aside}
 	}
 	if len(k.list) == 0 {
 		return list, nil
 	}
 	list = k.attach(list, base)
 	k.name(list)
-	return list, nil
+	return append(list, k.aside...), nil
 }
 
 // attach gives the changes their steps. Renames that were found between the base

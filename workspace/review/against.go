@@ -55,7 +55,7 @@ func (r *Review) turn(listed []tree.Change, st *state) clashes {
 	r.against = st.Against
 	for i := range listed {
 		c := &listed[i]
-		if len(st.Against) == 0 || r.real == nil || c.RenamedFrom != "" || !slices.Contains(st.Against, apply.Name(c.Path)) {
+		if c.Aside != nil || len(st.Against) == 0 || r.real == nil || c.RenamedFrom != "" || !slices.Contains(st.Against, apply.Name(c.Path)) {
 			continue
 		}
 		now, ok := r.real(c.Path)
@@ -101,7 +101,7 @@ func (cl clashes) mark(hs []countersign.Hunk) {
 	for i := range hs {
 		h := &hs[i]
 		lines, ok := cl[h.Path]
-		if !ok || h.State != countersign.Undecided {
+		if !ok || h.Branch != "" || h.State != countersign.Undecided {
 			continue
 		}
 		if lines == nil {

@@ -172,6 +172,9 @@ func read(s *tree.State) (content, error) {
 func (b *builder) hunks(c tree.Change) ([]countersign.Hunk, error) {
 	var out []countersign.Hunk
 	h := countersign.Hunk{Path: c.Path, OldPath: c.RenamedFrom, Commit: c.Commit, State: countersign.Undecided}
+	if c.Aside != nil {
+		h.Branch = c.Aside.Ref
+	}
 	if c.Base != nil {
 		h.Base, h.OldMode = c.Base.SHA256, c.Base.Mode
 	}
@@ -209,7 +212,7 @@ func (b *builder) hunks(c tree.Change) ([]countersign.Hunk, error) {
 		return append(out, b.images(h, old, new)), nil
 	}
 	for _, l := range diff.Hunks(old.data, new.data) {
-		l.Path, l.OldPath, l.Commit, l.State = h.Path, h.OldPath, h.Commit, h.State
+		l.Path, l.OldPath, l.Commit, l.Branch, l.State = h.Path, h.OldPath, h.Commit, h.Branch, h.State
 		l.Base, l.OldMode, l.NewMode = h.Base, h.OldMode, h.NewMode
 		l = named(l)
 		out = append(out, b.trim(l))

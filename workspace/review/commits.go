@@ -9,11 +9,13 @@ import (
 
 // Commit is a commit made inside, and the hunks that belong to it.
 type Commit struct {
+	Ref   string // refs/heads/… that is not checked out inside, or empty
 	Repo  string // where the repository's working tree stands below the root
 	ID    string
 	Hunks []countersign.Hunk
-	// Whole is set if every hunk was applied as the agent had it: only then may
-	// the commit itself be taken over. An edited hunk makes other bytes.
+	// Whole is set if every hunk was applied as the agent had it (on a branch that
+	// is not checked out: accepted): only then may the commit itself be taken over.
+	// An edited hunk makes other bytes.
 	Whole bool
 }
 
@@ -29,7 +31,7 @@ func (r *Review) Commits() []Commit {
 		at[c.ID] = i
 	}
 	for _, h := range r.hunks {
-		if h.Commit == "" {
+		if h.Commit == "" || h.Branch != "" {
 			continue
 		}
 		i, ok := at[h.Commit]
@@ -45,7 +47,45 @@ func (r *Review) Commits() []Commit {
 	return out
 }
 
-func landed(h countersign.Hunk) bool { return h.State == countersign.Applied && h.Proposed == "" }
+// Asides are the commits of branches that are not checked out inside, a branch's
+// together, oldest first.
+func (r *Review) Asides() []Commit {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Commit
+	for _, h := range r.hunks { // in the order of the commits
+		if h.Branch == "" {
+			continue
+		}
+		if n := len(out); n == 0 || out[n-1].ID != h.Commit || out[n-1].Ref != h.Branch {
+			out = append(out, Commit{Ref: h.Branch, Repo: r.repos[h.Step], ID: h.Commit, Whole: true})
+		}
+		c := &out[len(out)-1]
+		c.Hunks = append(c.Hunks, h)
+		c.Whole = c.Whole && landed(h)
+	}
+	return out
+}
+
+// Withdraw opens the hunks of a branch again that is not there any more.
+func (r *Review) Withdraw(branch string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.locked(func(st *state) (changed bool, err error) {
+		for k, d := range st.Decisions {
+			if string(d.Branch) == branch {
+				delete(st.Decisions, k)
+				changed = true
+			}
+		}
+		return changed, nil
+	})
+}
+
+// landed reports whether a hunk is where it was to go, as the agent had it.
+func landed(h countersign.Hunk) bool {
+	return h.Proposed == "" && (h.State == countersign.Applied || h.Branch != "" && h.State == countersign.Accepted)
+}
 
 // Does reports whether all that the commit does to a path is among its hunks and
 // was applied.
@@ -66,6 +106,7 @@ func (c Commit) Does(path string) bool {
 // working tree holds beyond them.
 type pass struct {
 	commit string
+	branch string // the commit's, if that is not checked out
 	list   []tree.Change
 }
 
@@ -74,6 +115,14 @@ type pass struct {
 // as one change, unless hunks that were applied explain it: what a person had
 // changed there before would else be part of the commit's hunks.
 func (r *Review) passes(listed []tree.Change, st *state) []pass {
+	var asides []tree.Change
+	listed = slices.Clone(listed)
+	listed = slices.DeleteFunc(listed, func(c tree.Change) bool {
+		if c.Aside != nil {
+			asides = append(asides, c)
+		}
+		return c.Aside != nil
+	})
 	n := 0
 	for _, c := range listed {
 		for _, s := range c.Steps {
@@ -99,6 +148,23 @@ func (r *Review) passes(listed []tree.Change, st *state) []pass {
 	}
 	// A commit in whose place nothing stands has no files.
 	r.chain = slices.DeleteFunc(chain, func(c Commit) bool { return c.ID == "" })
+	return r.addAsides(out, asides)
+}
+
+// addAsides adds a pass for each commit on a branch that is not checked out.
+func (r *Review) addAsides(out []pass, asides []tree.Change) []pass {
+	r.repos = map[int]string{}
+	first := len(out)
+	for _, c := range asides {
+		at := first + c.Aside.N
+		for len(out) <= at {
+			out = append(out, pass{})
+		}
+		p := &out[at]
+		p.commit, p.branch = c.Commit, c.Aside.Ref
+		p.list = append(p.list, c)
+		r.repos[at] = c.Aside.Repo
+	}
 	return out
 }
 

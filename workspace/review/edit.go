@@ -59,6 +59,9 @@ func (r *Review) Edit(id string, post []byte) (countersign.Hunk, error) {
 	if h.Op != countersign.OpModify && h.Op != countersign.OpCreate || h.State == countersign.Applied {
 		return countersign.Hunk{}, &countersign.Error{Code: countersign.EUsage, Op: "edit hunk", Thing: id, Err: errors.New("only lines and new files can be edited, before they are applied")}
 	}
+	if h.Branch != "" {
+		return countersign.Hunk{}, &countersign.Error{Code: countersign.EUsage, Op: "edit hunk", Thing: id, Err: errors.New("it is of a commit on another branch, which comes as it is or not at all"), Remedy: "accept or reject it"}
+	}
 	if err := r.fill(&h); err != nil {
 		return countersign.Hunk{}, err
 	}

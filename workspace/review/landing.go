@@ -30,7 +30,7 @@ func (r *Review) Landing(path string, real *tree.State) (l tree.Landing, ok bool
 	left := false
 	var lines []countersign.Hunk
 	for _, h := range r.hunks {
-		if h.Path != path && h.OldPath != path {
+		if h.Branch != "" || h.Path != path && h.OldPath != path {
 			continue
 		}
 		left = left || h.State != countersign.Applied

@@ -45,6 +45,7 @@ type Review struct {
 	cache   map[string]cached           // per path, what was computed from which versions
 	seen    map[string]seen             // by path
 	record  Recorder
+	repos   map[int]string // of the commits on other branches, by step
 }
 
 // Recorder puts decisions on record; load fills the bytes of one hunk.
@@ -112,11 +113,15 @@ func (r *Review) Update(changes []tree.Change, risk func(string) (countersign.Ri
 	}
 	now := make(map[string]seen, len(listed))
 	for _, c := range listed {
-		now[c.Path] = seen{staged: c.Staged}
+		if c.Aside == nil {
+			now[c.Path] = seen{staged: c.Staged}
+		}
 	}
 	clash := r.turn(listed, st)
 	for _, c := range listed {
-		now[c.Path] = seen{now[c.Path].staged, c}
+		if c.Aside == nil {
+			now[c.Path] = seen{now[c.Path].staged, c}
+		}
 	}
 	set := &builder{store: r.store, cache: r.cache, next: map[string]cached{}, sources: map[string]source{}, risk: risk, passes: r.passes(listed, st)}
 	fresh, err := set.build()
@@ -151,13 +156,14 @@ func (r *Review) changeset() countersign.Changeset {
 	return countersign.Changeset{Session: r.session, Hunks: slices.Clone(r.hunks), Ignored: r.ignored}
 }
 
-// Ready returns the hunks to be applied: accepted and edited ones.
+// Ready returns the hunks to be applied: accepted and edited ones, but for those
+// of branches that are not checked out.
 func (r *Review) Ready() []countersign.Hunk {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []countersign.Hunk
 	for _, h := range r.hunks {
-		if h.State == countersign.Accepted || h.State == countersign.Edited {
+		if h.Branch == "" && (h.State == countersign.Accepted || h.State == countersign.Edited) {
 			out = append(out, h)
 		}
 	}

@@ -45,6 +45,7 @@ type decision struct {
 	PostSum  string                `json:"post"`
 	PostLen  int64                 `json:"post_len"`
 	Commit   string                `json:"commit,omitempty"`
+	Branch   apply.Name            `json:"branch,omitempty"` // that is not checked out inside
 	Risk     countersign.Risk      `json:"risk,omitempty"`
 	Why      string                `json:"why,omitempty"`
 }
@@ -66,7 +67,7 @@ func (st *state) set(h countersign.Hunk) {
 	st.Decisions[key(h)] = &decision{
 		State: h.State, Digest: h.Digest, Proposed: h.Proposed, WasPost: was, Path: apply.Name(h.Path), OldPath: apply.Name(h.OldPath), Op: h.Op,
 		OldMode: h.OldMode, NewMode: h.NewMode, Base: h.Base, Range: [4]int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, Part: h.Part,
-		PreSum: h.PreSum, PreLen: h.PreLen, PostSum: h.PostSum, PostLen: h.PostLen, Commit: h.Commit, Risk: h.Risk, Why: h.Why,
+		PreSum: h.PreSum, PreLen: h.PreLen, PostSum: h.PostSum, PostLen: h.PostLen, Commit: h.Commit, Branch: apply.Name(h.Branch), Risk: h.Risk, Why: h.Why,
 	}
 }
 
@@ -74,7 +75,7 @@ func (d *decision) hunk() countersign.Hunk {
 	return countersign.Hunk{
 		Digest: d.Digest, Proposed: d.Proposed, Path: string(d.Path), OldPath: string(d.OldPath), Op: d.Op, OldMode: d.OldMode, NewMode: d.NewMode,
 		Base: d.Base, OldStart: d.Range[0], OldLines: d.Range[1], NewStart: d.Range[2], NewLines: d.Range[3], Part: d.Part,
-		PreSum: d.PreSum, PreLen: d.PreLen, PostSum: d.PostSum, PostLen: d.PostLen, Commit: d.Commit, Risk: d.Risk, Why: d.Why, State: d.State,
+		PreSum: d.PreSum, PreLen: d.PreLen, PostSum: d.PostSum, PostLen: d.PostLen, Commit: d.Commit, Branch: string(d.Branch), Risk: d.Risk, Why: d.Why, State: d.State,
 	}
 }
 
@@ -127,7 +128,7 @@ func (st *state) carry(fresh []countersign.Hunk, passes []pass) (out []countersi
 		like[likeness(h, h.PostSum)] = append(like[likeness(h, h.PostSum)], i)
 		back[h.Path+h.PreSum+h.PostSum] = append(back[h.Path+h.PreSum+h.PostSum], i)
 	}
-	bases := basesOf(passes)
+	known := basesOf(passes)
 	kept = map[string]bool{}
 	out = fresh
 	moved := map[string]*decision{}
@@ -139,7 +140,7 @@ func (st *state) carry(fresh []countersign.Hunk, passes []pass) (out []countersi
 			}
 			continue
 		}
-		there := bases[from(h)]
+		there := known.of(h)
 		where, unmoved := there[h.Base]
 		decided := d.State == countersign.Accepted || d.State == countersign.Edited
 		if decided && unmoved {
@@ -207,10 +208,25 @@ type place struct {
 	step   int
 }
 
+// bases are versions that hunks are made against, by path and SHA-256.
+type bases map[string]map[string]place
+
+// of are those of a hunk's path; none for one of another branch: if it is not
+// there any more, that branch went on, or is gone.
+func (b bases) of(h countersign.Hunk) map[string]place {
+	if h.Branch != "" {
+		return nil
+	}
+	return b[from(h)]
+}
+
 // basesOf lists, for each path, the versions that hunks are made against.
-func basesOf(passes []pass) map[string]map[string]place {
-	m := map[string]map[string]place{}
+func basesOf(passes []pass) bases {
+	m := bases{}
 	for n, p := range passes {
+		if p.branch != "" {
+			continue // nothing of it stands on what the others do
+		}
 		for _, c := range p.list {
 			from, base := c.Path, ""
 			if c.RenamedFrom != "" {

@@ -32,6 +32,7 @@ type Change struct {
 	Staged      *State
 	Ignored     bool   // git ignores it
 	Commit      string // the newest commit made inside that contains this version, or empty
+	Aside       *Aside // of a commit on another branch: no difference of the working tree
 	Steps       []Step // of the commits made inside on the branch checked out, oldest first
 }
 
@@ -44,6 +45,14 @@ func Same(a, b *State) bool {
 		return a == b
 	}
 	return a.SHA256 == b.SHA256 && a.Mode == b.Mode
+}
+
+// Aside says which branch a change is on that is not checked out inside, and which
+// of that branch's commits made it: Change.Commit.
+type Aside struct {
+	Repo string // where the repository's working tree stands below the root
+	Ref  string // refs/heads/…
+	N    int    // the commit's place among all such commits, from 0; a branch's lie together, oldest first
 }
 
 // Step is what one commit made inside did to a path, against its first parent.

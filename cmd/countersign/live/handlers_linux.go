@@ -149,7 +149,11 @@ func (s *live) changed(ctx context.Context) ([]tree.Change, error) {
 	staged := make(map[string]*tree.State, len(changes))
 	steps := map[string]*tree.State{} // by SHA-256
 	for _, c := range changes {
-		staged[c.Path] = c.Staged
+		if c.Aside != nil {
+			c.Steps = []tree.Step{{Base: c.Base, Staged: c.Staged}}
+		} else {
+			staged[c.Path] = c.Staged
+		}
 		for _, step := range c.Steps {
 			for _, st := range []*tree.State{step.Base, step.Staged} {
 				if st != nil {

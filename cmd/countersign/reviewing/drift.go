@@ -24,7 +24,7 @@ const driftLimit = 4 << 20
 func (r *Reviewing) sayDrift(cs countersign.Changeset) {
 	said := map[string]bool{}
 	for _, h := range cs.Hunks {
-		if said[h.Path] || h.State == countersign.Applied || h.State == countersign.Rejected {
+		if h.Branch != "" || said[h.Path] || h.State == countersign.Applied || h.State == countersign.Rejected {
 			continue
 		}
 		said[h.Path] = true
@@ -130,7 +130,7 @@ func (r *Reviewing) Clash(h countersign.Hunk) *tuireview.Clash {
 		}
 		return c
 	}
-	if h.State == countersign.Applied || h.State == countersign.Rejected || !r.drifted(h) {
+	if h.Branch != "" || h.State == countersign.Applied || h.State == countersign.Rejected || !r.drifted(h) {
 		return nil
 	}
 	if h.Op != countersign.OpModify || !ok || err != nil {

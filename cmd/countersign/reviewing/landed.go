@@ -57,10 +57,23 @@ func land(a *base.App, k session.Kept, applied, undone []countersign.Hunk) error
 	return atomicfile.Write(landedPath(a, k.ID), b, 0o600)
 }
 
+// unland takes out what was taken over to a branch that is given back.
+func unland(a *base.App, k session.Kept, branch string) error {
+	lines, err := landed(a, k.ID)
+	if err != nil || len(lines) == 0 {
+		return err
+	}
+	b, err := json.Marshal(slices.DeleteFunc(lines, func(l HunkLine) bool { return l.Branch == branch }))
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(landedPath(a, k.ID), b, 0o600)
+}
+
 func lineOf(k session.Kept, h countersign.Hunk) HunkLine {
 	l := HunkLine{
 		Session: k.ID, Hunk: h.ID, Path: h.Path, OldPath: h.OldPath, Op: h.Op, OldStart: h.OldStart, OldLines: h.OldLines,
-		NewStart: h.NewStart, NewLines: h.NewLines, State: h.State, Risk: h.Risk, Why: h.Why, Digest: h.Digest,
+		NewStart: h.NewStart, NewLines: h.NewLines, State: h.State, Risk: h.Risk, Why: h.Why, Digest: h.Digest, Branch: h.Branch,
 	}
 	if h.Commit != "" {
 		l.Commit = &h.Commit

@@ -18,7 +18,13 @@ type WireChange struct {
 	Base, Staged      *wireState
 	Ignored           bool
 	Commit            string
+	Aside             *wireAside
 	Steps             []wireStep
+}
+
+type wireAside struct {
+	Repo, Ref []byte
+	N         int
 }
 
 type wireStep struct {
@@ -46,6 +52,9 @@ func ToWireChange(c tree.Change) WireChange {
 	w := WireChange{
 		Path: []byte(c.Path), RenamedFrom: []byte(c.RenamedFrom), Base: toWire(c.Base), Staged: toWire(c.Staged),
 		Ignored: c.Ignored, Commit: c.Commit,
+	}
+	if a := c.Aside; a != nil {
+		w.Aside = &wireAside{[]byte(a.Repo), []byte(a.Ref), a.N}
 	}
 	for _, s := range c.Steps {
 		w.Steps = append(w.Steps, wireStep{[]byte(s.Repo), s.Commit, s.N, toWire(s.Base), toWire(s.Staged)})
@@ -82,18 +91,23 @@ func (l remoteLayer) Changes(ctx context.Context) ([]tree.Change, error) {
 			Path: string(w.Path), RenamedFrom: string(w.RenamedFrom), Ignored: w.Ignored, Commit: w.Commit,
 			Base: l.state(w.Base, ContentArgs{Path: from, Base: true}), Staged: l.state(w.Staged, ContentArgs{Path: w.Path}),
 		}
+		if a := w.Aside; a != nil {
+			out[i].Aside = &tree.Aside{Repo: string(a.Repo), Ref: string(a.Ref), N: a.N}
+			out[i].Base, out[i].Staged = l.step(w.Base), l.step(w.Staged)
+		}
 		for _, s := range w.Steps {
-			step := tree.Step{Repo: string(s.Repo), Commit: s.Commit, N: s.N}
-			if s.Base != nil {
-				step.Base = l.state(s.Base, ContentArgs{Step: s.Base.SHA256})
-			}
-			if s.Staged != nil {
-				step.Staged = l.state(s.Staged, ContentArgs{Step: s.Staged.SHA256})
-			}
-			out[i].Steps = append(out[i].Steps, step)
+			out[i].Steps = append(out[i].Steps, tree.Step{Repo: string(s.Repo), Commit: s.Commit, N: s.N, Base: l.step(s.Base), Staged: l.step(s.Staged)})
 		}
 	}
 	return out, nil
+}
+
+// step is what a commit holds, asked for by its SHA-256.
+func (l remoteLayer) step(s *wireState) *tree.State {
+	if s == nil {
+		return nil
+	}
+	return l.state(s, ContentArgs{Step: s.SHA256})
 }
 
 func (l remoteLayer) state(s *wireState, args ContentArgs) *tree.State {

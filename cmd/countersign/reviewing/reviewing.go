@@ -331,7 +331,7 @@ func (r *Reviewing) settleApplied(ctx context.Context, res apply.Result) error {
 	if err := r.markApplied(res, landed); err != nil {
 		return err
 	}
-	return r.takeOver(ctx)
+	return errors.Join(r.takeOver(ctx), r.takeAsides(ctx, len(res.Files) > 0))
 }
 
 // land brings the session's files to what the apply left, a person's edits

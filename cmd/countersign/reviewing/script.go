@@ -25,6 +25,7 @@ type HunkLine struct {
 	OldPath  string                `json:"old_path"`
 	Op       countersign.Op        `json:"op"`
 	Commit   *string               `json:"commit"`
+	Branch   string                `json:"branch,omitempty"`
 	OldStart int                   `json:"old_start"`
 	OldLines int                   `json:"old_lines"`
 	NewStart int                   `json:"new_start"`
@@ -128,6 +129,9 @@ func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
 		notes := ""
 		if l.Commit != nil {
 			notes = fmt.Sprintf("commit %.12s ", *l.Commit)
+		}
+		if l.Branch != "" {
+			notes += "on " + base.Plain(strings.TrimPrefix(l.Branch, "refs/heads/")) + " "
 		}
 		if l.Risk == countersign.RiskHigh {
 			notes += "HIGH RISK: " + l.Why

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign"
@@ -33,6 +34,59 @@ func (r *Reviewing) takeOver(ctx context.Context) error {
 	return nil
 }
 
+// takeAsides does so for the branches that are not checked out inside, whose
+// hunks go nowhere else. undoable tells whether an undo may take that back.
+func (r *Reviewing) takeAsides(ctx context.Context, undoable bool) error {
+	all := r.review.Asides()
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].Ref == all[0].Ref && all[n].Repo == all[0].Repo {
+			n++
+		}
+		if err := r.takeAside(ctx, all[:n], undoable); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+func (r *Reviewing) takeAside(ctx context.Context, line []review.Commit, undoable bool) error {
+	name := base.Plain(strings.TrimPrefix(line[0].Ref, "refs/heads/"))
+	whole := 0
+	for whole < len(line) && line[whole].Whole {
+		whole++
+	}
+	if whole == 0 {
+		return nil // it is listed until somebody decides
+	}
+	t, err := r.take(ctx, line[:whole], undoable)
+	if err != nil {
+		if countersign.CodeOf(err) != countersign.EInvalid {
+			return err
+		}
+		r.Say("commit %.12s on %s was not taken over: %v: it stays in the session", line[whole-1].ID, name, cause(err))
+		return nil
+	}
+	var hs []countersign.Hunk
+	for _, c := range line[:whole] {
+		hs = append(hs, c.Hunks...)
+	}
+	if err := r.review.Applied(digests(hs)...); err != nil {
+		return err
+	}
+	what := "your branch " + name
+	if t.Old == "" {
+		what = "a new branch " + name
+	}
+	r.Say("took over commit %.12s to %s", t.New, what)
+	if whole < len(line) {
+		c := line[whole]
+		r.Say("commit %.12s on %s was not accepted whole (%s): it stays in the session", c.ID, name, tally(c))
+	}
+	return land(r.App, r.kept, hs, nil)
+}
+
 // takeLine takes over what it can of the commits of one repository, oldest first.
 func (r *Reviewing) takeLine(ctx context.Context, line []review.Commit) error {
 	whole := 0
@@ -42,7 +96,7 @@ func (r *Reviewing) takeLine(ctx context.Context, line []review.Commit) error {
 	taken := whole
 	var refused error
 	for ; taken > 0; taken-- {
-		err := r.take(ctx, line[:taken])
+		_, err := r.take(ctx, line[:taken], true)
 		if err == nil {
 			break
 		}
@@ -98,8 +152,12 @@ func tally(c review.Commit) string {
 
 // take takes over the last of the commits, and those below it with it. What it is
 // about to move is on record, and kept for an undo, before it moves.
-func (r *Reviewing) take(ctx context.Context, line []review.Commit) error {
-	args := TakeArgs{Commit: line[len(line)-1].ID, Dry: true}
+func (r *Reviewing) take(ctx context.Context, line []review.Commit, undoable bool) (gitview.Taken, error) {
+	top := line[len(line)-1]
+	own, args := line, TakeArgs{Commit: top.ID, Dry: true}
+	if top.Ref != "" {
+		line = append(slices.Concat(r.review.Commits(), r.review.Asides()), line...) // a branch stands on what others have
+	}
 	for _, c := range line {
 		for _, h := range c.Hunks {
 			paths := []string{h.Path}
@@ -115,21 +173,26 @@ func (r *Reviewing) take(ctx context.Context, line []review.Commit) error {
 	}
 	t, err := r.staging.TakeOver(ctx, args)
 	if err != nil || t.New == "" {
-		return err
+		return t, err
 	}
-	if err := r.beside(ctx, t); err != nil {
-		return err
+	if top.Ref != "" && t.Index {
+		return t, &countersign.Error{Code: countersign.EInvalid, Op: "take over commit", Thing: top.ID, Err: errors.New("its branch is checked out outside, and is not inside")}
+	}
+	if undoable {
+		if err := r.beside(ctx, t); err != nil {
+			return t, err
+		}
 	}
 	ids := []string{}
-	for _, c := range line[max(len(line)-40, 0):] {
+	for _, c := range own[max(len(own)-40, 0):] {
 		ids = append(ids, c.ID)
 	}
-	if err := r.moves(ctx, "commit.taking", t, map[string]any{"commits": ids, "commit_count": len(line)}, nil); err != nil {
-		return err
+	if err := r.moves(ctx, "commit.taking", t, map[string]any{"commits": ids, "commit_count": len(own)}, nil); err != nil {
+		return t, err
 	}
 	args.Dry = false
 	_, err = r.staging.TakeOver(ctx, args)
-	return errors.Join(err, r.moves(ctx, "commit.taken", t, nil, err))
+	return t, errors.Join(err, r.moves(ctx, "commit.taken", t, nil, err))
 }
 
 // beside keeps a move with the last apply.
@@ -172,6 +235,9 @@ func (r *Reviewing) giveBack(ctx context.Context, all []gitview.Taken, dry bool)
 		}
 		err := r.staging.GiveBack(ctx, GiveArgs{t, false})
 		if err := errors.Join(err, r.moves(ctx, "commit.returned", t, nil, err)); err != nil {
+			return err
+		}
+		if err := errors.Join(r.review.Withdraw(t.Ref), unland(r.App, r.kept, t.Ref)); err != nil {
 			return err
 		}
 		r.Say("gave back commit %.12s: %s stands where it stood before", t.New, base.Plain(strings.TrimPrefix(t.Ref, "refs/heads/")))
