@@ -122,3 +122,30 @@ func monotonic(t *testing.T) int64 {
 	}
 	return ts.Nano()
 }
+
+// A file that was open under its names closes under all of them when the person
+// gives it a denied one too.
+func TestOldNamesOfADeniedFileClose(t *testing.T) {
+	for _, backend := range []string{"snapshot", "overlay"} {
+		t.Run(backend, func(t *testing.T) {
+			w := newWorld(t, users()[len(users())-1])
+			w.write("plain", "SECRET\n")
+			w.write("deep/.keep", "")
+			w.write(".gitignore", "agent.sh\ninner.sh\n")
+			w.exec("ln", "plain", "deep/other")
+			w.repo()
+			a := w.steps("--backend", backend)
+			if a.sees("plain") != "SECRET\n" || a.sees("deep/other") != "SECRET\n" {
+				t.Fatal("it is not open before")
+			}
+			w.exec("ln", "plain", "key.pem")
+			for _, name := range []string{"key.pem", "plain", "deep/other"} {
+				eventually(t, name+" is closed", func() bool {
+					r := a.in("cat", name)
+					return r.code != 0 && strings.Contains(r.err, "denied")
+				})
+			}
+			a.end()
+		})
+	}
+}

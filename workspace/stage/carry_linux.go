@@ -101,7 +101,11 @@ func (c *carrier) denied(ctx context.Context, it *layer.Item, rule, alias string
 	if !c.wasTold(it) || err != nil {
 		c.on(Event{Kind: Denied, Path: it.Rel, Trip: s.trip(it.Rel, rule, alias, &it.St), Error: err})
 	}
-	for _, rel := range s.otherNames(it) {
+	others := s.otherNames(it)
+	if s.meta.Backend == Overlay { // its base does not know every name
+		others = s.names.Links(ctx, it)
+	}
+	for _, rel := range others {
 		if st, err := s.real.Lstat(rel); err == nil && st.Ino == it.St.Ino {
 			err = s.takeDenied(&layer.Item{Rel: rel, St: st}, rule, it.Rel)
 			c.on(Event{Kind: Denied, Path: rel, Trip: s.trip(rel, rule, it.Rel, &st), Error: err})

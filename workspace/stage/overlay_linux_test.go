@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func overlay(o *Options) { o.Backend = Overlay }
@@ -88,3 +89,18 @@ func TestLargeTreesAreOverlays(t *testing.T) {
 }
 
 func s0(t *testing.T, e *env) *Staging { return e.start(t, func(o *Options) { o.Fresh = true }) }
+
+// A file that was open under its names is closed under all of them once one more
+// name of it is denied.
+func TestOverlayClosesTheOldNamesOfADeniedFile(t *testing.T) {
+	e := newEnv(t, project(t))
+	sh(t, e.root, "mkdir deep; echo SECRET > plain; ln plain deep/other; git add plain deep; git commit -qm x")
+	s := e.start(t, overlay)
+	w := watch(t, s)
+	start := time.Now()
+	sh(t, e.root, "ln plain plain.pem")
+	for _, rel := range []string{"plain.pem", "plain", "deep/other"} {
+		eventually(t, rel+" is closed", func() bool { return w.saw(Denied, rel) })
+		t.Logf("%s after %v", rel, time.Since(start))
+	}
+}

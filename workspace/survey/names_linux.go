@@ -99,6 +99,24 @@ func (n *Names) Alias(it *layer.Item) (rule, of string, is bool) {
 	return s.rule, s.rel, true
 }
 
+// Links lists the other names of an item's inode in the real tree, which takes a
+// walk through it; none where it has but one.
+func (n *Names) Links(ctx context.Context, it *layer.Item) (rels []string) {
+	if it.St.Nlink < 2 || it.Format() != unix.S_IFREG {
+		return nil
+	}
+	var mu sync.Mutex
+	n.real.Walk(ctx, "", func(x layer.Item) bool {
+		if layer.IDOf(&x.St) == layer.IDOf(&it.St) && x.Rel != it.Rel {
+			mu.Lock()
+			rels = append(rels, x.Rel)
+			mu.Unlock()
+		}
+		return x.Format() == unix.S_IFDIR && path.Base(x.Rel) != ".git"
+	}, nil)
+	return rels
+}
+
 // Remember keeps the inode of something denied, as the path of.
 func (n *Names) Remember(it *layer.Item, of, rule string) {
 	n.keep(it, secret{rel: of, rule: rule}, false)
