@@ -61,3 +61,22 @@ func TestAPersonsEditsAreKept(t *testing.T) {
 		}
 	})
 }
+
+// A link that a person put in the place of a file is looked at as a link, whatever
+// it leads to.
+func TestALinkInTheWayIsSeen(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("f.txt", nine)
+	w.write("same.txt", nine)
+	w.write("agent.sh", "bash ./inner.sh\n")
+	w.write(".gitignore", "inner.sh\n")
+	w.repo()
+	w.work("sed -i 's/^2$/two/' f.txt")
+	w.exec("ln", "-sf", "same.txt", "f.txt")
+	if r := w.must("review", "--list"); !strings.Contains(r.err, "f.txt was changed outside the session too") {
+		t.Errorf("a link to the same bytes is not seen: %s", r.err)
+	}
+	if r := w.cs("review", "--accept-all", "--apply"); r.code != 7 || w.read("same.txt") != nine {
+		t.Errorf("applied through a link: %+v", r)
+	}
+}

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"math"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
@@ -37,37 +36,44 @@ func (r *Reviewing) sayDrift(cs countersign.Changeset) {
 // drifted reports whether the real file is no longer what the agent started
 // from. What cannot be read is left to the apply to judge.
 func (r *Reviewing) drifted(h countersign.Hunk) bool {
-	f, err := os.OpenInRoot(r.kept.Project, filepath.FromSlash(h.Path))
+	if h.Op != countersign.OpCreate && h.Op != countersign.OpModify && h.Op != countersign.OpDelete {
+		return false
+	}
+	now, ok := r.small(h.Path)
 	switch {
 	case h.Op == countersign.OpCreate:
-		if err == nil {
-			f.Close()
-		}
-		return err == nil
-	case h.Op != countersign.OpModify && h.Op != countersign.OpDelete:
+		return now != nil || !ok
+	case !ok:
 		return false
-	case err != nil:
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > driftLimit {
-		return false
+	case now == nil:
+		return true
 	}
 	was, err := r.staging.BaseBytes(h.Path)
-	if err != nil {
-		return false
-	}
-	now, err := io.ReadAll(f)
-	return err == nil && !bytes.Equal(was, now)
+	return err == nil && (diff.SHA256(was) != now.SHA256 || tree.IsSymlink(now.Mode) != tree.IsSymlink(h.OldMode))
 }
 
-// realFile reads the person's file at a path.
+// realFile reads the person's file at a path, of a symlink its target: nil if
+// there is none, and whether that could be told.
 func (r *Reviewing) realFile(path string) (*tree.State, bool) {
+	return r.personsFile(path, math.MaxInt64)
+}
+
+// small is realFile of what a list or a screen reads.
+func (r *Reviewing) small(path string) (*tree.State, bool) { return r.personsFile(path, driftLimit) }
+
+func (r *Reviewing) personsFile(path string, most int64) (*tree.State, bool) {
 	root, err := tree.OpenRoot(r.kept.Project)
 	if err != nil {
 		return nil, false
 	}
 	defer root.Close()
+	info, err := root.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true
+	}
+	if err != nil || info.Size > most {
+		return nil, false
+	}
 	st, err := root.State(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true
@@ -162,8 +168,8 @@ func (r *Reviewing) whole(h countersign.Hunk, old []byte) ([]byte, error) {
 
 // realBytes reads the person's file of a hunk, as far as it is shown.
 func (r *Reviewing) realBytes(h countersign.Hunk) ([]byte, bool) {
-	st, ok := r.realFile(h.Path)
-	if !ok || st == nil || st.Size > driftLimit {
+	st, ok := r.small(h.Path)
+	if !ok || st == nil {
 		return nil, false
 	}
 	f, err := st.Open()
