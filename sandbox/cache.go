@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// GoBuild names the cache of what Go has built.
+const GoBuild = "go-build"
+
 // Caches returns the caches of Go, npm, pip, cargo and their like, each with its
 // private layer below state, at the places the environment names. Only what is
 // content, never a tool's configuration: that is where tokens are.
@@ -22,7 +25,7 @@ func Caches(home, state string, env []string) []Cache {
 	dot := filepath.Join(home, ".cache")
 	var out []Cache
 	for _, c := range []struct{ name, dir string }{
-		{"go-build", get("GOCACHE", dot+"/go-build")},
+		{GoBuild, get("GOCACHE", dot+"/go-build")},
 		{"go-mod", get("GOMODCACHE", gopath+"/pkg/mod")},
 		{"npm", get("npm_config_cache", home+"/.npm") + "/_cacache"},
 		{"pip", get("PIP_CACHE_DIR", dot+"/pip")},

@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +18,9 @@ import (
 // has the layers mounted: the home's lock is held.
 func freshCaches(ctx context.Context, caches []sandbox.Cache) []sandbox.Cache {
 	for _, c := range caches {
+		if filepath.Base(filepath.Dir(c.Upper)) == sandbox.GoBuild {
+			continue // the largest by far, and named by what went into it: whichever is found is right
+		}
 		if upper, err := layer.Open(c.Upper); err == nil {
 			if lower, err := layer.Open(c.Lower); err == nil {
 				dropOlder(ctx, upper, lower)

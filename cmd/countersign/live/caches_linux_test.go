@@ -34,8 +34,11 @@ func TestFreshCachesHideNothingNewer(t *testing.T) {
 	put("upper/index/alone", 3*time.Hour)
 	c := sandbox.Cache{Upper: filepath.Join(dir, "upper"), Lower: filepath.Join(dir, "lower")}
 	none := sandbox.Cache{Upper: filepath.Join(dir, "none"), Lower: filepath.Join(dir, "lower")}
-	freshCaches(t.Context(), []sandbox.Cache{none, c})
-	for name, want := range map[string]bool{"upper/index/stale": false, "upper/index/own": true, "upper/index/alone": true, "lower/index/stale": true, "lower/index/own": true} {
+	put("go-build/upper/a", 2*time.Hour)
+	put("lower/a", time.Hour)
+	built := sandbox.Cache{Upper: filepath.Join(dir, "go-build/upper"), Lower: filepath.Join(dir, "lower")}
+	freshCaches(t.Context(), []sandbox.Cache{none, c, built})
+	for name, want := range map[string]bool{"upper/index/stale": false, "upper/index/own": true, "upper/index/alone": true, "lower/index/stale": true, "lower/index/own": true, "go-build/upper/a": true} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
 		}
