@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,11 +19,17 @@ import (
 
 // ProtocolVersion is the version of the control socket. A client says its own;
 // a session answers in a version it knows or says what to do.
-const ProtocolVersion = 1
+const ProtocolVersion = 2
 
-// stopVersion is the version that the op "stop" is asked in, whatever this
-// program's: a session of an older program that is gone must still be ended.
-const stopVersion = 1
+// versionOf is the oldest version that answers an op as this program asks it. A
+// review's are of version 2, which its first question finds out; all others are
+// as they were, so that a session of an older program can be answered and ended.
+func versionOf(op string) int {
+	if strings.HasPrefix(op, "layer.") {
+		return 2
+	}
+	return 1
+}
 
 const maxFrame = 64 << 20
 
@@ -199,10 +206,7 @@ func send(c *net.UnixConn, op string, args any, files []*os.File) error {
 	if err != nil {
 		return err
 	}
-	call := Call{V: ProtocolVersion, Op: op, Args: a}
-	if op == "stop" {
-		call.V = stopVersion
-	}
+	call := Call{V: versionOf(op), Op: op, Args: a}
 	b, err := json.Marshal(call)
 	if err != nil {
 		return err

@@ -31,11 +31,9 @@ func (s *Staging) Land(all []tree.Landing) (behind [][]byte, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	for _, l := range all {
-		landed, err := s.base.Land(l)
-		if err != nil {
+		if landed, err := s.base.Land(l); err != nil {
 			return behind, err
-		}
-		if !landed {
+		} else if !landed {
 			behind = append(behind, l.Path)
 		}
 	}

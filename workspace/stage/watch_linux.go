@@ -98,16 +98,18 @@ func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 	c.now.git, c.now.conf, c.now.all = true, true, true
 	c.look = survey.Sentry{Names: s.names, Real: s.real, Watch: w, Denied: c.deniedAtOnce, Shown: s.shown, New: onNew, Vault: onVault}
 	c.watchAll(ctx)
-	go func() {
+	var noting sync.WaitGroup
+	noting.Go(func() {
 		for rel := range c.first {
 			s.base.First.See(s.base, rel)
 		}
-	}()
+	})
 	ended := make(chan struct{})
 	go c.read(ctx, ended)
 	defer func() {
 		w.Close()
 		<-ended
+		noting.Wait()
 	}()
 	c.flush(ctx) // what happened before the watches stood
 	return c.loop(ctx, ended)
