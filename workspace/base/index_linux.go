@@ -256,3 +256,16 @@ func readEntry(r *bufio.Reader) (string, *Entry, error) {
 
 // IsDir tells whether a directory stands at such an entry.
 func (k Kind) IsDir() bool { return k == Dir || k == Vault || k == Bulk || k == Attach }
+
+// OtherNames lists the base files that were other names of a real file's inode.
+func (x *Index) OtherNames(it *layer.Item) (rels []string) {
+	if it.St.Nlink < 2 {
+		return nil
+	}
+	for rel, e := range x.All() {
+		if e.Kind == File && e.Real.Ino == it.St.Ino && rel != it.Rel {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
+}

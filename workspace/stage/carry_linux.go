@@ -71,19 +71,6 @@ func (s *Staging) hardLinked(rel string) bool {
 	return !denied
 }
 
-// otherNames lists the staged files that are other names of a denied inode.
-func (s *Staging) otherNames(it *layer.Item) (rels []string) {
-	if it.St.Nlink < 2 || it.Format() != unix.S_IFREG {
-		return nil
-	}
-	for rel, e := range s.base.All() {
-		if e.Kind == base.File && e.Real.Ino == it.St.Ino && rel != it.Rel {
-			rels = append(rels, rel)
-		}
-	}
-	return rels
-}
-
 func (c *carrier) denied(ctx context.Context, it *layer.Item, rule, alias string) error {
 	s := c.s
 	for up := layer.Parent(it.Rel); up != ""; up = layer.Parent(up) {
@@ -101,7 +88,7 @@ func (c *carrier) denied(ctx context.Context, it *layer.Item, rule, alias string
 	if !c.wasTold(it) || err != nil {
 		c.on(Event{Kind: Denied, Path: it.Rel, Trip: s.trip(it.Rel, rule, alias, &it.St), Error: err})
 	}
-	others := s.otherNames(it)
+	others := s.base.OtherNames(it)
 	if s.meta.Backend == Overlay { // its base does not know every name
 		others = s.names.Links(ctx, it)
 	}

@@ -426,7 +426,7 @@ func (c *carrier) carryAll(ctx context.Context, rels []string, last bool) (more 
 		}
 		if !last && c.s.hardLinked(rel) {
 			if st, err := c.s.real.Lstat(rel); err == nil { // a write through one name is an event of that name alone
-				c.linked = append(append(c.linked, rel), c.s.otherNames(&layer.Item{Rel: rel, St: st})...)
+				c.linked = append(append(c.linked, rel), c.s.base.OtherNames(&layer.Item{Rel: rel, St: st})...)
 			}
 			continue
 		}
