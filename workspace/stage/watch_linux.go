@@ -86,9 +86,9 @@ func (s *Staging) Conflicts() []string {
 // Watch carries a person's edits into the layer until ctx ends: within a second,
 // whole, and only where the agent has not changed the same path. A denied name
 // is reported, its content never copied. In an overlay the kernel itself shows
-// the edit, once it has let go of what it had cached; then only conflicts,
-// denied names and git are seen to, and a denied name is reported on the event
-// that brings it, whatever else is going on. onEvent is called from two goroutines.
+// most edits; one that the upper directory or what the kernel has cached hides is
+// copied in, and a denied name is reported on the event that brings it, whatever
+// else is going on. onEvent is called from two goroutines.
 func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 	w, err := layer.NewWatcher()
 	if err != nil {
