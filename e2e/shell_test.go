@@ -65,3 +65,25 @@ func TestShellHasJobControl(t *testing.T) {
 		t.Errorf("the shell says:\n%s", s)
 	}
 }
+
+// In a shell beside the agent the person starts other shells and tests, and is
+// asked for nothing.
+func TestShellRunsWhatThePersonTypes(t *testing.T) {
+	w := newWorld(t, users()[0])
+	m := newTmux(w, 80, 24)
+	w.write("x.test.js", "require('node:test')('adds', () => require('node:assert').equal(1 + 1, 2))\n")
+	w.write("agent.sh", "echo ready\nread x\n")
+	m.text(binary + " run -- bash agent.sh")
+	m.key("Enter")
+	m.wait("ready")
+	m.do("new-window", "env PS1='$ ' SHELL=/bin/bash sh")
+	m.text(binary + " shell")
+	m.key("Enter")
+	m.wait("project")
+	m.text("sh")
+	m.key("Enter")
+	m.text("sh -c 'echo nested-$((1+1))'; node --test | grep '# pass'")
+	m.key("Enter")
+	m.wait("nested-2")
+	m.wait("# pass 1")
+}

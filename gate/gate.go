@@ -131,7 +131,7 @@ func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersi
 	if err != nil {
 		return g.fail(a, err)
 	}
-	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: !a.Exec.ProgramFromAgent, Basis: d.Basis}, nil
+	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: g.cfg.Own || !a.Exec.ProgramFromAgent, Basis: d.Basis}, nil
 }
 
 // decide turns a ruling into a decision, asking where it says so.

@@ -377,4 +377,9 @@ func TestGitCoversOnlyItsOwn(t *testing.T) {
 	if _, err := g.Exec(context.Background(), under(at("/usr/bin/dash", "sh", "-c", "id"), "r1")); err != nil {
 		t.Errorf("the person's own git: %v", err)
 	}
+	typed := under(at("/usr/bin/bash", "bash"), "r1")
+	typed.Exec.ProgramFromAgent = true
+	if p, err := g.Exec(context.Background(), typed); err != nil || !p.Covers {
+		t.Errorf("a shell that the person types in covers %v, %v", p.Covers, err)
+	}
 }
