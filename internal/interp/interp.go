@@ -25,6 +25,7 @@ type dialect struct {
 	file    []string // the value is a file of program text, beside the main one
 	value   []string // takes a value that is no program
 	stdin   []string // takes the program from standard input
+	finds   []string // without a program it reads none from standard input
 	also    []string // goes on with standard input when its program has ended
 	cluster bool     // letters may stand together: -ec
 	modules bool     // a module loader
@@ -49,6 +50,7 @@ var dialects = map[string]dialect{
 	"node": {
 		inline: []string{"-e", "--eval", "-p", "--print", "-pe"}, file: []string{"-r", "--require", "--import", "--loader", "--experimental-loader", "--env-file"},
 		value:   []string{"-C", "--conditions", "--input-type", "--inspect-port", "--title", "--icu-data-dir", "--openssl-config", "--redirect-warnings", "--stack-trace-limit"},
+		finds:   []string{"--test", "--version", "-v", "--help", "-h"},
 		also:    []string{"-i", "--interactive"},
 		modules: true,
 	},
@@ -165,6 +167,8 @@ func (d dialect) scan(p *Program, args []string) {
 			value = args[i+1]
 		}
 		switch {
+		case slices.Contains(d.finds, a):
+			p.Inline = true
 		case slices.Contains(d.inline, name) || d.letter(a, d.inline):
 			p.Inline = true
 			p.Stdin = p.Stdin || strings.HasSuffix(a, "m") && slices.Contains(consoles, value)
@@ -184,7 +188,7 @@ func (d dialect) scan(p *Program, args []string) {
 			}
 		}
 	}
-	p.Stdin = true
+	p.Stdin = p.Stdin || !p.Inline
 }
 
 func (d dialect) operand(p *Program, rest []string) {
