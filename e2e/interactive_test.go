@@ -183,6 +183,7 @@ func TestAgentsInTheirOwnScreens(t *testing.T) {
 	sizes := [][2]int{{100, 30}, {80, 24}}
 	for _, ag := range agents {
 		t.Run(ag.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting for cards to take keys
 			bin := npmAgent(t, ag.pkg, ag.version)
 			for i, size := range sizes {
 				uid := users()[i%len(users())]
