@@ -3,6 +3,7 @@
 package host
 
 import (
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
+
+	"github.com/countersign/countersign/tui/card"
 )
 
 // toAgent is what has reached the agent since the last call, once everything
@@ -213,5 +216,23 @@ func TestSay(t *testing.T) {
 	Say(&b, "two\nlines \x1b[2J%s", "\u202e")
 	if got := b.String(); got != "countersign: two\ncountersign: lines \\u{1b}[2J\\u{202e}\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A busy machine may draw the card before its moment and come back behind it.
+func TestCardSaysThatItTakesKeysHoweverLate(t *testing.T) {
+	now := time.Unix(1, 0)
+	l := &loop{Options: Options{Now: func() time.Time { return now }}, screen: newScreen(80, 24), tty: io.Discard}
+	defer l.screen.close()
+	l.over = &overlay{state: card.Show(card.Card{Request: request("1", "x")}, false, now)}
+	now = now.Add(card.Arming - time.Millisecond)
+	l.draw()
+	now = now.Add(2 * time.Millisecond)
+	tick := time.NewTimer(time.Hour)
+	l.arm(tick)
+	select {
+	case <-tick.C:
+	case <-time.After(10 * time.Second):
+		t.Error("nothing draws the card again")
 	}
 }

@@ -218,8 +218,8 @@ func (l *loop) signal(s os.Signal) {
 func (l *loop) arm(t *time.Timer) {
 	d := time.Hour
 	if l.over != nil {
-		if wait := l.over.state.ArmedAt().Sub(l.Now()); wait >= 0 {
-			d = wait + time.Millisecond
+		if l.over.early { // the moment may have passed since it was drawn
+			d = max(l.over.state.ArmedAt().Sub(l.Now()), 0) + time.Millisecond
 		}
 		if len(l.keys.buf) > 0 {
 			d = min(d, escTime)

@@ -15,6 +15,7 @@ type overlay struct {
 	alt   bool   // the agent was on the alternate screen, and never left it
 	keys  bool   // the keyboard stack was pushed
 	back  string // brings the terminal back to where the agent was
+	early bool   // as drawn, it takes no keys yet
 	held  []byte // what the agent has written since, filtered
 	live  bool   // too much or another size: draw from the emulator instead
 }
@@ -158,9 +159,11 @@ func (l *loop) draw() {
 	if l.over == nil || l.over.state == nil {
 		return
 	}
+	now := l.Now()
+	l.over.early = now.Before(l.over.state.ArmedAt())
 	var b strings.Builder
 	b.WriteString("\x1b[?2026h")
-	for i, line := range l.over.state.Screen(l.screen.w, l.screen.h, l.Now()) {
+	for i, line := range l.over.state.Screen(l.screen.w, l.screen.h, now) {
 		fmt.Fprintf(&b, "\x1b[%d;1H\x1b[m\x1b[2K%s", i+1, line)
 	}
 	b.WriteString("\x1b[?2026l")
