@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,6 +45,26 @@ step 'git switch -q main; git blame -s f.txt; git log --format=%s --follow f.txt
 step 'git gc -q; git branch -q -D twin own topic; git status --porcelain; git remote -v'
 `
 
+// withheldRecords are what that work leaves on record: each program that read what
+// stands in for a secret, once for each path, and no other.
+const withheldRecords = `cert.pem withheld private-keys git log --stat --format=%s
+old.env withheld env-suffix git log --stat --format=%s
+.env withheld env-files git log --stat --format=%s
+deploy/server.pem withheld private-keys git log --stat --format=%s
+cert.pem withheld private-keys git log -p --format=%s
+old.env withheld env-suffix git log -p --format=%s
+.env withheld env-files git log -p --format=%s
+deploy/server.pem withheld private-keys git log -p --format=%s
+.env withheld env-files git diff --stat c1 c4
+cert.pem withheld private-keys git diff --stat c1 c4
+old.env withheld env-suffix git diff --stat c1 c4
+.env withheld env-files git show --stat --format=%s c3
+third/lib/.env withheld env-files git -C third/lib log --stat --format=%s
+.env withheld env-files git rebase -q twin -X ours
+cert.pem withheld private-keys git cherry-pick c4
+old.env withheld env-suffix git cherry-pick c4
+`
+
 func TestGitGoesThroughWithheldHistory(t *testing.T) {
 	eachUser(t, func(t *testing.T, w *world) {
 		w.write("agent.sh", "bash ./inner.sh\n")
@@ -57,6 +79,13 @@ func TestGitGoesThroughWithheldHistory(t *testing.T) {
 		inside := w.work(withheldWork)
 		if diff := firstDifference(bare.out, inside.out); diff != "" {
 			t.Errorf("inside and bare differ at %s", diff)
+		}
+		var records []string
+		for _, r := range w.log("--type", "file.denied") {
+			records = append(records, fmt.Sprintf("%s %s %s %s", strings.TrimPrefix(r.Action.Path, w.project+"/"), r.Action.Op, r.Policy.Rule, strings.Join(r.Actor.Peer.Argv, " ")))
+		}
+		if got := strings.Join(records, "\n") + "\n"; got != withheldRecords {
+			t.Errorf("on record:\n%s", got)
 		}
 		if hs := w.hunks(); len(hs) > 0 {
 			t.Errorf("hunks of a session that left all as it was: %+v", hs)
@@ -101,5 +130,35 @@ echo fine > fine.txt; git add fine.txt; git commit -qm fine; git log --format=%s
 	}
 	if out := w.git("fsck", "--no-dangling"); out != "" {
 		t.Errorf("git fsck outside: %s", out)
+	}
+}
+
+// TestSecretCommittedOutsideMeanwhile: reading what stands in for a secret that
+// reached the history while the session ran is on record too.
+func TestSecretCommittedOutsideMeanwhile(t *testing.T) {
+	w := newWorld(t, 0)
+	w.write("agent.sh", "bash ./inner.sh\n")
+	w.write("inner.sh", `echo ready; for i in $(seq 600); do git cat-file -e HEAD:late.env 2>/dev/null && break; sleep 0.05; done
+for i in $(seq 100); do git cat-file -p HEAD:late.env && break; sleep 0.05; done; git cat-file -p HEAD:.env; git log --stat --format=%s -1 -- other.txt`)
+	w.write(".env", "SECRET-one\n")
+	w.write("other.txt", "x\n")
+	w.repo()
+	j := w.start("run", "--policy", w.policy(allowBash), "--approver", "none", "--", "bash", "agent.sh")
+	j.prints("ready")
+	w.write("late.env", "SECRET-late\n")
+	w.git("add", "-f", "late.env")
+	w.git("commit", "-qm", "late")
+	r := j.wait()
+	if strings.Contains(r.out, "SECRET") || strings.Count(r.out, "Countersign withholds") != 2 {
+		t.Errorf("%+v", r)
+	}
+	seen := map[string]int{}
+	for _, r := range w.log("--type", "file.denied") {
+		if r.Action.Op == "withheld" {
+			seen[filepath.Base(r.Action.Path)+" "+r.Policy.Rule]++
+		}
+	}
+	if seen["late.env env-suffix"] == 0 || seen[".env env-files"] == 0 {
+		t.Errorf("on record: %v", seen)
 	}
 }

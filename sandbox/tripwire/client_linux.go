@@ -89,6 +89,21 @@ func (s *Server) Remove(id uint64) error {
 	return s.ask(id, e.b)
 }
 
+// Shelve puts files on a shelf: the directory node id, which must be there. What
+// stands there under the same name stays as it is.
+func (s *Server) Shelve(id uint64, files []Shelved) error {
+	for len(files) > 0 {
+		var msg []byte
+		if msg, files = encodeShelved(id, files); len(msg) > maxMessage {
+			return fault("fill a shelf of the", errors.New("path too long"))
+		}
+		if err := s.ask(id, msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Server) ask(id uint64, msg []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

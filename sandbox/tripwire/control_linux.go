@@ -53,6 +53,12 @@ func (d *daemon) obey(kind byte, msg []byte) (id uint64, err error) {
 			return id, err
 		}
 		return id, d.remove(id)
+	case msgShelve:
+		shelf, files, err := decodeShelved(msg)
+		if err != nil {
+			return shelf, err
+		}
+		return shelf, d.shelve(shelf, files)
 	}
 	return 0, errWire
 }

@@ -22,6 +22,7 @@ const (
 	opRename      = 12
 	opLink        = 13
 	opOpen        = 14
+	opRead        = 15
 	opStatfs      = 17
 	opRelease     = 18
 	opSetxattr    = 21
@@ -31,14 +32,18 @@ const (
 	opFlush       = 25
 	opInit        = 26
 	opOpendir     = 27
+	opReaddir     = 28
 	opReleasedir  = 29
 	opAccess      = 34
 	opCreate      = 35
 	opInterrupt   = 36
 	opBmap        = 37
 	opDestroy     = 38
+	opIoctl       = 39
+	opPoll        = 40
 	opBatchForget = 42
 	opRename2     = 45
+	opLseek       = 46
 	opSyncfs      = 50
 	opTmpfile     = 51
 	opStatx       = 52
@@ -52,6 +57,8 @@ const (
 
 	initAtomicTrunc   = 1 << 3
 	initParallelDirop = 1 << 18
+
+	openKeepCache = 1 << 1 // what was read once is still right
 
 	setMode  = 1 << 0
 	setUID   = 1 << 1

@@ -44,8 +44,12 @@ type daemon struct {
 	fuse, ctl int
 	now       func() time.Time
 
-	mu    sync.RWMutex
-	nodes map[uint64]*entry // by FUSE node id, which is Node.ID + 1
+	mu      sync.RWMutex
+	nodes   map[uint64]*entry     // by FUSE node id, which is Node.ID + 1
+	shelves map[uint64]*shelfNode // by FUSE node id
+
+	reading sync.Mutex // held until the event of an open on a shelf is sent
+	read    map[reader]bool
 }
 
 // run serves until the session closes its end or the kernel unmounts.
@@ -156,6 +160,9 @@ func (d *daemon) serve(r request) error {
 	if r.node == rootID {
 		return d.serveRoot(r)
 	}
+	if served, err := d.serveShelf(r); served {
+		return err
+	}
 	d.mu.RLock()
 	e, ok := d.nodes[r.node]
 	var n Node
@@ -210,10 +217,17 @@ func access(a Attr, mask uint32) unix.Errno {
 	return 0
 }
 
-// refuse reports the call and only then answers it. If it cannot be reported,
-// the server ends, and the kernel refuses in its stead.
+// refuse reports the call and only then answers it.
 func (d *daemon) refuse(r request, n Node) error {
-	e := Event{Node: n.ID, Path: n.Path, Rule: n.Rule, Op: opName(r), TID: int(r.pid), Time: d.now()}
+	if err := d.report(d.event(r, n, opName(r))); err != nil {
+		return err
+	}
+	return d.answer(r, unix.EACCES, nil)
+}
+
+// event names a call that waits for its answer, and its caller.
+func (d *daemon) event(r request, n Node, op string) Event {
+	e := Event{Node: n.ID, Path: n.Path, Rule: n.Rule, Op: op, TID: int(r.pid), Time: d.now()}
 	switch r.op {
 	case opLookup, opMkdir, opMknod, opCreate, opUnlink, opRmdir:
 		if name := nameBelow(r); name != "" {
@@ -221,10 +235,16 @@ func (d *daemon) refuse(r request, n Node) error {
 		}
 	}
 	e.Peer = resolve(int(r.pid), r.uid)
+	return e
+}
+
+// report sends an event. If it cannot be sent, the server ends, and the kernel
+// refuses in its stead.
+func (d *daemon) report(e Event) error {
 	if err := d.send(encodeEvent(e)); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	return d.answer(r, unix.EACCES, nil)
+	return nil
 }
 
 func (d *daemon) send(msg []byte) error {

@@ -27,6 +27,9 @@ func (*Server) Add(Node) error { return errNone("add") }
 // Remove fails.
 func (*Server) Remove(uint64) error { return errNone("remove") }
 
+// Shelve fails.
+func (*Server) Shelve(uint64, []Shelved) error { return errNone("shelve") }
+
 // PID returns 0.
 func (*Server) PID() int { return 0 }
 

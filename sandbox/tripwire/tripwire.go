@@ -19,6 +19,12 @@
 //   - When the server is gone, the kernel answers ENOTCONN: closed. Calls under way
 //     as it dies end with ECONNABORTED or EIO.
 //
+// A shelf is the exception: a directory node with files that do open, since a tool
+// needs something to read there (git, in the place of withheld blobs). What they
+// hold is no content of the denied file, and to open one is an event all the same:
+// one for each program and path, however often it opens what stands in for that
+// path. To look about there is none.
+//
 // What the kernel refuses by itself is not seen here: unlink and rename of a
 // mount point (EBUSY), link (EXDEV), exec of a file without an x bit (EACCES).
 //
@@ -77,8 +83,18 @@ const (
 	OpUnlink   = "unlink"
 	OpRename   = "rename"
 	OpLink     = "link"
-	OpOther    = "other" // an opcode this server does not know
+	OpOther    = "other"    // an opcode this server does not know
+	OpWithheld = "withheld" // open of a file on a shelf: the stand-in was read
 )
+
+// Shelved is a file on a shelf, which stands in for content that is withheld.
+type Shelved struct {
+	Dir, Name string // the shelf has directories, and they have files
+	Content   []byte
+	Node      uint64 // what its events bear: the id of a node, which need not be there,
+	Path      string // the path whose content is withheld,
+	Rule      string // and the id of the deny rule
+}
 
 // Event is one refused call, or, in a flood, several of the same kind.
 type Event struct {
@@ -98,7 +114,7 @@ type Event struct {
 // Kind says whether the call wanted to read or to change.
 func (e Event) Kind() countersign.Kind {
 	switch e.Op {
-	case OpRead, OpExec, OpReadlink, OpList, OpLookup:
+	case OpRead, OpExec, OpReadlink, OpList, OpLookup, OpWithheld:
 		return countersign.KindFileRead
 	}
 	return countersign.KindFileWrite

@@ -18,11 +18,15 @@ const (
 	msgAck    = 3 // server → session: id, error text
 	msgEvent  = 4 // server → session: event
 	msgReady  = 5 // server → session: the kernel has greeted
+	msgShelve = 6 // session → server: id of a shelf, files
 
 	maxMessage = 64 << 10
 )
 
-var errWire = errors.New("malformed message on the tripwire's control socket")
+var (
+	errWire    = errors.New("malformed message on the tripwire's control socket")
+	errNoShelf = errors.New("no such shelf")
+)
 
 type encoder struct{ b []byte }
 
@@ -108,6 +112,35 @@ func decodeNode(b []byte) (Node, error) {
 		Ino: d.u(), UID: uint32(d.u()), GID: uint32(d.u()), Nlink: uint32(d.u()), Dir: d.u() != 0,
 	}
 	return n, d.end()
+}
+
+// encodeShelved packs as many files as a message holds, and returns the rest.
+func encodeShelved(shelf uint64, files []Shelved) (msg []byte, rest []Shelved) {
+	e := &encoder{b: []byte{msgShelve}}
+	e.u(shelf)
+	for i, f := range files {
+		one := &encoder{}
+		one.s(f.Dir)
+		one.s(f.Name)
+		one.s(string(f.Content))
+		one.u(f.Node)
+		one.s(f.Path)
+		one.s(f.Rule)
+		if i > 0 && len(e.b)+len(one.b) > maxMessage {
+			return e.b, files[i:]
+		}
+		e.b = append(e.b, one.b...)
+	}
+	return e.b, nil
+}
+
+func decodeShelved(b []byte) (shelf uint64, files []Shelved, err error) {
+	d := &decoder{b: b}
+	shelf = d.u()
+	for d.err == nil && len(d.b) > 0 {
+		files = append(files, Shelved{Dir: d.s(), Name: d.s(), Content: []byte(d.s()), Node: d.u(), Path: d.s(), Rule: d.s()})
+	}
+	return shelf, files, d.end()
 }
 
 func encodeEvent(v Event) []byte {

@@ -32,12 +32,39 @@ func TestWireKeepsEveryField(t *testing.T) {
 	if diff := cmp.Diff(e, gotE); diff != "" {
 		t.Error(diff)
 	}
+	var files, gotF []Shelved
+	for i := range 900 {
+		files = append(files, Shelved{Dir: "ab", Name: "c\xff", Content: make([]byte, i), Node: uint64(i), Path: "/p\n", Rule: "r"})
+	}
+	for rest := files; len(rest) > 0; {
+		var msg []byte
+		if msg, rest = encodeShelved(7, rest); len(msg) > maxMessage {
+			t.Fatalf("a message of %d bytes", len(msg))
+		}
+		id, some, err := decodeShelved(msg[1:])
+		if err != nil || id != 7 {
+			t.Fatal(id, err)
+		}
+		gotF = append(gotF, some...)
+	}
+	if diff := cmp.Diff(files, gotF); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func FuzzWire(f *testing.F) {
 	f.Add(encodeNode(Node{ID: 1, Path: "/x"})[1:])
 	f.Add(encodeEvent(Event{Node: 1, Peer: countersign.Peer{Argv: []string{"a"}}})[1:])
+	msg, _ := encodeShelved(1, []Shelved{{Dir: "a", Name: "b", Content: []byte("c")}})
+	f.Add(msg[1:])
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if id, files, err := decodeShelved(b); err == nil {
+			if msg, rest := encodeShelved(id, files); len(rest) == 0 {
+				if _, again, err := decodeShelved(msg[1:]); err != nil || len(again) != len(files) {
+					t.Error(err)
+				}
+			}
+		}
 		if e, err := decodeEvent(b); err == nil {
 			again, err := decodeEvent(encodeEvent(e)[1:])
 			if diff := cmp.Diff(e, again); err != nil || diff != "" {

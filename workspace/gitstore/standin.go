@@ -1,10 +1,11 @@
 package gitstore
 
 import (
-	"bytes"
-	"compress/zlib"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/adler32"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -67,23 +68,26 @@ func (s *Store) standIn() error {
 		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
 			return err
 		}
-		if err := writeStandIn(at, id); err != nil {
+		if err := atomicfile.Replace(at, Loose(id)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func writeStandIn(at, id string) error {
-	var b bytes.Buffer
-	z := zlib.NewWriter(&b)
+// Loose is the stand-in of a blob as a loose object (gitformat-loose): a zlib
+// stream (RFC 1950) of one stored block (RFC 1951).
+func Loose(id string) []byte {
 	text := StandIn(id)
-	fmt.Fprintf(z, "blob %d\x00%s", len(text), text)
-	if err := z.Close(); err != nil {
-		return err
-	}
-	return atomicfile.Replace(at, b.Bytes())
+	body := fmt.Appendf(nil, "blob %d\x00%s", len(text), text)
+	b := []byte{0x78, 0x01, 0x01}
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(body)))
+	b = binary.LittleEndian.AppendUint16(b, ^uint16(len(body)))
+	return binary.BigEndian.AppendUint32(append(b, body...), adler32.Checksum(body))
 }
+
+// Withheld is a denied path, below the working tree, of each blob that is withheld.
+func (s *Store) Withheld() map[string]string { return maps.Clone(s.st.Deny) }
 
 // DeniedPaths are the denied paths of the history and the index, sorted.
 func (s *Store) DeniedPaths() []string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/countersign/countersign/internal/gitkeys"
@@ -134,6 +135,31 @@ func (a agentDir) settings(ctx context.Context) (all []gitkeys.Setting, sparse b
 	}
 	return all, sparse, nil
 }
+
+// Withheld are the blobs of one repository that a session does not get.
+type Withheld struct {
+	Dir   string            // inside: the directory of objects that stand in for them
+	Paths map[string]string // id of a blob to a denied path at which it stands, below the project's root
+}
+
+// Withheld is asked again after each Sync.
+func (s *Session) Withheld() []Withheld {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Withheld
+	for i := range s.repos {
+		r := &s.repos[i]
+		w := Withheld{Dir: path.Join(r.inside, "countersign/objects", gitstore.StandIns), Paths: r.store.Withheld()}
+		for id, p := range w.Paths {
+			w.Paths[id] = path.Join(r.real.Rel, p)
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// Loose is what stands in for a blob, as a loose object.
+func Loose(id string) []byte { return gitstore.Loose(id) }
 
 // StandIn tells whether a file of so many bytes holds what a session reads in
 // place of withheld content. It opens it only if it may.

@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/countersign/countersign"
@@ -81,14 +82,23 @@ func (s *live) watch() {
 		switch e.Kind {
 		case stage.Denied:
 			s.newDenied(e)
-		case stage.Conflict, stage.Branch, stage.GitRefused, stage.Failed:
-			if _, err := s.ledger.Append(s.ctx, s.workspaceRecord(e), false); err != nil && s.ctx.Err() == nil {
-				s.fail(err)
+		case stage.Branch:
+			if err := s.shelve(); err != nil && s.ctx.Err() == nil {
+				s.fail(fmt.Errorf("reading withheld git objects would not be seen: %w", err))
 			}
+			s.noted(e)
+		case stage.Conflict, stage.GitRefused, stage.Failed:
+			s.noted(e)
 		}
 	})
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Warn("your own edits no longer reach the session", "err", err)
+	}
+}
+
+func (s *live) noted(e stage.Event) {
+	if _, err := s.ledger.Append(s.ctx, s.workspaceRecord(e), false); err != nil && s.ctx.Err() == nil {
+		s.fail(err)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/tripwire"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/stage"
 )
 
@@ -79,7 +80,54 @@ func (s *live) startBox() error {
 	for _, n := range box.Notes {
 		s.log.Info("view", "note", n)
 	}
+	return s.shelve()
+}
+
+// shelve has the objects that stand in for withheld blobs served from shelves, so
+// that whoever reads one is on record. Without a server they are plain files.
+func (s *live) shelve() error {
+	if s.trips == nil {
+		return nil
+	}
+	for _, w := range s.staging.Git().Withheld() {
+		if len(w.Paths) == s.shelved[w.Dir] {
+			continue
+		}
+		now := s.Now()
+		top := s.node(w.Dir, "sandbox", tripwire.Attr{Mode: 0o040555, Nlink: 2, Dir: true, Mtime: now, Ctime: now, Atime: now, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())})
+		var files []tripwire.Shelved
+		for id, rel := range w.Paths {
+			n := s.node(filepath.Join(s.project.Root, rel), s.denyRule(rel), tripwire.Attr{})
+			files = append(files, tripwire.Shelved{Dir: id[:2], Name: id[2:], Content: gitview.Loose(id), Node: n.ID, Path: n.Path, Rule: n.Rule})
+		}
+		if s.shelved[w.Dir] == 0 {
+			if err := s.trips.Add(top); err != nil {
+				return err
+			}
+		}
+		if err := s.trips.Shelve(top.ID, files); err != nil {
+			return err
+		}
+		if s.shelved[w.Dir] == 0 {
+			if err := s.box.AddTripwire(sandbox.Trip{ID: top.ID, Path: w.Dir, Dir: true}); err != nil {
+				return err
+			}
+		}
+		s.shelved[w.Dir] = len(w.Paths)
+	}
 	return nil
+}
+
+// denyRule is the id of the rule that denies a path of the project, or a directory
+// above it.
+func (s *live) denyRule(rel string) string {
+	denied := base.DeniedBy(s.policy)
+	for p := rel; p != "."; p = filepath.Dir(p) {
+		if rule, is := denied(p); is {
+			return rule
+		}
+	}
+	return ""
 }
 
 // workDir is where the agent starts: where the person stood.

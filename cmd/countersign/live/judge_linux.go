@@ -62,14 +62,18 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 	}
 }
 
-// tripped records an attempt on a denied file.
+// tripped records an attempt on a denied file, or on what git holds of it.
 func (s *live) tripped(e tripwire.Event) {
 	a := countersign.Action{
 		Kind: e.Kind(), Session: s.id, Peer: e.Peer,
 		File: &countersign.File{Path: e.Path, Op: e.Op, Rule: e.Rule},
 	}
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: "the path is on the deny-list", Layer: "built-in"}
-	if err := s.gate.Refused(a, r, "EACCES", e.Count); err != nil {
+	errno := "EACCES"
+	if e.Op == tripwire.OpWithheld {
+		r.Reason, errno = "the path is on the deny-list: a line that says so was read in place of its git object", ""
+	}
+	if err := s.gate.Refused(a, r, errno, e.Count); err != nil {
 		s.fail(err)
 	}
 }
