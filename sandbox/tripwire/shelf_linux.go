@@ -112,9 +112,16 @@ func (d *daemon) serveShelfDir(r request, n *shelfNode) error {
 		var body []byte
 		if ok {
 			body = entryReply(id, d.shelves[id].attr(id))
+			order.PutUint64(body[16:], validFor) // what stands on a shelf stays
 		}
 		d.mu.RUnlock()
-		if !ok {
+		switch {
+		case !ok && r.node < shelfBase:
+			// Git looks for each object that it is about to write: the kernel keeps for
+			// a second that there is no directory for it.
+			body = make([]byte, 128)
+			order.PutUint64(body[16:], 1)
+		case !ok:
 			return d.answer(r, unix.ENOENT, nil)
 		}
 		return d.answer(r, 0, body)

@@ -1,13 +1,17 @@
 package gitstore
 
 import (
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash/adler32"
+	"hash/crc32"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -56,34 +60,72 @@ func IsStandIn(b []byte) bool {
 	return len(b) > 0
 }
 
-// standIn puts a stand-in under the name of each blob withheld: a loose object
-// (gitformat-loose) that bears the wrong name.
-func (s *Store) standIn() error {
-	dir := filepath.Join(s.Objects(), StandIns)
-	for id := range s.st.Deny {
-		at := filepath.Join(dir, id[:2], id[2:])
-		if _, err := os.Lstat(at); err == nil {
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
-			return err
-		}
-		if err := atomicfile.Replace(at, Loose(id)); err != nil {
-			return err
-		}
+// standIn puts stand-ins under the names of blobs: a pack (gitformat-pack(5)) whose
+// index names each object wrongly. One pack, as there may be thousands of them.
+func (s *Store) standIn(ids []string) error {
+	if len(ids) == 0 {
+		return nil
 	}
-	return nil
+	sort.Strings(ids)
+	pack, index, err := packed(ids)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(s.Objects(), StandIns, "pack")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	at := filepath.Join(dir, "pack-"+hex.EncodeToString(pack[len(pack)-len(ids[0])/2:]))
+	if err := atomicfile.Replace(at+".pack", pack); err != nil {
+		return err
+	}
+	return atomicfile.Replace(at+".idx", index)
 }
 
-// Loose is the stand-in of a blob as a loose object (gitformat-loose): a zlib
-// stream (RFC 1950) of one stored block (RFC 1951).
+// packed makes the pack (version 2) and its index (version 2) of sorted ids.
+func packed(ids []string) (pack, index []byte, err error) {
+	sum := func(b []byte) []byte { h := sha1.Sum(b); return append(b, h[:]...) }
+	if len(ids[0]) == 64 {
+		sum = func(b []byte) []byte { h := sha256.Sum256(b); return append(b, h[:]...) }
+	}
+	be := binary.BigEndian
+	pack = be.AppendUint32(be.AppendUint32([]byte("PACK"), 2), uint32(len(ids)))
+	var fan [256]uint32
+	var names, crcs, offsets []byte
+	for _, id := range ids {
+		name, err := hex.DecodeString(id)
+		if err != nil || len(id) != len(ids[0]) {
+			return nil, nil, fmt.Errorf("%q is no object id here", id)
+		}
+		for i := int(name[0]); i < len(fan); i++ {
+			fan[i]++
+		}
+		text := []byte(StandIn(id))
+		entry := append([]byte{0x80 | 3<<4 | byte(len(text)&15), byte(len(text) >> 4)}, stored(text)...) // a blob of under 2,048 bytes
+		names, crcs, offsets = append(names, name...), be.AppendUint32(crcs, crc32.ChecksumIEEE(entry)), be.AppendUint32(offsets, uint32(len(pack)))
+		pack = append(pack, entry...)
+	}
+	pack = sum(pack)
+	index = be.AppendUint32([]byte("\xfftOc"), 2)
+	for _, n := range fan {
+		index = be.AppendUint32(index, n)
+	}
+	index = slices.Concat(index, names, crcs, offsets, pack[len(pack)-len(ids[0])/2:])
+	return pack, sum(index), nil
+}
+
+// Loose is the stand-in of a blob as a loose object (gitformat-loose).
 func Loose(id string) []byte {
 	text := StandIn(id)
-	body := fmt.Appendf(nil, "blob %d\x00%s", len(text), text)
-	b := []byte{0x78, 0x01, 0x01}
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(body)))
-	b = binary.LittleEndian.AppendUint16(b, ^uint16(len(body)))
-	return binary.BigEndian.AppendUint32(append(b, body...), adler32.Checksum(body))
+	return stored(fmt.Appendf(nil, "blob %d\x00%s", len(text), text))
+}
+
+// stored is a zlib stream (RFC 1950) of one stored block (RFC 1951).
+func stored(b []byte) []byte {
+	z := []byte{0x78, 0x01, 0x01}
+	z = binary.LittleEndian.AppendUint16(z, uint16(len(b)))
+	z = binary.LittleEndian.AppendUint16(z, ^uint16(len(b)))
+	return binary.BigEndian.AppendUint32(append(z, b...), adler32.Checksum(b))
 }
 
 // Withheld is a denied path, below the working tree, of each blob that is withheld.

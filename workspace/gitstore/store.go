@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -147,7 +148,7 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 			news = append(news, id)
 		}
 	}
-	changed, before := len(news) > 0, len(s.st.Deny)
+	changed, before := len(news) > 0, maps.Clone(s.st.Deny)
 	if changed {
 		if err := s.addHistory(ctx, denied, news); err != nil {
 			return err
@@ -157,10 +158,16 @@ func (s *Store) update(ctx context.Context, denied func(string) bool, tips []str
 	if err != nil {
 		return err
 	}
-	if !changed && !more && len(s.st.Deny) == before {
+	var fresh []string
+	for id := range s.st.Deny {
+		if _, was := before[id]; !was {
+			fresh = append(fresh, id)
+		}
+	}
+	if !changed && !more && len(fresh) == 0 {
 		return nil
 	}
-	if err := s.standIn(); err != nil {
+	if err := s.standIn(fresh); err != nil {
 		return err
 	}
 	b, err := json.Marshal(s.st)

@@ -64,6 +64,21 @@ func TestTheEmptyFileIsNoSecret(t *testing.T) {
 	}
 }
 
+// TestLongObjectNames: a repository of SHA-256 names, with secrets that come later.
+func TestLongObjectNames(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "r")
+	must(t, os.Mkdir(root, 0o755))
+	sh(t, root, `git init -q -b main --object-format=sha256 .; for i in $(seq 300); do mkdir -p d/$i; echo SECRET $i > d/$i/.env; done; echo k > k; git add -A; git commit -qm one; git rm -rq d; git commit -qm two`)
+	v := newView(t, root, Options{})
+	sh(t, root, `mkdir e; echo SECRET late > e/.env; git add e; git commit -qm three; git rm -rq e; git commit -qm four`)
+	_, _, err := v.Sync(context.Background())
+	must(t, err)
+	out := sh(t, v.dir, `git log -p | grep -c '^[+-]Countersign withholds the content of blob [0-9a-f]\{64\}:'; git repack -adq; git gc -q; git log -p | grep -c SECRET || true; git status --porcelain; git checkout -q HEAD~3; git status --porcelain`)
+	if out != "602\n0\n" {
+		t.Errorf("inside: %s", out)
+	}
+}
+
 // TestPartialClone: what was never fetched stays missing, and git inside bears it.
 func TestPartialClone(t *testing.T) {
 	root := repository(t)
