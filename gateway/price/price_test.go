@@ -210,6 +210,28 @@ func TestCompanysPricesAreReadStrictly(t *testing.T) {
 	}
 }
 
+func FuzzPrices(f *testing.F) {
+	f.Add("version: a\nprices:\n  - {model: \"a/b*\", input: 1.1, output: \"8\", tiers: {x: 2}, above: 5}\n  - {model: c/d, free: true}\n")
+	f.Add("version: a\nprices: [{model: a/b, cache_write_1h: 1000000000}]\n")
+	built := &Table{version: "built"}
+	f.Fuzz(func(t *testing.T, src string) {
+		path := filepath.Join(t.TempDir(), "prices.yaml")
+		if err := os.WriteFile(path, []byte(src), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		table, err := built.With(path)
+		if err != nil {
+			return
+		}
+		for _, tier := range []string{"", "x", "x/x/x/x/x/x/x"} {
+			c := table.Cost(Call{Provider: "a", Served: "b", Tier: tier, Tokens: Tokens{Input: 1 << 40, Output: 7, CacheWrite: 5, CacheWriteLong: 3, Reasoning: 2}})
+			if c.Known == (c.Why != "") || c.Nano < 0 {
+				t.Fatalf("%+v", c)
+			}
+		}
+	})
+}
+
 // The table is what the generator makes of the module, where that is at hand.
 func TestTableIsAsGenerated(t *testing.T) {
 	cache, err := exec.Command("go", "env", "GOMODCACHE").Output()
