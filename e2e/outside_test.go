@@ -233,6 +233,9 @@ func (p *everyWire) balanced(t *testing.T, w *world, wire, token string) {
 			used = used || r.Model.Wire == wire && r.Outcome.Status == "ok"
 		case r.Decision.Verdict == "allow":
 			allowed++
+			if found := r.Detail["redactions"]; found != nil {
+				t.Errorf("secrets are seen in an agent's own words: %v", found)
+			}
 		default:
 			t.Logf("refused: %s %s %v", r.Policy.Rule, r.Decision.Reason, r.Detail)
 		}

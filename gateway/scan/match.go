@@ -144,7 +144,7 @@ func (r *rule) check(text string, lo, p int, m []int, found func(place)) {
 		}
 	}
 	said := text[secret.from:secret.to]
-	if r.Entropy > 0 && entropy(said) <= r.Entropy {
+	if r.Entropy > 0 && entropy(said) <= r.Entropy || r.Run > 0 && longestRun(text[p:lo+m[1]]) < r.Run {
 		return
 	}
 	if r.lead {
@@ -162,6 +162,18 @@ func (r *rule) check(text string, lo, p int, m []int, found func(place)) {
 		secret = place{p, lo + m[1]}
 	}
 	found(secret)
+}
+
+// longestRun returns the most characters of base64 that stand together.
+func longestRun(text string) (most int) {
+	n := 0
+	for i := range len(text) {
+		if n++; !isBase64(text[i]) || text[i] == '-' || text[i] == '_' {
+			n = 0
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // lineOf returns the line that a match stands on, as far as lineAway.

@@ -36,6 +36,7 @@ type ruleData struct {
 	Low      bool        `json:"low"`      // ordinary code has such too
 	Reach    int         `json:"reach"`    // most bytes of a match that has no bound of its own
 	Soon     int         `json:"soon"`     // bytes after which, if not before, a match has ended or goes on to the bound
+	Run      int         `json:"run"`      // characters of base64 in one piece that a match must have
 	Cut      bool        `json:"cut"`      // what reaches that bound counts
 	Needs    []string    `json:"needs"`    // in lower case: each of them stands in reach
 	Allow    []allowData `json:"allow"`

@@ -145,6 +145,7 @@ func TestAssignmentsAndAddresses(t *testing.T) {
 		{"address with an example", "postgres://user:password@localhost/x", ""},
 		{"address with a variable", "postgres://app:${DB_PASSWORD}@localhost/x", ""},
 		{"address with a port", "http://localhost:8080/a@b", ""},
+		{"code that reads keys", "const begin = \"-----BEGIN RSA PRIV" + "ATE KEY-----\";\nconst end = \"-----END RSA PRIV" + "ATE KEY-----\";\nfunction read(text) { return text.slice(begin.length) }\n", ""},
 		{"AWS's own example", "AKIA" + "IOSFODNN7" + "EXAMPLE", ""},
 	}
 	for _, tt := range tests {

@@ -21,6 +21,7 @@ type rule struct {
 	Low      bool     `json:"low,omitempty"`
 	Reach    int      `json:"reach,omitempty"`
 	Soon     int      `json:"soon,omitempty"`
+	Run      int      `json:"run,omitempty"`
 	Needs    []string `json:"needs,omitempty"`
 	Allow    []*allow `json:"allow,omitempty"`
 }
@@ -47,6 +48,10 @@ var reach = map[string]int{"curl-auth-header": 1024, "curl-auth-user": 1024, "ge
 // soon are the rules whose match either ends so soon, or runs on to the end of
 // what is looked at: the longest name, operators and bounded value.
 var soon = map[string]int{"generic-api-key": 256}
+
+// run is how much of a key must stand in one piece: code that reads and writes keys
+// has their first and last lines too.
+var run = map[string]int{"private-key": 40}
 
 // needs are what else must stand around a keyword that ordinary text is full of.
 var needs = map[string][]string{"kubernetes-secret-yaml": {"secret", "data:"}}
@@ -128,7 +133,7 @@ func (t *table) rule() (*rule, error) {
 		r.Keywords = k
 	}
 	r.Whole, r.Low, r.Reach = whole[r.ID], low[r.ID], reach[r.ID]
-	r.Needs, r.Soon = needs[r.ID], soon[r.ID]
+	r.Needs, r.Soon, r.Run = needs[r.ID], soon[r.ID], run[r.ID]
 	_, err := regexp.Compile(r.Regex)
 	return r, err
 }

@@ -17,13 +17,13 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := convertFile(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "convert:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func convertFile(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("usage: convert VERSION gitleaks.toml")
 	}
