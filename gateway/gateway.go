@@ -74,6 +74,7 @@ type gateway struct {
 	Options
 	transport http.RoundTripper
 	wires     []wire.Wire
+	said      screen.Said
 
 	mu       sync.Mutex
 	closed   error

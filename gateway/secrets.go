@@ -17,7 +17,7 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 	if key, err := c.g.key(c.r.Context(), c.provider); err == nil && key != "" {
 		c.g.Scanner.Learn(scan.ProviderKey, c.provider.Name, key)
 	}
-	r := screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets}
+	r := screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
 	headers := http.Header{}
 	copyHeaders(headers, c.r.Header)
 	err := r.Beside(c.path, forwardQuery(c.r.URL.RawQuery), headers)
@@ -42,6 +42,7 @@ func (c *call) screened() (said wire.Answer, raw []byte) {
 	a := screen.Answer{Scanner: c.g.Scanner, Rules: c.g.Secrets}
 	said, raw, err := a.Clear(c.heard(), c.kept.Bytes(), c.tally != nil && c.tally.Streams())
 	c.answered, c.unscanned = a.Found, err != nil
+	c.g.said.Add(&c.answered)
 	return said, raw
 }
 

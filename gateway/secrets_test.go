@@ -441,6 +441,32 @@ func TestHeldAnswersComeWhole(t *testing.T) {
 	_, _ = io.Copy(io.Discard, resp.Body)
 }
 
+// What the provider itself has said comes back in its signed blocks: that is no
+// reason to end the conversation. What the agent puts there is.
+func TestSignedBlocksMayHoldWhatTheProviderSaid(t *testing.T) {
+	secret := pat(10)
+	_, answer := say(func(p string) string {
+		return "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":" + quoted(p) + "}}\n\n"
+	}, "they gave me "+secret+", so", 5, "text/event-stream", "")
+	r := newRig(t, answer)
+	ask := func() (int, string) {
+		resp, body := r.do(t, "POST", "/v1/messages", `{"model":"claude-x","messages":[{"role":"assistant","content":[{"type":"thinking","thinking":`+quoted("they gave me "+secret+", so")+`,"signature":"x"}]}]}`, "X-Api-Key", token)
+		return resp.StatusCode, body
+	}
+	if code, body := ask(); code != 400 {
+		t.Errorf("%d %s", code, body)
+	}
+	r.do(t, "POST", "/v1/messages", `{"model":"claude-x","messages":[]}`, "X-Api-Key", token)
+	r.untilClosed(t, 3)
+	if code, body := ask(); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	if rec := r.untilClosed(t, 5)[3]; len(redactions(rec)) != 1 || redactions(rec)[0]["verdict"] != screen.Flag || rec.Detail["kept"] != "redacted" {
+		t.Errorf("%v", rec.Detail)
+	}
+	r.noTrace(t, secret)
+}
+
 func TestAnswersInOnePiece(t *testing.T) {
 	secret := pat(9)
 	body := `{"id":"x","model":"gpt-x","n":1.0,"choices":[{"message":{"role":"assistant","content":"it is ` + secret + `"}}]}`

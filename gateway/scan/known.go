@@ -95,6 +95,18 @@ func (k *known) add(s string, a about) bool {
 	return true
 }
 
+// has reports whether a value is known already.
+func (k *known) has(s string) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, v := range k.begin(s, 0) {
+		if v.size == len(s) && k.is(&v, s) {
+			return true
+		}
+	}
+	return false
+}
+
 // begin returns the values that may begin at i, which the caller compares as
 // soon as it has their bytes.
 func (k *known) begin(text string, i int) []value {

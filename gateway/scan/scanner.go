@@ -61,7 +61,7 @@ func (s *Scanner) Version() string {
 // or ProviderKey; source is whose it is. Values shorter than eight bytes are not
 // taken, as they stand in ordinary text by chance.
 func (s *Scanner) Learn(rule, source, value string) {
-	if len(value) < minKnown {
+	if len(value) < minKnown || len(value) > maxKnown || s.known.has(value) {
 		return
 	}
 	id := s.id(value)

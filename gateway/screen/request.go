@@ -14,6 +14,7 @@ import (
 type Request struct {
 	Scanner *scan.Scanner
 	Rules   Rules
+	Said    *Said // what the provider has said before; nil: nothing
 	Found   Found
 	// Sent are the edits that take secrets out of what is sent, Kept those that
 	// take the others out of what is kept.
@@ -62,7 +63,11 @@ func (r *Request) Beside(path, query string, headers map[string][]string) error 
 // what should be redacted blocks.
 func (r *Request) rule(f scan.Finding, place string, fixed bool) (word string) {
 	word, by := r.Rules.Secret(f.Rule, f.Low, false)
-	if word == Redact && fixed {
+	switch {
+	case word != Redact || !fixed:
+	case place == string(wire.Thinking) && r.Said.has(f.Placeholder):
+		word = Flag
+	default:
 		word = Block
 		by.Reason = "it cannot be redacted there: " + by.Reason
 	}
