@@ -230,7 +230,11 @@ func (g *gated) start(argv ...string) (wait func() int) {
 	}
 	unix.Close(pair[0])
 	return func() int {
-		timer := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
+		limit := 2 * time.Minute
+		if os.Getenv("COUNTERSIGN_LONG") != "" {
+			limit = time.Hour
+		}
+		timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
 		defer timer.Stop()
 		err := cmd.Wait()
 		if !g.off {
