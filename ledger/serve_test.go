@@ -328,7 +328,7 @@ func TestOtherUsersAreNotServed(t *testing.T) {
 	dir := t.TempDir()
 	c, _ := dial(t, dir)
 	defer c.Close()
-	for p := dir; p != "/"; p = filepath.Dir(p) {
+	for p := dir; p != filepath.Clean(os.TempDir()) && p != "/"; p = filepath.Dir(p) {
 		_ = os.Chmod(p, 0o755)
 	}
 	_ = os.Chmod(dirs(dir).Socket, 0o666)
