@@ -182,10 +182,6 @@ func (r *Reviewing) Context(h countersign.Hunk, n int) (before, after []string) 
 	return before, after
 }
 
-// maxPayload is how many bytes of a hunk its record keeps. Of a larger one it
-// keeps the sums; what was accepted lies in the store of reviewed bytes.
-const maxPayload = 32 << 20
-
 // recordDecisions writes one hunk.decided for each hunk, durable before the decision
 // counts; its bytes go into an encrypted payload, never into the leaf.
 func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersign.Hunk) error) error {
@@ -193,15 +189,12 @@ func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersig
 	if err != nil {
 		return err
 	}
+	var diffs []countersign.Payload
 	for i, h := range hs {
-		if h.PreLen+h.PostLen <= maxPayload {
-			if err := load(&h); err != nil {
+		if i%together == 0 {
+			if diffs, err = r.diffs(l, hs[i:min(i+together, len(hs))], load); err != nil {
 				return err
 			}
-		}
-		diff, err := l.Blob(r.ctx, "diff", "application/json", hunkPayload(h))
-		if err != nil {
-			return err
 		}
 		verdict, means := countersign.Allow, "cli"
 		if h.State == countersign.Rejected {
@@ -215,7 +208,7 @@ func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersig
 			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, base.Printable(h.Path))},
 			Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
 			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: means, Shown: h.Digest, Scope: countersign.ScopeOnce},
-			Payloads: []countersign.Payload{diff},
+			Payloads: diffs[i%together : i%together+1],
 			Detail:   map[string]any{"hunk": h.ID, "state": said(h), "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
 		}
 		// The flush of the last one is that of all before it.
@@ -241,17 +234,6 @@ func (r *Reviewing) decided(hs []countersign.Hunk, err error) error {
 		}
 	}
 	return err
-}
-
-func hunkPayload(h countersign.Hunk) []byte {
-	m := map[string]any{"path": []byte(h.Path), "op": h.Op, "pre": h.Pre, "post": h.Post, "base": h.Base}
-	if h.PreLen+h.PostLen > maxPayload {
-		delete(m, "pre")
-		delete(m, "post")
-		m["pre_sha256"], m["pre_bytes"], m["post_sha256"], m["post_bytes"] = h.PreSum, h.PreLen, h.PostSum, h.PostLen
-	}
-	b, _ := json.Marshal(m)
-	return b
 }
 
 func (r *Reviewing) book() (*ledger.Client, error) {
