@@ -31,6 +31,7 @@ func works() []work {
 		{Name: "grep -r", Kind: "shell", N: 10, Script: "grep -r nothing-matches-this data >/dev/null; true", Aim: aims{"snapshot": 1.05, "overlay": 1.45}},
 		{Name: "go build, warm", Kind: "shell", N: 3, Script: "go build ./...", Before: "go build ./...", Aim: aims{"snapshot": 1.05}},
 		{Name: "go build, cold", Kind: "shell", N: 1, Script: "GOCACHE=$PWD/.cold go build ./policy ./diff ./ledger/...", Before: "rm -rf .cold", Aim: aims{"snapshot": 1.15}},
+		{Name: "rm -rf, 20,000 files", Kind: "shell", N: 1, Script: "rm -rf .cold", Before: "rm -rf .cold; for d in $(seq 200); do mkdir -p .cold/$d && (cd .cold/$d && seq 100 | xargs touch); done", Aim: aims{"snapshot": 2.0}},
 	}
 }
 

@@ -32,6 +32,8 @@ var may = map[string][]string{
 	"ledger/*":                  {"ledger/*"},
 	"gate":                      {},
 	"sandbox":                   {"sandbox/*"},
+	"sandbox/execgate":          {"sandbox/seccomp", "sandbox/execgate/names"},
+	"sandbox/execgate/names":    {"sandbox/seccomp"},
 	"sandbox/*":                 {"sandbox/seccomp"},
 	"workspace":                 {"diff", "workspace/*"},
 	"workspace/tree":            {},

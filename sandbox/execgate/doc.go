@@ -7,8 +7,11 @@
 // verification; whatever cannot be read, resolved, hashed, seized or compared is
 // refused; cover is given only by proven lineage (a chain of live parents up to
 // the decided process, or the very process's earlier covered exec); calls
-// against the sandbox and connects to anywhere but loopback are refused and
-// reported, each once, floods folded into counts.
+// against the sandbox, connects to anywhere but loopback, and calls that would
+// remove, rename or link a guarded name are refused and reported, each once,
+// floods folded into counts. A call that names files costs one read of the
+// caller's memory and one answer by the thread that received it, unless its last
+// name is that of something guarded.
 //
 // It touches the listener, /proc of the tree, and ptrace of the one thread that
 // waits. It must never write into a process of the tree, never hold a process

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/execgate/names"
 )
 
 // Answer is what the Judge says to an exec.
@@ -62,6 +63,7 @@ type Config struct {
 	Env      []string               // the session's baseline environment
 	Writable func(path string) bool // whether the session can write at a path of the view; nil: everywhere
 	Launch   Launch                 // Argv nil: no exec is a launch
+	Names    *names.Set             // what is guarded against unlink, rename and link; nil: nothing
 	// Restarts says that the filter could not be installed with
 	// WAIT_KILLABLE_RECV (before Linux 5.19): signals restart waiting calls.
 	Restarts bool

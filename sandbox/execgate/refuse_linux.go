@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/execgate/names"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -24,7 +25,7 @@ const (
 	floodQuiet = time.Minute
 )
 
-type floodKey struct{ call, exe, host string }
+type floodKey struct{ call, exe, what string }
 
 type floodState struct {
 	seen   int
@@ -49,12 +50,15 @@ func newFlood(j Judge, now func() time.Time) *flood {
 func (f *flood) add(a countersign.Action, call string, errno unix.Errno) {
 	k := floodKey{call: call, exe: a.Peer.Exe}
 	if a.Net != nil {
-		k.host = fmt.Sprint(a.Net.Host, " ", a.Net.Port)
+		k.what = fmt.Sprint(a.Net.Host, " ", a.Net.Port)
+	}
+	if a.File != nil {
+		k.what = a.File.Path
 	}
 	f.mu.Lock()
 	st := f.keys[k]
 	if st == nil && len(f.keys) >= floodKeys {
-		k.exe, k.host = "", "" // an agent can make executables and addresses without end
+		k.exe, k.what = "", "" // an agent can make executables and addresses without end
 		st = f.keys[k]
 	}
 	if st == nil {
@@ -111,6 +115,28 @@ func (w *worker) refuse(call string, errno unix.Errno) {
 	w.fail(errno)
 }
 
+// refuseName refuses a call on a guarded name, and lets every other go on.
+func (w *worker) refuseName(row *seccomp.Row) {
+	root, err := w.s.rootFD(w.t.tid)
+	g, ok := names.Guard{}, false
+	if err == nil {
+		g, ok = w.call.Guard(w.s.cfg.Names, names.Caller{Root: root, TGID: w.t.tgid, TID: w.t.tid})
+	}
+	if !ok {
+		w.goOn()
+		return
+	}
+	a, errno := w.action(countersign.KindFileWrite), row.Errno
+	if g.Frozen {
+		a.Kind, errno = countersign.KindTamper, unix.EPERM
+	}
+	a.File = &countersign.File{Path: g.Path, Op: w.call.Op(), Rule: g.Rule}
+	if w.s.listener.Valid(w.n.ID) {
+		w.s.flood.add(a, row.Call, errno)
+	}
+	w.fail(errno)
+}
+
 func foreignName(d *seccomp.Data) string {
 	if d.Arch == seccomp.Arch {
 		return fmt.Sprintf("x32 call %d", uint32(d.NR)&^0x40000000)
@@ -123,7 +149,6 @@ func foreignName(d *seccomp.Data) string {
 // change after it was read: what that lets through ends in an empty network
 // namespace, which is the floor; this is for the record.
 func (w *worker) dialIsLocal(call string) bool {
-	w.m.TID = int(w.n.PID)
 	args := w.n.Data.Args
 	switch call {
 	case "connect":

@@ -16,6 +16,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/execfile"
+	"github.com/countersign/countersign/sandbox/execgate/names"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -43,6 +44,7 @@ type Supervisor struct {
 	rootOnce sync.Mutex
 
 	ctx     context.Context
+	turn    seccomp.Turn
 	threads atomic.Int32
 	idle    atomic.Int32
 	done    chan error
@@ -71,6 +73,7 @@ func New(cfg Config) (*Supervisor, error) {
 		baseline: map[string]*variable{}, files: execfile.NewCache(cfg.Now), tree: newTree(), done: make(chan error, 1),
 	}
 	s.root.Store(-1)
+	s.turn.Pass()
 	s.cfg.Restarts = s.cfg.Restarts || !killable()
 	s.seals = &seals{pinner: cfg.Pinner, held: map[string]*sealed{}}
 	s.launch = newLaunch(cfg.Launch)
@@ -115,6 +118,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return err
 		case <-tick.C:
 			s.flood.flush(false)
+			s.turn.Look()
 			s.tree.sweep()
 		}
 	}
@@ -142,7 +146,7 @@ func (s *Supervisor) thread() {
 	blockSignals()
 	w := &worker{s: s, tid: unix.Gettid(), seen: make([]uint64, len(s.baseline))}
 	for {
-		if err := s.listener.Recv(&w.n); err != nil {
+		if err := w.receive(); err != nil {
 			s.end(err)
 			return
 		}
@@ -154,6 +158,31 @@ func (s *Supervisor) thread() {
 			s.idle.Add(-1)
 			return
 		}
+	}
+}
+
+// receive waits for the thread's turn and then answers what can be answered at
+// once, until there is something that cannot.
+func (w *worker) receive() error {
+	turn := &w.s.turn
+	turn.Take()
+	for {
+		if err := w.s.listener.Recv(&w.n); err != nil {
+			turn.Pass()
+			return err
+		}
+		mark := turn.Begin()
+		done := w.quick()
+		switch mine := turn.End(mark); {
+		case mine && done:
+			continue
+		case mine:
+			turn.Pass()
+		}
+		if !done {
+			return nil
+		}
+		turn.Take()
 	}
 }
 
@@ -192,50 +221,62 @@ func killable() bool {
 
 // worker holds what one notifier thread needs; its buffers live as long as it.
 type worker struct {
-	s   *Supervisor
-	n   seccomp.Notif
-	tid int
-	t   target
-	m   seccomp.Memory
-	buf []byte
-	to  countersign.Net // where a refused connect leads
+	s    *Supervisor
+	n    seccomp.Notif
+	row  *seccomp.Row // that n meets
+	tid  int
+	t    target
+	m    seccomp.Memory
+	buf  []byte
+	to   countersign.Net // where a refused connect leads
+	call names.Call      // that names files
 
 	seen  []uint64 // by the variable's index: the round that saw it last
 	round uint64
 }
 
-// handle answers one notification. Whatever is not understood is refused.
+// quick answers what needs no more than a look at the caller's memory, and
+// reports whether it did. It makes no record and waits for nobody.
+func (w *worker) quick() bool {
+	w.row = nil
+	if w.s.ctx.Err() != nil || seccomp.Foreign(&w.n.Data) {
+		return false
+	}
+	w.row = w.s.row(&w.n.Data)
+	w.m.TID = int(w.n.PID)
+	switch {
+	case w.row == nil:
+		return false
+	case w.row.Do == seccomp.Name && !w.call.Read(w.s.cfg.Names, &w.m, w.row, w.n.Data.Args), w.row.Do == seccomp.Dial && w.dialIsLocal(w.row.Call):
+		w.goOn()
+		return true
+	}
+	return false
+}
+
+// handle answers what quick could not. Whatever is not understood is refused.
 func (w *worker) handle() {
 	s := w.s
 	if s.ctx.Err() != nil {
 		w.fail(unix.ENOSYS)
 		return
 	}
-	if !seccomp.Foreign(&w.n.Data) {
-		if row, ok := s.row(&w.n.Data); ok && row.Do == seccomp.Dial && w.dialIsLocal(row.Call) {
-			w.goOn()
-			return
-		}
-	}
 	if err := w.t.open(int(w.n.PID), &s.tree.census); err != nil {
 		w.fail(unix.EPERM)
 		return
 	}
-	if seccomp.Foreign(&w.n.Data) {
+	switch row := w.row; {
+	case seccomp.Foreign(&w.n.Data):
 		w.refuse(foreignName(&w.n.Data), unix.ENOSYS)
-		return
-	}
-	row, ok := s.row(&w.n.Data)
-	if !ok {
+	case row == nil:
 		w.refuse("unknown call", unix.EPERM)
-		return
-	}
-	switch row.Do {
-	case seccomp.Gate:
+	case row.Do == seccomp.Gate:
 		w.exec(row.Call)
-	case seccomp.Dial:
+	case row.Do == seccomp.Dial:
 		w.refuseDial(row.Call)
-	case seccomp.Reaper:
+	case row.Do == seccomp.Name:
+		w.refuseName(row)
+	case row.Do == seccomp.Reaper:
 		s.tree.reaper(w.t.tgid, w.t.who.ID, w.n.Data.Args[1] != 0)
 		w.goOn()
 	default:
@@ -245,13 +286,14 @@ func (w *worker) handle() {
 
 // row finds the row that the filter found: the registers that it looked at are
 // in the notification.
-func (s *Supervisor) row(d *seccomp.Data) (seccomp.Row, bool) {
-	for _, r := range s.rows[uint32(d.NR)] {
-		if r.Meets(d) {
-			return r, true
+func (s *Supervisor) row(d *seccomp.Data) *seccomp.Row {
+	rows := s.rows[uint32(d.NR)]
+	for i := range rows {
+		if rows[i].Meets(d) {
+			return &rows[i]
 		}
 	}
-	return seccomp.Row{}, false
+	return nil
 }
 
 func (w *worker) fail(errno unix.Errno) { _ = w.s.listener.Fail(w.n.ID, errno) }

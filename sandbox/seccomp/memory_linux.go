@@ -87,6 +87,22 @@ func (m *Memory) String(dst []byte, addr uint64, limit int) ([]byte, unix.Errno)
 	}
 }
 
+// Path reads the path at addr, without its NUL, into buf, which bounds it.
+func (m *Memory) Path(buf []byte, addr uint64) ([]byte, unix.Errno) {
+	for n, size := 0, firstBite; n < len(buf); size = pageSize {
+		b := buf[n:min(n+min(size, toPageEnd(addr)), len(buf))]
+		if errno := m.Read(b, addr); errno != 0 {
+			return nil, errno
+		}
+		if i := bytes.IndexByte(b, 0); i >= 0 {
+			return buf[:n+i], 0
+		}
+		n += len(b)
+		addr += uint64(len(b))
+	}
+	return nil, unix.ENAMETOOLONG
+}
+
 // Len is how many strings the last Vector had.
 func (m *Memory) Len() int { return len(m.ptrs) }
 

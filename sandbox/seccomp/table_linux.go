@@ -18,6 +18,7 @@ const (
 	Reaper Do = iota + 1 // notified and let go: noted for the proof of lineage
 	Refuse Do = iota + 1 // notified: refused with Errno, and a record
 	Fail   Do = iota + 1 // the filter itself fails the call with Errno; no record
+	Name   Do = iota + 1 // notified: let go unless a name of it is guarded
 )
 
 // Row is what happens to one call, and why. A call may have several rows: they
@@ -79,7 +80,7 @@ func (r Row) with(e unix.Errno) Row { r.Errno = e; return r }
 
 // Table returns every row, in the order in which they are tried.
 func Table() []Row {
-	return slices.Concat(execRows(), mountRows(), processRows(), networkRows(), kernelRows(), archRows())
+	return slices.Concat(execRows(), nameRows(), mountRows(), processRows(), networkRows(), kernelRows(), archRows())
 }
 
 func execRows() []Row {
@@ -87,6 +88,21 @@ func execRows() []Row {
 		{Call: "execve", NR: unix.SYS_EXECVE, Do: Gate, Reason: "every command is decided"},
 		{Call: "execveat", NR: unix.SYS_EXECVEAT, Do: Gate, Reason: "every command is decided"},
 	}
+}
+
+func nameRows() []Row {
+	return []Row{
+		named("unlinkat", unix.SYS_UNLINKAT),
+		named("renameat", unix.SYS_RENAMEAT),
+		named("renameat2", unix.SYS_RENAMEAT2),
+		named("linkat", unix.SYS_LINKAT),
+	}
+}
+
+// named is a row of a call that the kernel refuses on a mount point without a
+// word: it is looked at so that there is a record.
+func named(call string, nr uint32) Row {
+	return Row{Call: call, NR: nr, Do: Name, Errno: unix.EACCES, Reason: "removes, renames or links what is guarded"}
 }
 
 func mountRows() []Row {
@@ -186,7 +202,7 @@ func kernelRows() []Row {
 }
 
 // Meets evaluates the row's tests as the filter does.
-func (r Row) Meets(d *Data) bool {
+func (r *Row) Meets(d *Data) bool {
 	for _, t := range r.Tests {
 		if !t.holds(d.Args[t.Arg]) {
 			return false

@@ -26,7 +26,8 @@
 // path. To look about there is none.
 //
 // What the kernel refuses by itself is not seen here: unlink and rename of a
-// mount point (EBUSY), link (EXDEV), exec of a file without an x bit (EACCES).
+// mount point (EBUSY) and link (EXDEV), which sandbox/execgate sees and reports;
+// exec of a file without an x bit (EACCES).
 //
 // The server is a process of its own that never forks: a child between fork and
 // exec that touches a node would wait for the very process that made it. It may

@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/execgate"
+	"github.com/countersign/countersign/sandbox/execgate/names"
 	"github.com/countersign/countersign/sandbox/tripwire"
 	"github.com/countersign/countersign/session"
 	"github.com/countersign/countersign/workspace/gitview"
@@ -219,6 +220,7 @@ func (s *live) node(path, rule string, attr tripwire.Attr) tripwire.Node {
 		id = s.nextID
 		s.nodes[key] = id
 	}
+	s.names.Add(names.Guard{ID: id, Path: path, Rule: rule})
 	return tripwire.Node{ID: id, Path: path, Rule: rule, Attr: attr}
 }
 
@@ -279,7 +281,7 @@ func (s *live) startDoors() error {
 	}
 	sup, err := execgate.New(execgate.Config{
 		Listener: s.box.Listener, Judge: judge{s.gate, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
-		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Now: s.Now, Log: s.log,
+		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Names: s.names, Now: s.Now, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -49,18 +49,22 @@ func (j judge) Finished(p countersign.Permit, a countersign.Action, o countersig
 
 // Refused records a call that the sandbox answered by itself.
 func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, folded int) {
-	rule := "sandbox"
-	if a.Kind == countersign.KindNet {
-		rule = "no-network"
-	} else {
+	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "sandbox", Reason: "the sandbox has no such door: " + call, Layer: "built-in"}
+	switch {
+	case a.Kind == countersign.KindFileWrite:
+		r.Rule, r.Reason = a.File.Rule, whyDenied
+	case a.Kind == countersign.KindNet:
+		r.Rule = "no-network"
+	default:
 		a.Kind = countersign.KindTamper
-		a.File = &countersign.File{Op: call, Rule: rule}
+		a.File = &countersign.File{Op: call, Rule: r.Rule}
 	}
-	r := countersign.Ruling{Verdict: countersign.Deny, Rule: rule, Reason: "the sandbox has no such door: " + call, Layer: "built-in"}
 	if err := j.gate.Refused(a, r, unix.ErrnoName(errno), folded); err != nil {
 		j.fail(err)
 	}
 }
+
+const whyDenied = "the path is on the deny-list"
 
 // tripped records an attempt on a denied file, or on what git holds of it.
 func (s *live) tripped(e tripwire.Event) {
@@ -68,10 +72,10 @@ func (s *live) tripped(e tripwire.Event) {
 		Kind: e.Kind(), Session: s.id, Peer: e.Peer,
 		File: &countersign.File{Path: e.Path, Op: e.Op, Rule: e.Rule},
 	}
-	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: "the path is on the deny-list", Layer: "built-in"}
+	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: whyDenied, Layer: "built-in"}
 	errno := "EACCES"
 	if e.Op == tripwire.OpWithheld {
-		r.Reason, errno = "the path is on the deny-list: a line that says so was read in place of its git object", ""
+		r.Reason, errno = whyDenied+": a line that says so was read in place of its git object", ""
 	}
 	if err := s.gate.Refused(a, r, errno, e.Count); err != nil {
 		s.fail(err)
