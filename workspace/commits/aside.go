@@ -84,11 +84,7 @@ func asideLines(list []gitview.Commit) [][]gitview.Commit {
 			}
 			line = append(line, *c)
 		}
-		slices.Reverse(line)
-		if i := slices.IndexFunc(line, func(c gitview.Commit) bool { return c.Refused != "" }); i >= 0 {
-			line = line[:i]
-		}
-		if len(line) > 0 {
+		if line = upTo(line); len(line) > 0 {
 			out = append(out, line)
 		}
 	}

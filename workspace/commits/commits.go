@@ -191,15 +191,21 @@ func lines(list []gitview.Commit) [][]gitview.Commit {
 			}
 			line = append(line, *c)
 		}
-		slices.Reverse(line)
-		if i := slices.IndexFunc(line, func(c gitview.Commit) bool { return c.Refused != "" }); i >= 0 {
-			line = line[:i]
-		}
-		if len(line) > 0 {
+		if line = upTo(line); len(line) > 0 {
 			out = append(out, line)
 		}
 	}
 	return out
+}
+
+// upTo turns a line of first parents round, the oldest first, and ends it before
+// the first commit that cannot be taken over.
+func upTo(line []gitview.Commit) []gitview.Commit {
+	slices.Reverse(line)
+	if i := slices.IndexFunc(line, func(c gitview.Commit) bool { return c.Refused != "" }); i >= 0 {
+		return line[:i]
+	}
+	return line
 }
 
 func none(id string) bool { return strings.Trim(id, "0") == "" }
