@@ -60,6 +60,16 @@ for i in range(500):
     try: os.unlink(".env")
     except OSError: n+=1
 print("got-through" if n<500 else n)'`, word: "got-through", needs: "python3", records: denied(500, "unlink")},
+	changed("lay a hook", `echo x > .git/hooks/pre-commit && echo got-through`, "create"),
+	changed("mv to a hook", `echo x > h1; mv h1 .git/hooks/post-commit && echo got-through`, "create"),
+	changed("a link as a hook", `ln -s /bin/true .git/hooks/pre-push && echo got-through`, "create"),
+	changed("a directory among hooks", `mkdir .git/hooks/d && echo got-through`, "create"),
+	changed("chmod of the hooks", `chmod 700 .git/hooks && echo got-through`, "chmod"),
+	changed("mv of the hooks", `mv .git/hooks .git/h2 && echo got-through`, "rename"),
+	{
+		name: "git looks for hooks", script: `ls -la .git/hooks >/dev/null; test -x .git/hooks/pre-commit; git commit -q --allow-empty -m empty; git checkout -q -b b1; git checkout -q -; echo done`,
+		word: "never", noBare: "nothing is attacked", records: []string{},
+	},
 	{
 		name: "ordinary names", script: `touch o1 && mv o1 o2 && ln o2 o3 && rm o2 o3 && mkdir o4 && touch o4/credentials o4/config && rm -r o4; git config --get user.nobody; echo through | tr a-z A-Z`,
 		word: "never", noBare: "nothing is attacked", records: []string{},

@@ -128,7 +128,7 @@ func (w *worker) refuseName(row *seccomp.Row) {
 	}
 	a, errno := w.action(countersign.KindFileWrite), row.Errno
 	if g.Frozen {
-		a.Kind, errno = countersign.KindTamper, unix.EPERM
+		errno = unix.EPERM
 	}
 	a.File = &countersign.File{Path: g.Path, Op: w.call.Op(), Rule: g.Rule}
 	if w.s.listener.Valid(w.n.ID) {

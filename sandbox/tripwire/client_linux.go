@@ -92,7 +92,7 @@ func (s *Server) Remove(id uint64) error {
 // Shelve puts files on a shelf: the directory node id, which must be there. What
 // stands there under the same name stays as it is.
 func (s *Server) Shelve(id uint64, files []Shelved) error {
-	for len(files) > 0 {
+	for first := true; first || len(files) > 0; first = false {
 		var msg []byte
 		if msg, files = encodeShelved(id, files); len(msg) > maxMessage {
 			return fault("fill a shelf of the", errors.New("path too long"))

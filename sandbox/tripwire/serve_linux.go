@@ -182,7 +182,7 @@ func (d *daemon) serve(r request) error {
 	case opAccess:
 		return d.answer(r, access(n.Attr, r.u32(0)), nil)
 	}
-	return d.refuse(r, n)
+	return d.refuse(r, n, unix.EACCES)
 }
 
 // serveRoot lets the namespace's builder find nodes by id, and nobody list them.
@@ -218,11 +218,11 @@ func access(a Attr, mask uint32) unix.Errno {
 }
 
 // refuse reports the call and only then answers it.
-func (d *daemon) refuse(r request, n Node) error {
+func (d *daemon) refuse(r request, n Node, errno unix.Errno) error {
 	if err := d.report(d.event(r, n, opName(r))); err != nil {
 		return err
 	}
-	return d.answer(r, unix.EACCES, nil)
+	return d.answer(r, errno, nil)
 }
 
 // event names a call that waits for its answer, and its caller.

@@ -101,7 +101,7 @@ func (d *daemon) serveShelf(r request) (served bool, err error) {
 		from := min(r.u64(8), uint64(len(b)))
 		return true, d.answer(r, 0, b[from:min(from+uint64(r.u32(16)), uint64(len(b)))])
 	}
-	return true, d.refuse(r, at)
+	return true, d.refuse(r, at, unix.EACCES)
 }
 
 func (d *daemon) serveShelfDir(r request, n *shelfNode) error {
@@ -133,7 +133,7 @@ func (d *daemon) serveShelfDir(r request, n *shelfNode) error {
 		d.mu.RUnlock()
 		return d.answer(r, 0, body)
 	}
-	return d.refuse(r, Node{ID: n.file.Node, Path: n.file.Path, Rule: n.file.Rule})
+	return d.refuse(r, Node{ID: n.file.Node, Path: n.file.Path, Rule: n.file.Rule}, unix.EPERM)
 }
 
 // reader is a program, and what it read the stand-in of.

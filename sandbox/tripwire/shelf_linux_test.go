@@ -100,8 +100,13 @@ func TestEveryOtherOpcodeOnAShelf(t *testing.T) {
 	free := map[uint32]bool{opLseek: true, opIoctl: true, opPoll: true}
 	for _, at := range []struct {
 		node uint64
+		with unix.Errno
 		more []uint32 // that are served there
-	}{{2, []uint32{opLookup, opOpendir, opReaddir}}, {shelfBase + 1, []uint32{opLookup, opOpendir, opReaddir}}, {shelfBase + 2, []uint32{opRead}}} {
+	}{
+		{2, unix.EPERM, []uint32{opLookup, opOpendir, opReaddir}},
+		{shelfBase + 1, unix.EPERM, []uint32{opLookup, opOpendir, opReaddir}},
+		{shelfBase + 2, unix.EACCES, []uint32{opRead}},
+	} {
 		for op := range uint32(80) {
 			for _, body := range [][]byte{nil, make([]byte, 24), bytes.Repeat([]byte{0xff}, 128)} {
 				d, fuse, ctl := fakeKernel(t)
@@ -124,7 +129,7 @@ func TestEveryOtherOpcodeOnAShelf(t *testing.T) {
 				}
 				n, _ = unix.Read(fuse, buf)
 				opened := op == opOpen && at.node == shelfBase+2 // or refused, as its flags say
-				if !quiet && !opened && (n != outHeaderLen || unix.Errno(-int32(order.Uint32(buf[4:]))) != unix.EACCES) {
+				if !quiet && !opened && (n != outHeaderLen || unix.Errno(-int32(order.Uint32(buf[4:]))) != at.with) {
 					t.Errorf("opcode %d on node %d: answer % x", op, at.node, buf[:max(n, 0)])
 				}
 			}

@@ -23,7 +23,8 @@
 // needs something to read there (git, in the place of withheld blobs). What they
 // hold is no content of the denied file, and to open one is an event all the same:
 // one for each program and path, however often it opens what stands in for that
-// path. To look about there is none.
+// path. To look about there is none. To change a directory of a shelf, which may
+// hold nothing at all, is refused with EPERM.
 //
 // What the kernel refuses by itself is not seen here: unlink and rename of a
 // mount point (EBUSY) and link (EXDEV), which sandbox/execgate sees and reports;

@@ -81,7 +81,7 @@ func (s *live) startBox() error {
 	for _, n := range box.Notes {
 		s.log.Info("view", "note", n)
 	}
-	return s.shelve()
+	return errors.Join(s.shelve(), s.freeze())
 }
 
 // shelve has the objects that stand in for withheld blobs served from shelves, so
@@ -94,8 +94,7 @@ func (s *live) shelve() error {
 		if len(w.Paths) == s.shelved[w.Dir] {
 			continue
 		}
-		now := s.Now()
-		top := s.node(w.Dir, "sandbox", tripwire.Attr{Mode: 0o040555, Nlink: 2, Dir: true, Mtime: now, Ctime: now, Atime: now, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())})
+		top := s.shelf(w.Dir)
 		var files []tripwire.Shelved
 		for id, rel := range w.Paths {
 			n := s.node(filepath.Join(s.project.Root, rel), s.denyRule(rel), tripwire.Attr{})
@@ -117,6 +116,39 @@ func (s *live) shelve() error {
 		s.shelved[w.Dir] = len(w.Paths)
 	}
 	return nil
+}
+
+// shelf is a node that looks like a directory of the session's, and is not to be
+// changed from inside.
+func (s *live) shelf(path string) tripwire.Node {
+	now := s.Now()
+	return s.node(path, frozen, tripwire.Attr{Mode: 0o040555, Nlink: 2, Dir: true, Mtime: now, Ctime: now, Atime: now, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())})
+}
+
+// freeze has an empty shelf stand over each hooks directory, so that a try to lay
+// a hook is on record. Without a server they are read-only, and it is not.
+func (s *live) freeze() error {
+	if s.trips == nil {
+		return nil
+	}
+	var trips []sandbox.Trip
+	for _, path := range s.staging.ReadOnly() {
+		if filepath.Base(path) != "hooks" {
+			continue
+		}
+		top := s.shelf(path)
+		if err := s.trips.Add(top); err != nil {
+			return err
+		}
+		if err := s.trips.Shelve(top.ID, nil); err != nil {
+			return err
+		}
+		trips = append(trips, sandbox.Trip{ID: top.ID, Path: path, Dir: true})
+	}
+	if len(trips) == 0 {
+		return nil
+	}
+	return s.box.AddTripwire(trips...)
 }
 
 // denyRule is the id of the rule that denies a path of the project, or a directory
@@ -220,7 +252,7 @@ func (s *live) node(path, rule string, attr tripwire.Attr) tripwire.Node {
 		id = s.nextID
 		s.nodes[key] = id
 	}
-	s.names.Add(names.Guard{ID: id, Path: path, Rule: rule})
+	s.names.Add(names.Guard{ID: id, Path: path, Rule: rule, Frozen: rule == frozen})
 	return tripwire.Node{ID: id, Path: path, Rule: rule, Attr: attr}
 }
 

@@ -52,7 +52,7 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "sandbox", Reason: "the sandbox has no such door: " + call, Layer: "built-in"}
 	switch {
 	case a.Kind == countersign.KindFileWrite:
-		r.Rule, r.Reason = a.File.Rule, whyDenied
+		r.Rule, r.Reason = a.File.Rule, whyRefused(a.File.Rule)
 	case a.Kind == countersign.KindNet:
 		r.Rule = "no-network"
 	default:
@@ -66,14 +66,27 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 
 const whyDenied = "the path is on the deny-list"
 
+// frozen is the rule of what may be looked at inside and not changed.
+const frozen = "sandbox"
+
+func whyRefused(rule string) string {
+	if rule == frozen {
+		return "git's hooks and the session's own objects cannot be changed from inside"
+	}
+	return whyDenied
+}
+
 // tripped records an attempt on a denied file, or on what git holds of it.
 func (s *live) tripped(e tripwire.Event) {
 	a := countersign.Action{
 		Kind: e.Kind(), Session: s.id, Peer: e.Peer,
 		File: &countersign.File{Path: e.Path, Op: e.Op, Rule: e.Rule},
 	}
-	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: whyDenied, Layer: "built-in"}
+	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: whyRefused(e.Rule), Layer: "built-in"}
 	errno := "EACCES"
+	if e.Rule == frozen {
+		errno = "EPERM"
+	}
 	if e.Op == tripwire.OpWithheld {
 		r.Reason, errno = whyDenied+": a line that says so was read in place of its git object", ""
 	}
