@@ -35,10 +35,8 @@ func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig) []gitkeys
 	}
 	out = append(out, gitkeys.Setting{Key: "core.checkStat", Value: "minimal"}, gitkeys.Setting{Key: "core.trustctime", Value: "false"},
 		gitkeys.Setting{Key: "maintenance.auto", Value: "false"}, gitkeys.Setting{Key: "gc.auto", Value: "0"}, // no further command after each commit
+		gitkeys.Setting{Key: "core.untrackedCache", Value: "true"}, // to read directories is what git status spends its time on
 		gitkeys.Setting{Key: "url." + PushURL + " .pushInsteadOf", Value: ""})
-	if r.untracked {
-		out = append(out, gitkeys.Setting{Key: "core.untrackedCache", Value: "true"})
-	}
 	for _, s := range out[:len(out):len(out)] {
 		if section, sub, name := s.Parts(); section == "remote" && name == "url" {
 			out = append(out, gitkeys.Setting{Key: "remote." + sub + ".pushurl", Value: PushURL})

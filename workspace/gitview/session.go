@@ -25,10 +25,7 @@ type Options struct {
 	Hooks  string   // an empty directory, mounted read-only over each hooks directory
 	View   string   // the path of the project's root inside; "" for its own
 	Nested []string // directories below the root, other than it, that hold a .git
-	// UntrackedCache turns git's cache of untracked names on: over an overlay,
-	// reading a directory is what git status spends its time on.
-	UntrackedCache bool
-	Denied         func(rel string) (rule string, denied bool)
+	Denied func(rel string) (rule string, denied bool)
 }
 
 // Place is what has to stand in the staged tree where a mount lies over it or a
@@ -59,8 +56,6 @@ type sessionRepo struct {
 	name     string // of its base record
 	store    *gitstore.Store
 	base     baseRefs
-
-	untracked bool
 }
 
 // baseRefs is what the repository looked like when the session last took it over.
@@ -113,7 +108,7 @@ func (s *Session) layout() error {
 		if !ok {
 			continue // no repository git would know
 		}
-		sr := sessionRepo{real: r, untracked: s.opts.UntrackedCache, name: fmt.Sprint(i), inside: path.Join(s.opts.View, rel, ".git"), dir: filepath.Join(s.opts.Dir, fmt.Sprint(i))}
+		sr := sessionRepo{real: r, name: fmt.Sprint(i), inside: path.Join(s.opts.View, rel, ".git"), dir: filepath.Join(s.opts.Dir, fmt.Sprint(i))}
 		below, err := filepath.Rel(s.project.Repo.Dir, r.Dir)
 		if r.File && i > 0 && err == nil && filepath.IsLocal(below) { // a submodule's, within the root's
 			sr.dir = filepath.Join(s.opts.Dir, "0", below)

@@ -23,7 +23,7 @@ func (s *Staging) prepareGit(ctx context.Context, sc *survey.Survey) (err error)
 	s.base.Nested = sc.Nested
 	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
 		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "git"),
-		Hooks: hooks, Nested: sc.Nested, Denied: s.opts.Denied, UntrackedCache: s.meta.Backend == Overlay,
+		Hooks: hooks, Nested: sc.Nested, Denied: s.opts.Denied,
 	})
 	if err != nil {
 		return err
