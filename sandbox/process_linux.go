@@ -123,7 +123,8 @@ func (p *Process) Signal(sig unix.Signal) error {
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Wait waits for the end of a command that runs, and until what it wrote is in
-// the host's files: its exit status, or 128 and the signal that ended it. What it left behind goes on until Kill.
+// the host's files: its exit status, or 128 and the signal that ended it. What it
+// left behind goes on until Kill.
 func (p *Process) Wait() (exit int, err error) {
 	<-p.done
 	return p.exit, p.err

@@ -99,7 +99,6 @@ func New(cfg Config) (*Supervisor, error) {
 func (s *Supervisor) Run(ctx context.Context) error {
 	s.ctx = ctx
 	_ = s.listener.SyncWakeUp()
-	muteStops()
 	for range minIdle + 1 {
 		s.spawn()
 	}
@@ -193,20 +192,6 @@ func blockSignals() {
 	}
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, unsafe.Sizeof(all), 0, 0)
 }
-
-// muteStops has the kernel send no SIGCHLD for a stop (sigaction(2),
-// SA_NOCLDSTOP): whoever traces is woken in its wait, and each exec stop would
-// wake one more thread for a signal that nobody asked for.
-func muteStops() {
-	var act struct{ handler, flags, restorer, mask uint64 } // struct kernel_sigaction of 64-bit architectures
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&act)), unsafe.Sizeof(act.mask), 0, 0)
-	if errno == 0 && act.flags&saNoCldStop == 0 {
-		act.flags |= saNoCldStop
-		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&act)), 0, unsafe.Sizeof(act.mask), 0, 0)
-	}
-}
-
-const saNoCldStop = 1
 
 // killable reports whether the kernel has WAIT_KILLABLE_RECV (Linux 5.19).
 func killable() bool {
