@@ -122,7 +122,13 @@ func (b *Base) now(rel string) *Entry {
 	if err != nil {
 		return nil
 	}
-	e := &Entry{Kind: File, Mode: st.Mode, Real: layer.StampOf(&st), Sum: sum}
+	return entryOf(&st, sum)
+}
+
+// entryOf is the base that a real file or link makes, without a stamp of the
+// staged one.
+func entryOf(st *unix.Stat_t, sum [32]byte) *Entry {
+	e := &Entry{Kind: File, Mode: st.Mode, Real: layer.StampOf(st), Sum: sum}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		e.Kind = Link
 	}

@@ -39,10 +39,7 @@ func (b *Base) Mark(rel string) error {
 // moved enters a real file as the base, without a stamp of the staged one: that
 // is read next time.
 func (b *Base) moved(rel string, st unix.Stat_t, sum [32]byte) {
-	ne := &Entry{Kind: File, Mode: st.Mode, Real: layer.StampOf(&st), Sum: sum}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		ne.Kind = Link
-	}
+	ne := entryOf(&st, sum)
 	if e := b.Get(rel); e != nil {
 		ne.Flags = e.Flags & Ignored
 	}
