@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // Format says how a batch is written.
@@ -73,7 +73,7 @@ type HTTP struct {
 // and credentials do not cross a network in clear.
 func NewHTTP(address string, header http.Header, f Format, now func() time.Time) (*HTTP, error) {
 	u, err := url.Parse(address)
-	if err == nil && (u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+	if err == nil && (u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname()))) {
 		err = errors.New("it is no address of a receiver")
 	}
 	if err != nil {
@@ -85,11 +85,6 @@ func NewHTTP(address string, header http.Header, f Format, now func() time.Time)
 			return http.ErrUseLastResponse // the credentials are the receiver's alone
 		},
 	}}, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Send posts the batch. All of its posts are sent again if one is not taken.

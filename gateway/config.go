@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/wire"
+	"github.com/countersign/countersign/internal/loopback"
 	"github.com/countersign/countersign/internal/strictyaml"
 )
 
@@ -170,7 +170,7 @@ func (p *Provider) check(dir string, prices *price.Table) error {
 		// It is not repeated: a password or a key may stand in it.
 		return fault("", "write it as https://host[/path]; the key has its own field", errors.New("base_url is no such address"))
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {
 		return fault("", "use https; http is for a provider on this machine", fmt.Errorf("base_url %q would carry the key in clear", p.BaseURL))
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
@@ -186,11 +186,6 @@ func (p *Provider) check(dir string, prices *price.Table) error {
 		return fault("", "leave it out, or name a list of the built-in prices, for example anthropic", fmt.Errorf("prices %q is no such list", p.list))
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // url joins the provider's base with an escaped path of a wire.

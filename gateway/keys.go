@@ -6,6 +6,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/keys"
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // KeySource finds a provider's key; an empty one means that it needs none.
@@ -24,7 +25,7 @@ type Keys keys.Store
 // Key returns the provider's key. No error holds any of it.
 func (k Keys) Key(ctx context.Context, p *Provider) (string, error) {
 	key, err := keys.Store(k).Find(ctx, p.Name, p.Key)
-	if err == nil && key == "" && !loopback(p.base.Hostname()) {
+	if err == nil && key == "" && !loopback.Is(p.base.Hostname()) {
 		err = &countersign.Error{Code: countersign.EAuth, Op: "find the key of", Thing: p.Name, Err: errors.New("there is none"), Remedy: "countersign keys set " + p.Name}
 	}
 	return key, err

@@ -7,6 +7,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/nearby"
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // providers are those of the configuration, in its order, and behind them the
@@ -58,7 +59,7 @@ func (p *Provider) serves(wire string) bool {
 }
 
 // Local reports whether the provider is on this machine.
-func (p *Provider) Local() bool { return loopback(p.base.Hostname()) }
+func (p *Provider) Local() bool { return loopback.Is(p.base.Hostname()) }
 
 // serving are the providers of a wire that may be asked at all.
 func (g *gateway) serving(ctx context.Context, wire string) []*Provider {

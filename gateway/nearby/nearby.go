@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // Server is a server that was found.
@@ -93,7 +95,7 @@ func ollamaURL(host string) string {
 	switch {
 	case name == "" || ip != nil && ip.IsUnspecified():
 		name = "127.0.0.1"
-	case name != "localhost" && (ip == nil || !ip.IsLoopback()):
+	case !loopback.Is(name):
 		return ""
 	}
 	if port == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // allowedPlace refuses an address at which tokens and prompts would cross a
@@ -24,15 +25,10 @@ func (s *service) allowedPlace() error {
 		return base.Usage(err)
 	case (s.opt.Cert == "") != (s.opt.Key == ""):
 		return base.Usage(errors.New("--tls-cert and --tls-key belong together"))
-	case s.opt.Cert == "" && !loopback(host):
+	case s.opt.Cert == "" && !loopback.Is(host):
 		return &countersign.Error{Code: countersign.EUsage, Op: "listen on", Thing: s.opt.Listen, Err: errors.New("prompts and tokens would cross the network in clear"), Remedy: "give --tls-cert and --tls-key, or listen on 127.0.0.1"}
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // handler is the gateway, for holders of tokens, with each call counted.
@@ -61,7 +57,7 @@ func here(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return loopback(strings.Trim(host, "[]"))
+	return loopback.Is(strings.Trim(host, "[]"))
 }
 
 // keyPair reads a certificate again when its file has changed: the time of one
