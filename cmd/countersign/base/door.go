@@ -1,8 +1,10 @@
 package base
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"iter"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -49,22 +51,40 @@ func DoorServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, IdleTimeout: 10 * time.Minute}
 }
 
+// OfSession goes through the records of a session on the ledger. What is not of it
+// is not decoded.
+func (a *App) OfSession(id string) iter.Seq2[countersign.Record, error] {
+	return func(yield func(countersign.Record, error) bool) {
+		r, err := ledger.OpenReader(a.LedgerDir())
+		if err != nil {
+			yield(countersign.Record{}, err)
+			return
+		}
+		for line, err := range r.All() {
+			var rec countersign.Record
+			if err != nil {
+				yield(rec, err)
+				return
+			}
+			if !bytes.Contains(line, []byte(id)) || json.Unmarshal(line, &rec) != nil || rec.Session != id {
+				continue
+			}
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
 // OpenCalls finds the requests to models of a session that have no answer on
 // record.
 func (a *App) OpenCalls(session string) ([]countersign.Record, error) {
-	r, err := ledger.OpenReader(a.LedgerDir())
-	if err != nil {
-		return nil, err
-	}
 	var order []countersign.Record
 	open := map[string]bool{}
-	for line, err := range r.All() {
-		if err != nil {
+	for rec, err := range a.OfSession(session) {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		var rec countersign.Record
-		switch err := json.Unmarshal(line, &rec); {
-		case err != nil || rec.Session != session:
 		case rec.Type == "model.request" && rec.Decision != nil && rec.Decision.Verdict == countersign.Allow:
 			order, open[rec.ID] = append(order, rec), true
 		case rec.Type == "model.response":

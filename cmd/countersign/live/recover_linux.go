@@ -3,14 +3,11 @@
 package live
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
-	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/workspace/stage"
 )
 
@@ -65,19 +62,12 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 // openExecs finds the starts of a session's commands that have no outcome, and
 // the session's end, if that is on record.
 func (s *live) openExecs(id string) (out []countersign.Record, ended *countersign.Record, err error) {
-	r, err := ledger.OpenReader(s.LedgerDir())
-	if err != nil {
-		return nil, nil, err
-	}
 	var order []countersign.Record
 	open := map[string]bool{}
-	for line, err := range r.All() {
-		if err != nil {
-			return nil, nil, err
-		}
-		rec, ok := ofSession(line, id)
+	for rec, err := range s.OfSession(id) {
 		switch {
-		case !ok:
+		case err != nil:
+			return nil, nil, err
 		case rec.Type == "session.ended" && rec.Outcome != nil:
 			ended = &rec
 		case rec.Type == "exec.started":
@@ -115,14 +105,4 @@ func (s *live) continueFrom() (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// ofSession decodes a record if it belongs to the session.
-func ofSession(line []byte, id string) (countersign.Record, bool) {
-	var r countersign.Record
-	if !bytes.Contains(line, []byte(id)) {
-		return r, false
-	}
-	err := json.Unmarshal(line, &r)
-	return r, err == nil && r.Session == id
 }
