@@ -147,5 +147,3 @@ func (s *live) farewell() {
 		s.Say("session %s ended: nothing to review", s.id)
 	}
 }
-
-// counted is a number and its noun.

@@ -340,8 +340,7 @@ func (s *live) startGateway() error {
 		return err
 	}
 	door := s.Door(cfg, s.ledger, s.policy)
-	none := len(cfg.Providers) == 0 && (door.Nearby == nil || len(door.Nearby(s.ctx)) == 0)
-	if none && s.opt.Approver == "tty" && !s.opt.Own && s.needsModel() {
+	if len(cfg.Providers) == 0 && s.opt.Approver == "tty" && !s.opt.Own && s.needsModel() && (door.Nearby == nil || len(door.Nearby(s.ctx)) == 0) {
 		s.noKeyHint()
 	}
 	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token

@@ -16,6 +16,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/ledger"
@@ -201,7 +202,7 @@ func (s *live) stage() error {
 		return err
 	}
 	s.closers.Add(func() { s.staging.Close() })
-	s.kept.Backend, s.kept.Notes = s.staging.Backend(), notesOf(s.staging)
+	s.kept.Backend, s.kept.Notes = s.staging.Backend(), reviewing.Notes(s.staging.Notes())
 	s.SayNotes(s.kept.Notes, "countersign status lists all")
 	if from != "" {
 		if err := review.Inherit(from, s.Dirs.Session(s.id)); err != nil {
@@ -214,15 +215,6 @@ func (s *live) stage() error {
 		return err
 	}
 	return s.PinPolicy(s.pinned, s.id)
-}
-
-// notesOf says what of the project is not the same in the session.
-func notesOf(st *stage.Staging) []session.Note {
-	out := []session.Note{}
-	for _, n := range st.Notes() {
-		out = append(out, session.Note{Path: base.Printable(n.Path), Text: base.Printable(n.Text)})
-	}
-	return out
 }
 
 // openGate makes the desk and the gate behind it.
@@ -331,7 +323,7 @@ func (s *live) closed(by string, exit *int, err error) {
 		return // it stays open on disk: the next start finds and records it
 	}
 	if s.staging != nil {
-		s.kept.Notes = notesOf(s.staging)
+		s.kept.Notes = reviewing.Notes(s.staging.Notes())
 	}
 	if _, serr := os.Stat(filepath.Join(s.Dirs.Session(s.id), "session.json")); serr == nil {
 		_ = s.Dirs.Close(s.kept, by, exit, s.Now())

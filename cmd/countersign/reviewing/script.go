@@ -178,14 +178,23 @@ func (r *Reviewing) feedback() {
 	}
 }
 
+// Notes are those of a staging layer as a session keeps and shows them.
+func Notes(list []stage.Note) []session.Note {
+	out := []session.Note{}
+	for _, n := range list {
+		out = append(out, session.Note{Path: base.Printable(n.Path), Text: base.Printable(n.Text)})
+	}
+	return out
+}
+
 // sayNotes says what of the project is not the same in the session.
 func (r *Reviewing) sayNotes(ctx context.Context) {
 	var now struct{ Notes []session.Note }
 	if !r.Dirs.Live(r.kept.ID) || session.Ask(ctx, r.Dirs.Socket(r.kept.ID), "status", nil, &now) != nil {
 		now.Notes = slices.Clone(r.kept.Notes)
 		if held, ok := r.staging.(interface{ Notes() []stage.Note }); ok {
-			for _, n := range held.Notes() {
-				if n := (session.Note{Path: base.Printable(n.Path), Text: base.Printable(n.Text)}); !slices.Contains(now.Notes, n) {
+			for _, n := range Notes(held.Notes()) {
+				if !slices.Contains(now.Notes, n) {
 					now.Notes = append(now.Notes, n)
 				}
 			}
