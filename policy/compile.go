@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy/hosts"
 	"github.com/countersign/countersign/policy/models"
 	"github.com/countersign/countersign/policy/paths"
 )
@@ -18,7 +19,7 @@ type Policy struct {
 	bundle     string
 	deny, risk *fileSet
 	exec       execSet
-	hosts      []hostRule
+	hosts      hosts.Rules
 	models     models.Rules
 	write      string
 	approvals  Approvals
@@ -71,6 +72,7 @@ func Compile(docs ...*Document) (*Policy, error) {
 	if err := p.addExceptions(docs); err != nil {
 		return nil, err
 	}
+	p.hosts.Confine(p.models.LocalOnly())
 	return p, p.runExamples()
 }
 
@@ -103,7 +105,7 @@ func (d *Document) of(l Layer) *Document {
 	out.Files.Except = withLayer(d.Files.Except, func(r *Except) { r.Layer = l })
 	out.Files.HighRisk = withLayer(d.Files.HighRisk, func(r *FileRule) { r.Layer = l })
 	out.Cmds = withLayer(d.Cmds, func(r *Command) { r.Layer = l })
-	out.Net = withLayer(d.Net, func(r *HostRule) { r.Layer = l })
+	out.Net = d.Net.Of(string(l))
 	return &out
 }
 
@@ -119,7 +121,7 @@ func (p *Policy) defaults() {
 	p.asks = countersign.Ruling{Verdict: countersign.Ask, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 	p.covered = countersign.Ruling{Verdict: countersign.Allow, Rule: "covered", Reason: "runs below an approved command", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 	p.denies = countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
-	p.models = models.New(p.denies)
+	p.models, p.hosts = models.New(p.denies), hosts.New(p.denies)
 }
 
 func (p *Policy) ruling(v countersign.Verdict, id, reason string, l Layer, pos string) countersign.Ruling {
@@ -148,9 +150,9 @@ func (p *Policy) addDoors(d *Document) error {
 		}
 		p.exec.rules[len(p.exec.rules)-1].ruling = p.ruling(c.Verdict, c.ID, c.Reason, c.Layer, c.Pos)
 	}
-	for _, r := range d.Net {
-		p.hosts = append(p.hosts, hostRule{&r, p.ruling(r.Verdict, r.ID, r.Reason, r.Layer, r.Pos)})
-	}
+	p.hosts.Add(&d.Net, func(v countersign.Verdict, id, reason, layer, pos string) countersign.Ruling {
+		return p.ruling(v, id, reason, Layer(layer), pos)
+	})
 	return p.addModels(d)
 }
 
@@ -237,6 +239,7 @@ func bundleOf(docs []*Document) string {
 // canonical is the document without where it was written.
 func (d *Document) canonical() any {
 	m, later := d.Models.Canonical()
+	network, ports := d.Net.Canonical()
 	return struct {
 		Layer    Layer
 		Deny     []FileRule
@@ -244,13 +247,14 @@ func (d *Document) canonical() any {
 		HighRisk []FileRule
 		Write    string
 		Commands []Command
-		Network  []HostRule
+		Network  []hosts.Rule
 		models.Canonical
 		Timeout int64
 		Typed   []string
 		Passkey []string
 		Require []string
 		models.Later
+		hosts.Ports
 	}{
 		d.Layer,
 		withLayer(d.Files.Deny, func(r *FileRule) { r.Pos = "" }),
@@ -258,8 +262,8 @@ func (d *Document) canonical() any {
 		withLayer(d.Files.HighRisk, func(r *FileRule) { r.Pos = "" }),
 		d.Files.Write,
 		withLayer(d.Cmds, func(r *Command) { r.Pos = "" }),
-		withLayer(d.Net, func(r *HostRule) { r.Pos = "" }),
-		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later,
+		network,
+		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later, ports,
 	}
 }
 

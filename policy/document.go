@@ -5,6 +5,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/policy/hosts"
 	"github.com/countersign/countersign/policy/models"
 )
 
@@ -42,7 +43,7 @@ type Document struct {
 	Preset string // name of the preset that it builds on, or empty
 	Files  Files
 	Cmds   []Command
-	Net    []HostRule
+	Net    hosts.Section
 	Models models.Section
 	Appr   ApprovalsSection
 	Post   Posture
@@ -109,20 +110,6 @@ type Example struct {
 	Argv []string `json:"argv"`
 	Env  []string `json:"env,omitempty"` // NAME=VALUE
 	at   Pos
-}
-
-// HostRule is a rule on a connection.
-type HostRule struct {
-	ID       string              `json:"id"`
-	Verdict  countersign.Verdict `json:"verdict"`
-	Host     string              `json:"host"` // name, "*.name" or address
-	Port     int                 `json:"port,omitempty"`
-	Reason   string              `json:"reason"`
-	Match    []string            `json:"match,omitempty"` // HOST or HOST:PORT
-	NotMatch []string            `json:"not_match,omitempty"`
-	Layer    Layer               `json:"layer"`
-	Pos      string              `json:"pos,omitempty"`
-	at       Pos
 }
 
 // ApprovalsSection is the section "approvals" as written.

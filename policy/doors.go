@@ -1,80 +1,21 @@
 package policy
 
 import (
-	"errors"
-	"strings"
-
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/internal/fold"
+	"github.com/countersign/countersign/policy/hosts"
 	"github.com/countersign/countersign/policy/models"
 )
 
-// hostRule is a host rule ready to be asked.
-type hostRule struct {
-	*HostRule
-	ruling countersign.Ruling
-}
+// Hosts are all rules on connections, for the network door.
+func (p *Policy) Hosts() *hosts.Rules { return &p.hosts }
 
-func checkHostPattern(s string) error {
-	name := strings.TrimPrefix(s, "*.")
-	switch {
-	case s == "*":
-		return nil
-	case name == "" || !fold.ASCII(s):
-		return errors.New("not a name in ASCII (write the xn-- form)")
-	case strings.Contains(s, "://") || strings.Contains(s, "/"):
-		return errors.New("a host, not an address of a page: no scheme and no path")
-	case strings.ContainsAny(name, "* \t\n\\"):
-		return errors.New(`"*." stands only at the beginning`)
-	case strings.Contains(name, ":") && strings.Trim(name, "0123456789abcdefABCDEF:.") != "":
-		return errors.New("the port has its own field")
-	}
-	return nil
-}
+// Net says what policy says of a connection. Where models.local_only is said, no
+// host is reached.
+func (p *Policy) Net(n countersign.Net) countersign.Ruling { return p.hosts.Net(n) }
 
-func foldHost(s string) string {
-	s = strings.TrimSuffix(strings.ToLower(s), ".")
-	return strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
-}
-
-func (r *HostRule) matches(host string, port int) bool {
-	if r.Port != 0 && r.Port != port {
-		return false
-	}
-	want := foldHost(r.Host)
-	if want == "*" {
-		return true
-	}
-	if rest, ok := strings.CutPrefix(want, "*."); ok {
-		return len(host) > len(rest)+1 && strings.HasSuffix(host, rest) && host[len(host)-len(rest)-1] == '.'
-	}
-	return host == want
-}
-
-// Host says what policy says of a connection: host as the program asked for it,
-// a name or an address. "*.example.com" matches names below example.com, not
-// itself. Where nothing matches, the verdict is deny, and a project's ask does
-// not change that: it makes an allow ask. Where models.local_only is said, nothing is
-// reached.
+// Host says what policy says of a connection to a host.
 func (p *Policy) Host(host string, port int) countersign.Ruling {
-	host = foldHost(host)
-	if local := p.models.LocalOnly(); local != nil {
-		return *local
-	}
-	best, found := p.denies, false
-	for i := range p.hosts {
-		r := &p.hosts[i]
-		if !r.matches(host, port) {
-			continue
-		}
-		stricter := countersign.Stricter(best.Verdict, r.Verdict) != best.Verdict
-		// The hosts are in the order of layers, the project's last.
-		if stricter || !found && r.Layer != LayerProject {
-			best = r.ruling
-		}
-		found = found || r.Layer != LayerProject
-	}
-	return best
+	return p.hosts.Net(countersign.Net{Proto: hosts.Host, Host: host, Port: port})
 }
 
 // Model says whether a model may be asked. Every layer that has a list of

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"strconv"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
@@ -17,9 +16,9 @@ func (p *Policy) runExamples() error {
 				return err
 			}
 		}
-		for i := range d.Net {
-			if err := hostExamples(d, &d.Net[i]); err != nil {
-				return err
+		for _, r := range d.Net.Network {
+			if x, want, failing := r.Failing(); failing {
+				return d.fault(r.At, exampleRemedy, "rule %s: its example %q %s", r.ID, x, failed(want))
 			}
 		}
 		for _, list := range [][]FileRule{d.Files.Deny, d.Files.HighRisk} {
@@ -98,29 +97,6 @@ func (x Example) exec() *countersign.Exec {
 		}
 	}
 	return e
-}
-
-func hostExamples(d *Document, r *HostRule) error {
-	for i, x := range append(append([]string{}, r.Match...), r.NotMatch...) {
-		want := i < len(r.Match)
-		host, port := splitPort(x, r.Port)
-		if r.matches(foldHost(host), port) != want {
-			return d.fault(r.at, exampleRemedy, "rule %s: its example %q %s", r.ID, x, failed(want))
-		}
-	}
-	return nil
-}
-
-func splitPort(s string, otherwise int) (string, int) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 || strings.Count(s, ":") > 1 && !strings.Contains(s, "]:") {
-		return s, otherwise
-	}
-	n, err := strconv.Atoi(s[i+1:])
-	if err != nil {
-		return s, otherwise
-	}
-	return s[:i], n
 }
 
 // pathExamples tests a rule or an exception by itself.

@@ -170,7 +170,7 @@ network:
   - {id: docs, verdict: allow, host: pkg.example.com, port: 443, reason: r, match: ["pkg.example.com", "pkg.example.com:443"], not_match: ["pkg.example.com:80"]}
   - {id: sub, verdict: allow, host: "*.example.org", port: 443, reason: r}
   - {id: bad, verdict: deny, host: "bad.example.org", reason: r}
-  - {id: six, verdict: ask, host: "::1", port: 8080, reason: r}
+  - {id: six, verdict: ask, host: "2606:4700:0::1", port: 8080, reason: r}
 `))
 	tests := []struct {
 		host string
@@ -189,7 +189,7 @@ network:
 		{".example.org", 443, "deny", "default"},
 		{"evilexample.org", 443, "deny", "default"},
 		{"bad.example.org", 443, "deny", "bad"},
-		{"[::1]", 8080, "ask", "six"},
+		{"[2606:4700:0:0::1]", 8080, "ask", "six"},
 		{"", 443, "deny", "default"},
 	}
 	for _, tt := range tests {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/loopback"
+	"github.com/countersign/countersign/policy/hosts"
 	"github.com/countersign/countersign/policy/paths"
 )
 
@@ -129,19 +131,30 @@ func (p *Policy) fileMatches(i int32, t paths.Target, j int, won bool) []Match {
 	}}
 }
 
-// ExplainHost explains the verdict on a connection.
+// ExplainHost explains the verdict on a connection: of a port of the loopback, as
+// a service of this machine.
 func (p *Policy) ExplainHost(host string, port int) Explanation {
-	ruling := p.Host(host, port)
-	out := p.explanation(fmt.Sprintf("%s:%d", host, port), ruling)
+	n := countersign.Net{Proto: hosts.Host, Host: host, Port: port}
+	if loopback.Is(hosts.Fold(host)) {
+		n.Proto = hosts.Service
+	}
+	return p.explainNet(n, fmt.Sprintf("%s:%d", host, port))
+}
+
+// ExplainPublish explains the verdict on showing a port of the session's outside.
+func (p *Policy) ExplainPublish(port int) Explanation {
+	return p.explainNet(countersign.Net{Proto: hosts.Publish, Host: "localhost", Port: port}, fmt.Sprintf("publish port %d", port))
+}
+
+func (p *Policy) explainNet(n countersign.Net, question string) Explanation {
+	ruling := p.Net(n)
+	out := p.explanation(question, ruling)
 	out.Why = whyVerdict(ruling, "the network is closed")
-	for i := range p.hosts {
-		r := &p.hosts[i]
-		if r.matches(foldHost(host), port) {
-			out.Matched = append(out.Matched, Match{
-				Rule: r.ID, Verdict: r.Verdict, Layer: string(r.Layer), Pos: r.Pos,
-				Reason: r.Reason, Won: r.ID == ruling.Rule, Holds: true,
-			})
-		}
+	for _, r := range p.hosts.Matching(n) {
+		out.Matched = append(out.Matched, Match{
+			Rule: r.ID, Verdict: r.Verdict, Layer: r.Layer, Pos: r.Pos,
+			Reason: r.Reason, Won: r.ID == ruling.Rule, Holds: true,
+		})
 	}
 	return out
 }

@@ -104,8 +104,8 @@ func (d *Document) uniqueIDs(seen map[string]where) error {
 			return err
 		}
 	}
-	for i := range d.Net {
-		if err := check(d.Net[i].ID, d.Net[i].at); err != nil {
+	for _, r := range d.Net.IDs() {
+		if err := check(r.ID, r.At); err != nil {
 			return err
 		}
 	}
@@ -136,9 +136,9 @@ func (d *Document) onlyTightens() error {
 			return d.fault(c.at, remedy, "rule %s: an allow in a project's policy", c.ID)
 		}
 	}
-	for _, r := range d.Net {
+	for _, r := range d.Net.IDs() {
 		if r.Verdict == countersign.Allow {
-			return d.fault(r.at, remedy, "rule %s: an allow in a project's policy", r.ID)
+			return d.fault(r.At, remedy, "rule %s: an allow in a project's policy", r.ID)
 		}
 	}
 	if field, at := d.Models.Widens(); field != "" {

@@ -105,6 +105,11 @@ func TestParseErrorsSayWhere(t *testing.T) {
 		{"host with a port", "version: 1\nnetwork: [{id: a, verdict: deny, host: \"x:80\", reason: r}]\n", "p.yaml:2:", "own field"},
 		{"allow without a port", "version: 1\nnetwork: [{id: a, verdict: allow, host: x, reason: r}]\n", "p.yaml:2:", "names its port"},
 		{"every host", "version: 1\nnetwork: [{id: a, verdict: allow, host: \"*\", port: 1, reason: r}]\n", "p.yaml:2:", "no blanket grant"},
+		{"a private address", "version: 1\nnetwork: [{id: a, verdict: allow, host: 10.1.2.3, port: 1, reason: r}]\n", "p.yaml:2:", "is private"},
+		{"metadata asked for", "version: 1\nnetwork: [{id: a, verdict: ask, host: \"::ffff:169.254.169.254\", reason: r}]\n", "p.yaml:2:", "another form"},
+		{"localhost as a host", "version: 1\nnetwork: [{id: a, verdict: ask, host: localhost, reason: r}]\n", "p.yaml:2:", "the loopback"},
+		{"a service on a door's port", "version: 1\nservices: [{id: a, verdict: allow, port: 4141, reason: r}]\n", "p.yaml:2:", "own doors"},
+		{"a service without a port", "version: 1\nservices: [{id: a, verdict: allow, reason: r}]\n", "p.yaml:2:", "needs port"},
 		{"mcp", "version: 1\nmcp: {servers: []}\n", "p.yaml:2:", "unknown field"},
 		{"model without provider", "version: 1\nmodels: {allow: [gpt]}\n", "p.yaml:2:", "names no provider"},
 		{"timeout without unit", "version: 1\napprovals: {timeout: 15}\n", "p.yaml:2:", ""},
@@ -141,6 +146,9 @@ func TestCompileRefuses(t *testing.T) {
 		says  string
 	}{
 		{"project allow", LayerProject, rule("a", "allow"), "rule a: an allow in a project's policy"},
+		{"project service allow", LayerProject, "services: [{id: a, verdict: allow, port: 1, reason: r}]", "rule a: an allow in a project's policy"},
+		{"project publish allow", LayerProject, "publish: [{id: a, verdict: allow, port: 1, reason: r}]", "rule a: an allow in a project's policy"},
+		{"one id in two sections", LayerUser, "services: [{id: a, verdict: allow, port: 1, reason: r}, {id: a, verdict: ask, port: 2, reason: r}]", "taken"},
 		{"project host allow", LayerProject, "network: [{id: a, verdict: allow, host: x, port: 1, reason: r}]", "rule a: an allow in a project's policy"},
 		{"project exception", LayerProject, "files: {except: [{id: a, rule: env-files, paths: [.env], reason: r}]}", "exception a in a project's policy"},
 		{"project write", LayerProject, "files: {write: allow}", "files.write"},
@@ -322,6 +330,7 @@ func TestBundleNamesTheContent(t *testing.T) {
 		"commands: [{id: a, verdict: ask, argv: [x], reason: s}]", "commands: [{id: a, verdict: ask, argv: [x], at: any-depth, reason: r}]",
 		"commands: [{id: a, verdict: ask, argv: [x], approvers: 2, reason: r}]", "models: {allow: []}", "models: {deny: [\"a/b\"]}", "files: {write: allow}", "files: {write: review}",
 		"approvals: {timeout: 1m}", "posture: {require: [exec-gate]}", "network: [{id: a, verdict: deny, host: x, reason: r}]", "preset: standard",
+		"services: [{id: a, verdict: ask, port: 5432, reason: r}]", "publish: [{id: a, verdict: ask, port: 5432, reason: r}]",
 	} {
 		bundle := compile(t, BuiltIn(), parse(t, LayerUser, src)).Bundle()
 		if other, dup := seen[bundle]; dup {
@@ -402,6 +411,8 @@ func TestSchemaHasTheParsersFields(t *testing.T) {
 		{"files: {except: [{zzz: 1}]}", []string{"$defs", "except"}},
 		{"commands: [{zzz: 1}]", []string{"$defs", "command"}},
 		{"network: [{zzz: 1}]", []string{"$defs", "host"}},
+		{"services: [{zzz: 1}]", []string{"$defs", "port"}},
+		{"publish: [{zzz: 1}]", []string{"$defs", "port"}},
 		{"models: {zzz: 1}", []string{"properties", "models"}},
 		{"models: {secrets: {zzz: 1}}", []string{"properties", "models", "properties", "secrets"}},
 		{"models: {secrets: {answers: {zzz: 1}}}", []string{"properties", "models", "properties", "secrets", "properties", "answers"}},

@@ -89,7 +89,8 @@ func TestDenyWinsUnderAnyPermutation(t *testing.T) {
 		w.r.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
 		for _, d := range docs {
 			w.r.Shuffle(len(d.Cmds), func(i, j int) { d.Cmds[i], d.Cmds[j] = d.Cmds[j], d.Cmds[i] })
-			w.r.Shuffle(len(d.Net), func(i, j int) { d.Net[i], d.Net[j] = d.Net[j], d.Net[i] })
+			net := d.Net.Network
+			w.r.Shuffle(len(net), func(i, j int) { net[i], net[j] = net[j], net[i] })
 		}
 		q := compile(t, docs...)
 		for range 8 {

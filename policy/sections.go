@@ -7,6 +7,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/policy/hosts"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -15,7 +16,7 @@ import (
 func (r *reader) document(n ast.Node) {
 	version := 0
 	d := r.d
-	r.Mapping(n, "policy", []strictyaml.Field{
+	r.Mapping(n, "policy", append([]strictyaml.Field{
 		{Name: "version", Read: func(n ast.Node) {
 			if version = r.Number(n, "version", 1, math.MaxInt32); version > 1 {
 				r.Fail(n, "use a newer countersign for this file, or write version: 1", "version %d is newer than this program knows, which is 1", version)
@@ -28,11 +29,6 @@ func (r *reader) document(n ast.Node) {
 				d.Cmds = append(d.Cmds, r.command(v))
 			}
 		}},
-		{Name: "network", Read: func(n ast.Node) {
-			for _, v := range r.List(n, "network") {
-				d.Net = append(d.Net, r.host(v))
-			}
-		}},
 		{Name: "models", Read: func(n ast.Node) { d.Models.Read(&r.Reader, n, r.id) }},
 		{Name: "mcp", Read: func(n ast.Node) {
 			// Nothing enforces MCP rules yet, and a rule that is not enforced
@@ -41,7 +37,7 @@ func (r *reader) document(n ast.Node) {
 		}},
 		{Name: "approvals", Read: r.approvals},
 		{Name: "posture", Read: r.posture},
-	})
+	}, d.Net.Fields(hosts.Words{Reader: &r.Reader, ID: r.id, Reason: r.reason, Layer: string(d.Layer), Pos: d.pos})...))
 	if r.Err == nil && version == 0 {
 		r.Fail(n, "begin with: version: 1", "no version")
 	}
@@ -156,36 +152,6 @@ func (r *reader) sense(n ast.Node, c Command) {
 	case c.Verdict == countersign.Allow && strings.Trim(c.Argv[0], "*/") == "":
 		r.Fail(n, "name the program", "rule %s: an allow must name its program; there is no blanket grant", c.ID)
 	}
-}
-
-func (r *reader) host(n ast.Node) HostRule {
-	out := HostRule{Layer: r.d.Layer, at: strictyaml.PosOf(n), Pos: r.d.pos(strictyaml.PosOf(n))}
-	r.Mapping(n, "network", []strictyaml.Field{
-		{Name: "id", Read: func(n ast.Node) { out.ID = r.id(n) }},
-		{Name: "verdict", Read: func(n ast.Node) { out.Verdict = r.verdict(n) }},
-		{Name: "host", Read: func(n ast.Node) {
-			out.Host = r.Text(n, "host")
-			if err := checkHostPattern(out.Host); r.Err == nil && err != nil {
-				r.Fail(n, "write a name, *.name, or an address", "host: %v", err)
-			}
-		}},
-		{Name: "port", Read: func(n ast.Node) { out.Port = r.Number(n, "port", 1, 65535) }},
-		{Name: "reason", Read: func(n ast.Node) { out.Reason = r.reason(n) }},
-		{Name: "match", Read: func(n ast.Node) { out.Match = r.texts(n, "match") }},
-		{Name: "not_match", Read: func(n ast.Node) { out.NotMatch = r.texts(n, "not_match") }},
-	})
-	r.need(n, "network", "id", out.ID != "")
-	r.need(n, "network", "verdict", out.Verdict != "")
-	r.need(n, "network", "host", out.Host != "")
-	r.need(n, "network", "reason", out.Reason != "")
-	if r.Err == nil && out.Verdict == countersign.Allow {
-		if out.Port == 0 {
-			r.Fail(n, "add port: 443", "rule %s: an allow names its port", out.ID)
-		} else if out.Host == "*" {
-			r.Fail(n, "name the host", "rule %s: an allow must name its host; there is no blanket grant", out.ID)
-		}
-	}
-	return out
 }
 
 func (r *reader) approvals(n ast.Node) {

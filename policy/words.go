@@ -16,7 +16,7 @@ import (
 var mechanisms = []string{"exec-gate", "file-deny", "staging", "network"}
 
 // reserved are the rule ids that rulings use where no rule matched.
-var reserved = map[string]bool{"default": true, "covered": true, "launch": true, "models-allow": true, "models-deny": true, "models-features": true, "models-secrets": true}
+var reserved = map[string]bool{"default": true, "covered": true, "launch": true, "models-allow": true, "models-deny": true, "models-features": true, "models-secrets": true, "no-network": true, "public-hosts": true, "proxy-request": true}
 
 func (r *reader) id(n ast.Node) string {
 	s := r.Text(n, "id")

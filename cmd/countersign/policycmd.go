@@ -47,13 +47,14 @@ func (a *app) policyCheck(file *string) *cobra.Command {
 
 func (a *app) policyExplain(file *string) *cobra.Command {
 	var path, host string
-	var port int
+	var port, publish int
 	cmd := a.jsonFlag(&cobra.Command{
-		Use:   "explain [--path PATH | --host HOST [--port N] | -- COMMAND…]",
+		Use:   "explain [--path PATH | --host HOST [--port N] | --publish PORT | -- COMMAND…]",
 		Short: "Say what the policy answers, by which rule, and why",
 		Example: `  countersign policy explain -- git push origin main
   countersign policy explain --path .env
-  countersign policy explain --host pkg.example.com`,
+  countersign policy explain --host pkg.example.com
+  countersign policy explain --host localhost --port 5432`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.LoadPolicy(*file, a.ProjectRoot())
 			if err != nil {
@@ -65,10 +66,12 @@ func (a *app) policyExplain(file *string) *cobra.Command {
 				e = p.ExplainPath(a.relative(path))
 			case host != "":
 				e = p.ExplainHost(host, port)
+			case publish != 0:
+				e = p.ExplainPublish(publish)
 			case len(args) > 0:
 				e = p.ExplainExec(a.execFacts(args))
 			default:
-				return base.Usage(errors.New("nothing to explain: give a command after --, or --path or --host"))
+				return base.Usage(errors.New("nothing to explain: give a command after --, or --path, --host or --publish"))
 			}
 			if a.JSON {
 				return a.Data(e)
@@ -80,5 +83,6 @@ func (a *app) policyExplain(file *string) *cobra.Command {
 	cmd.Flags().StringVar(&path, "path", "", "explain this `PATH`")
 	cmd.Flags().StringVar(&host, "host", "", "explain a connection to this `HOST`")
 	cmd.Flags().IntVar(&port, "port", 443, "with --host")
+	cmd.Flags().IntVar(&publish, "publish", 0, "explain whether this `PORT` of the session's is shown on this machine's loopback")
 	return cmd
 }

@@ -22,7 +22,8 @@ const module = "github.com/countersign/countersign"
 // and internal/. A room that is not listed here is not part of the house.
 var may = map[string][]string{
 	"":                          {},
-	"policy":                    {"policy/models", "policy/paths"},
+	"policy":                    {"policy/hosts", "policy/models", "policy/paths"},
+	"policy/hosts":              {},
 	"policy/models":             {"policy/fence", "policy/limits"},
 	"policy/limits":             {"policy/fence"},
 	"policy/fence":              {},
