@@ -43,22 +43,9 @@ func (p *place) decided(rounds int) ([]row, error) {
 
 // fdatasync is the median of n writes of 2 KiB in place, each flushed.
 func fdatasync(path string, n int) (time.Duration, error) {
-	f, err := os.Create(path)
+	d, err := flushes(path, n)
 	if err != nil {
 		return 0, err
-	}
-	defer f.Close()
-	buf := make([]byte, 2048)
-	var d []time.Duration
-	for range n {
-		t := time.Now()
-		if _, err := f.WriteAt(buf, 0); err != nil {
-			return 0, err
-		}
-		if err := fdatasyncFile(f); err != nil {
-			return 0, err
-		}
-		d = append(d, time.Since(t))
 	}
 	return median(d), nil
 }

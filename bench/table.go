@@ -44,10 +44,15 @@ func (r row) verdict() string {
 	return "missed"
 }
 
+// nought is an aim of nothing at all, as 0 says that there is none.
+const nought = 1e-9
+
 func (r row) figure(v float64) string {
-	switch r.unit {
-	case "x":
+	switch {
+	case r.unit == "x":
 		return fmt.Sprintf("%.2f", v)
+	case r.unit == "ms" && r.aim < 100:
+		return fmt.Sprintf("%.2f ms", v)
 	}
 	return fmt.Sprintf("%.0f %s", v, r.unit)
 }
@@ -65,13 +70,13 @@ func (r row) goal() string {
 // print writes the rows as one table.
 func print(out io.Writer, rows []row) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "what\tback end\tbare\tinside\tbest\tmedian\taim\t")
+	fmt.Fprintln(w, "what\tback end\tbare\tinside\tbest\tmedian\taim\t\t")
 	for _, r := range rows {
 		if r.note != "" {
 			fmt.Fprintf(w, "%s\t%s\t\t\t%s\t\t%s\t\n", r.what, r.way, r.note, r.goal())
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.what, r.way, r.bare, r.inside, r.figure(r.min), r.figure(r.median), r.goal(), r.verdict())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.what, r.way, r.bare, r.inside, r.figure(r.min), r.figure(r.median), r.goal(), r.verdict())
 	}
 	return w.Flush()
 }
