@@ -29,6 +29,7 @@ type Ruling struct {
 	Layer   string // built-in, organisation, user, project
 	Pos     string // file:line, empty for built-in rules
 	Bundle  string // "sha256:…" of the policy in force
+	Alone   bool   // what the command itself starts is not covered
 }
 
 // Basis says what a decision rests on.

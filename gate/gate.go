@@ -240,7 +240,7 @@ func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.D
 	g.mu.Unlock()
 	return countersign.Permit{
 		Record: receipt.ID, Seq: receipt.Seq, Digest: digest,
-		Covers: g.cfg.Own || !a.Exec.Launch && !a.Exec.ProgramFromAgent, Basis: d.Basis,
+		Covers: g.cfg.Own || !a.Exec.Launch && !a.Exec.ProgramFromAgent && !d.Ruling.Alone, Basis: d.Basis,
 	}, nil
 }
 

@@ -54,7 +54,7 @@ func (r rules) Exec(e *countersign.Exec, covered bool) countersign.Ruling {
 	case v == "":
 		return countersign.Ruling{Verdict: countersign.Ask, Rule: "default"}
 	}
-	return countersign.Ruling{Verdict: v, Rule: "rule-" + e.Argv[0], Reason: "because"}
+	return countersign.Ruling{Verdict: v, Rule: "rule-" + e.Argv[0], Reason: "because", Alone: e.Argv[0] == "alone"}
 }
 
 func newGate(t *testing.T, r rules, change func(*Config)) (*Gate, *book) {
@@ -113,6 +113,7 @@ func TestVerdictsBecomeDecisions(t *testing.T) {
 		covers  bool
 	}{
 		{"allowed by rule", rules{"ls": countersign.Allow}, exec("ls"), nil, countersign.ByPolicy, countersign.Allow, true, true},
+		{"allowed alone", rules{"alone": countersign.Allow}, exec("alone"), nil, countersign.ByPolicy, countersign.Allow, true, false},
 		{"denied by rule", rules{"rm": countersign.Deny}, exec("rm"), nil, countersign.ByPolicy, countersign.Deny, true, false},
 		{"nobody to ask", rules{}, exec("ls"), func(c *Config) { c.Headless = true }, countersign.ByHeadless, countersign.Deny, true, false},
 		{"nobody answers", rules{}, exec("ls"), func(c *Config) { c.Timeout = time.Millisecond }, countersign.ByTimeout, countersign.Deny, true, false},

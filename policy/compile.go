@@ -148,7 +148,9 @@ func (p *Policy) addDoors(d *Document) error {
 		if err := p.exec.add(c, score(c.Verdict, p.demands[c.ID], c)); err != nil {
 			return d.fault(c.at, "", "rule %s: %v", c.ID, err)
 		}
-		p.exec.rules[len(p.exec.rules)-1].ruling = p.ruling(c.Verdict, c.ID, c.Reason, c.Layer, c.Pos)
+		ruling := p.ruling(c.Verdict, c.ID, c.Reason, c.Layer, c.Pos)
+		ruling.Alone = c.Alone
+		p.exec.rules[len(p.exec.rules)-1].ruling = ruling
 	}
 	p.hosts.Add(&d.Net, func(v countersign.Verdict, id, reason, layer, pos string) countersign.Ruling {
 		return p.ruling(v, id, reason, Layer(layer), pos)
@@ -168,6 +170,9 @@ func score(v countersign.Verdict, d Demands, c *Command) int {
 	}
 	if d.Typed {
 		n |= 1 << 3
+	}
+	if c.Alone == (v == countersign.Ask) { // the allow that covers, the ask that does not
+		n |= 1
 	}
 	return n
 }

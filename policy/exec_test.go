@@ -235,3 +235,24 @@ func TestModel(t *testing.T) {
 		})
 	}
 }
+
+// What covers wins among allows, what does not among asks.
+func TestAloneCoversNothing(t *testing.T) {
+	p := compile(t, BuiltIn(), parse(t, LayerOrganisation, `
+commands:
+  - {id: look, verdict: allow, argv: [git, status], alone: true, reason: r}
+  - {id: look-all, verdict: allow, argv: [git, log], alone: true, reason: r}
+  - {id: push, verdict: ask, argv: [git, push], reason: r}
+`), parse(t, LayerUser, `
+commands:
+  - {id: log, verdict: allow, argv: [git, log], reason: r}
+  - {id: push-alone, verdict: ask, argv: [git, push], alone: true, reason: r}
+`))
+	for cmd, want := range map[string]countersign.Ruling{
+		"status": {Rule: "look", Alone: true}, "log": {Rule: "log"}, "push": {Rule: "push-alone", Alone: true}, "gc": {Rule: "default"},
+	} {
+		if got := p.Exec(run("git", cmd), false); got.Rule != want.Rule || got.Alone != want.Alone {
+			t.Errorf("git %s: %+v", cmd, got)
+		}
+	}
+}

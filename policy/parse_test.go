@@ -328,7 +328,7 @@ func TestBundleNamesTheContent(t *testing.T) {
 	for _, src := range []string{
 		"commands: [{id: a, verdict: deny, argv: [x], reason: r}]", "commands: [{id: a, verdict: ask, argv: [y], reason: r}]",
 		"commands: [{id: a, verdict: ask, argv: [x], reason: s}]", "commands: [{id: a, verdict: ask, argv: [x], at: any-depth, reason: r}]",
-		"commands: [{id: a, verdict: ask, argv: [x], approvers: 2, reason: r}]", "models: {allow: []}", "models: {deny: [\"a/b\"]}", "files: {write: allow}", "files: {write: review}",
+		"commands: [{id: a, verdict: ask, argv: [x], approvers: 2, reason: r}]", "commands: [{id: a, verdict: ask, argv: [x], alone: true, reason: r}]", "models: {allow: []}", "models: {deny: [\"a/b\"]}", "files: {write: allow}", "files: {write: review}",
 		"approvals: {timeout: 1m}", "posture: {require: [exec-gate]}", "network: [{id: a, verdict: deny, host: x, reason: r}]", "preset: standard",
 		"services: [{id: a, verdict: ask, port: 5432, reason: r}]", "publish: [{id: a, verdict: ask, port: 5432, reason: r}]",
 	} {
