@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -65,7 +66,26 @@ func realAgent(t *testing.T, wire, path string, uid int, steps ...step) (*world,
 	base := m.URL + path
 	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), "providers:\n  - {name: scripted, wire: "+wire+", base_url: "+base+", key: {env: REAL_KEY}}\n")
 	w.env = append(w.env, "REAL_KEY=sk-real-company-key-000000000000")
+	m.token = w.sessionToken
 	return w, m
+}
+
+// sessionToken finds the token of the world's session where the agent has it: in
+// its environment.
+func (w *world) sessionToken() string {
+	for _, p := range hostProcs() {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+		env := strings.Split(string(b), "\x00")
+		if !slices.Contains(env, "HOME="+w.home) {
+			continue
+		}
+		for _, kv := range env {
+			if token, ok := strings.CutPrefix(kv, "COUNTERSIGN_SESSION_TOKEN="); ok {
+				return token
+			}
+		}
+	}
+	return ""
 }
 
 func (w *world) withPath(dir string) {
@@ -104,14 +124,57 @@ func checkAgent(t *testing.T, w *world, m *model, r result) {
 	for _, rec := range w.log() {
 		calls[rec.Type]++
 	}
-	if calls["model.request"] != len(m.bodies) && calls["model.request"] == 0 || calls["model.request"] != calls["model.response"] || calls["file.denied"] == 0 {
-		t.Errorf("on record %v, the provider saw %d calls", calls, len(m.bodies))
+	if calls["file.denied"] == 0 {
+		t.Errorf("no denied read is on record: %v", calls)
 	}
+	checkCalls(t, w, m)
 	w.must("verify")
 	if t.Failed() {
 		for _, rec := range w.log("--type", "exec.decided") {
 			t.Logf("%s %s %.120q %q", rec.Decision.Verdict, rec.Decision.Basis, rec.Action.Argv, rec.Action.Env)
 		}
+	}
+}
+
+// checkCalls holds what the provider saw against what is on record: each call is
+// a request and an answer with its usage, and none carries the session's token.
+func checkCalls(t *testing.T, w *world, m *model) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen, answers := map[string]int{}, map[string]rec{}
+	for _, c := range m.calls {
+		path, _, _ := strings.Cut(c.url, "?")
+		seen[fmt.Sprintf("%s %s of %d bytes", c.method, path, len(c.body))]++
+		if everything := fmt.Sprint(c.url, c.header, c.body); m.held == "" || strings.Contains(everything, m.held) {
+			t.Errorf("%s carries the session's token %q", c.url, m.held)
+		}
+	}
+	for _, r := range w.log("--type", "model.response") {
+		if _, twice := answers[r.Parent]; twice {
+			t.Errorf("a request has two answers: %+v", r)
+		}
+		answers[r.Parent] = r
+	}
+	for _, r := range w.log("--type", "model.request") {
+		if r.Decision.Verdict != "allow" {
+			continue
+		}
+		bytes, _ := r.Detail["bytes"].(float64)
+		seen[fmt.Sprintf("%v %v of %v bytes", r.Detail["method"], r.Detail["path"], bytes)]--
+		a := answers[r.ID]
+		delete(answers, r.ID)
+		if _, timed := a.Detail["ttft_ms"]; a.Outcome.Status != "ok" || a.Model.Served == "" || a.Usage == nil || a.Usage.Input != 10 || a.Usage.Output != 7 || !timed {
+			t.Errorf("%v was answered, on record, by %+v", r.Detail, a)
+		}
+	}
+	for what, n := range seen {
+		if n != 0 {
+			t.Errorf("%s: the provider saw %+d more than are on record", what, n)
+		}
+	}
+	if len(m.calls) == 0 || len(answers) > 0 {
+		t.Errorf("%d calls, answers without a request: %v", len(m.calls), answers)
 	}
 }
 

@@ -11,14 +11,27 @@ import (
 	"testing"
 )
 
-// model is a scripted model server: it speaks Anthropic Messages and OpenAI
-// Responses, and answers each turn of a conversation with the next step.
+// model is a scripted model server: it speaks the wires of the vendors, and
+// answers each turn of a conversation with the next step.
 type model struct {
 	*httptest.Server
 	mu     sync.Mutex
 	bodies []string
 	keys   []string
+	calls  []seenCall
 	steps  []step
+	// say puts a step into the words of an agent's tools; nil are those of Claude
+	// Code and Codex.
+	say func(step) (tool string, input map[string]any)
+	// token, where set, finds the token of the session that calls.
+	token func() string
+	held  string // what it found
+}
+
+// seenCall is a request as the provider saw it.
+type seenCall struct {
+	method, url, body string
+	header            http.Header
 }
 
 // step is one tool call, in the words of each agent.
@@ -39,7 +52,11 @@ func (m *model) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	m.mu.Lock()
 	m.bodies = append(m.bodies, string(body))
-	m.keys = append(m.keys, r.Header.Get("X-Api-Key")+r.Header.Get("Authorization"))
+	m.keys = append(m.keys, r.Header.Get("X-Api-Key")+r.Header.Get("Authorization")+r.Header.Get("X-Goog-Api-Key"))
+	m.calls = append(m.calls, seenCall{r.Method, r.URL.String(), string(body), r.Header.Clone()})
+	if m.held == "" && m.token != nil {
+		m.held = m.token()
+	}
 	m.mu.Unlock()
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/count_tokens"):
@@ -47,7 +64,15 @@ func (m *model) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/messages"):
 		m.anthropic(w, body)
 	case strings.HasSuffix(r.URL.Path, "/responses"):
-		m.responses(w, body)
+		if m.say != nil {
+			m.responsesInFull(w, body)
+		} else {
+			m.responses(w, body)
+		}
+	case strings.HasSuffix(r.URL.Path, "/chat/completions"):
+		m.chat(w, body)
+	case strings.HasSuffix(r.URL.Path, ":streamGenerateContent"):
+		m.gemini(w, body)
 	case strings.HasSuffix(r.URL.Path, "/models"):
 		fmt.Fprint(w, `{"object":"list","data":[],"models":[]}`)
 	default:
@@ -100,6 +125,9 @@ func (m *model) anthropic(w http.ResponseWriter, body []byte) {
 			name, input = "Write", map[string]any{"file_path": s.write, "content": s.content}
 		} else {
 			input = map[string]any{"command": s.run, "description": "a step"}
+		}
+		if m.say != nil {
+			name, input = m.say(s)
 		}
 		args, _ := json.Marshal(input)
 		block = map[string]any{"type": "tool_use", "id": fmt.Sprintf("toolu_%02d", n), "name": name, "input": map[string]any{}}

@@ -237,6 +237,7 @@ type rec struct {
 		Exit          *int
 	}
 	Model  struct{ Provider, Requested, Served, Wire string }
+	Usage  *struct{ Input, Output int64 }
 	Detail map[string]any
 }
 

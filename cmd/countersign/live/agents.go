@@ -53,6 +53,9 @@ func settingsFor(name, url, token string) agentSettings {
 		s.env = append(s.env, "COPILOT_PROVIDER_BASE_URL="+url+"/v1", "COPILOT_PROVIDER_TYPE=openai", "COPILOT_PROVIDER_API_KEY="+token,
 			"COPILOT_OFFLINE=true", "COPILOT_AUTO_UPDATE=false")
 	case "cline":
+		// It would start itself again as a server in the background, and is at a
+		// loss where that is refused.
+		s.env = append(s.env, "CLINE_SESSION_BACKEND_MODE=local")
 		s.seed = map[string]string{".cline/data/settings/providers.json": fmt.Sprintf(clineSeed, token, url+"/v1")}
 	}
 	return s
