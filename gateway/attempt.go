@@ -6,14 +6,18 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/screen"
 )
 
 // keepFailure records a provider's error with its words.
 func (c *call) keepFailure(resp *http.Response) {
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	var b []byte
+	if c.status != http.StatusSwitchingProtocols { // its bytes are of no answer, and have no end
+		b, _ = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	}
 	resp.Body.Close()
-	c.keep(blank(c.key, b))
+	c.keep(envelope.Blank(c.key, b))
 	c.close()
 }
 

@@ -14,6 +14,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
@@ -288,12 +289,19 @@ func (c *call) reach(body []byte) (*http.Response, bool) {
 		c.unreached(err)
 		return nil, false
 	}
-	c.status, c.media = resp.StatusCode, resp.Header.Get("Content-Type")
+	c.status, c.media = resp.StatusCode, clip(c.hide(resp.Header.Get("Content-Type")))
+	if err := envelope.Plain(resp); err != nil {
+		resp.Body.Close()
+		c.partial = err.Error()
+		c.close()
+		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: provider "+c.provider.Name+": "+c.partial), true)
+		return nil, false
+	}
 	switch c.status {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return resp, true // the agent needs these words: clients compact by them
 	}
-	if c.status >= 400 {
+	if c.status < http.StatusOK || c.status >= http.StatusMultipleChoices {
 		c.keepFailure(resp)
 		if c.rotated() {
 			if !c.prepare(body) {
@@ -326,6 +334,10 @@ func (c *call) failed(resp *http.Response) {
 	status := strconv.Itoa(resp.StatusCode)
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: provider "+c.provider.Name+" refused the company's key or account (status "+status+"): outside, type `countersign keys set "+c.provider.Name+"`"), true)
+		return
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: provider "+c.provider.Name+" leads elsewhere (status "+status+"), which is not followed: correct its base_url in gateway.yaml"), true)
 		return
 	}
 	why := wire.Failed

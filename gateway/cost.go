@@ -29,7 +29,7 @@ func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
 	t = price.Tokens{Input: k.Input, Output: k.Output, CacheRead: k.CacheRead, CacheWrite: k.CacheWrite, CacheWriteLong: k.CacheWriteLong, Reasoning: k.Reasoning}
 	infers := c.route.Op == wire.Infer
 	switch {
-	case c.status >= http.StatusBadRequest || c.status == 0 && !c.sent.Load():
+	case c.status >= http.StatusMultipleChoices || c.status != 0 && c.status < http.StatusOK || c.status == 0 && !c.sent.Load():
 		return t, false, false
 	case !infers:
 		return t, false, k.Said

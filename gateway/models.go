@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -154,7 +155,7 @@ func (c *call) fetch(p *Provider) (body []byte, doc *wire.Doc, ok bool) {
 		return nil, nil, false
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxList))
-	body = blank(c.key, body)
+	body = envelope.Blank(c.key, body)
 	c.keep(body)
 	if err == nil {
 		doc, err = wire.ParseObject(body)

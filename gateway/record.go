@@ -125,7 +125,7 @@ func (c *call) response(said wire.Answer) countersign.Record {
 		rec.Outcome = &countersign.Outcome{Status: "refused", Error: c.partial}
 	case c.partial != "":
 		rec.Outcome = &countersign.Outcome{Status: "failed", Error: c.partial}
-	case c.status >= 400:
+	case c.status != 0 && (c.status < http.StatusOK || c.status >= http.StatusMultipleChoices):
 		rec.Outcome = &countersign.Outcome{Status: "failed", Error: "the provider answered " + http.StatusText(c.status)}
 	}
 	return rec

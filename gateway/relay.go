@@ -12,49 +12,14 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
-// dropped are the headers that end at a proxy (RFC 9110, section 7.6.1), and
-// those that would tell the provider of the agent's side, tell the agent of the
-// company's account, or carry another credential.
-var dropped = map[string]bool{
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-	"Proxy-Authenticate": true, "Proxy-Authorization": true, "Cookie": true, "Set-Cookie": true, "Forwarded": true, "X-Forwarded-For": true,
-	"X-Forwarded-Host": true, "X-Forwarded-Proto": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
-	"Authorization": true, "X-Api-Key": true, "Api-Key": true, "X-Goog-Api-Key": true,
-	"Anthropic-Organization-Id": true, "Openai-Organization": true, "Openai-Project": true, "Chatgpt-Account-Id": true, "X-Goog-User-Project": true,
-}
-
-// routing begins the headers by which other gateways choose providers and keys.
-var routing = []string{"X-Portkey-", "Cf-Aig-", "Helicone-", "X-Bf-", "X-Litellm-"}
-
-func copyHeaders(dst, src http.Header) {
-	skip := map[string]bool{}
-	for _, v := range src.Values("Connection") {
-		for _, name := range strings.Split(v, ",") {
-			skip[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
-		}
-	}
-	for name, values := range src {
-		if dropped[name] || skip[name] {
-			continue
-		}
-		for _, p := range routing {
-			if strings.HasPrefix(name, p) {
-				values = nil
-			}
-		}
-		if len(values) > 0 {
-			dst[name] = append([]string(nil), values...)
-		}
-	}
-}
-
 func (c *call) outgoing(body []byte) *http.Request {
 	r := c.r
-	u := c.provider.url(c.route.Wire, c.path, forwardQuery(r.URL.RawQuery))
+	u := c.provider.url(c.route.Wire, c.path, envelope.Query(r.URL.RawQuery))
 	out := (&http.Request{
 		Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
@@ -68,7 +33,7 @@ func (c *call) outgoing(body []byte) *http.Request {
 		// again what may have arrived: one record, two calls.
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
-	copyHeaders(out.Header, r.Header)
+	envelope.Copy(out.Header, r.Header)
 	// Bytes that are read are bytes that are recorded: no compression.
 	out.Header.Set("Accept-Encoding", "identity")
 	if _, ok := out.Header["User-Agent"]; !ok {
@@ -80,20 +45,29 @@ func (c *call) outgoing(body []byte) *http.Request {
 	return out
 }
 
-// relay hands the answer through, each read flushed at once. It reports whether
-// the agent can tell how the answer ended.
-func (c *call) relay(resp *http.Response) (whole bool) {
-	copyHeaders(c.w.Header(), resp.Header)
+// headers hands those of an answer through, without the key.
+func (c *call) headers(resp *http.Response) {
+	envelope.Copy(c.w.Header(), resp.Header)
 	for name, values := range c.w.Header() {
+		if c.key != "" && strings.Contains(strings.ToLower(name), strings.ToLower(c.key)) {
+			delete(c.w.Header(), name)
+			continue
+		}
 		for i := range values {
-			c.w.Header()[name][i] = c.hide(values[i])
+			values[i] = c.hide(values[i])
 		}
 	}
 	if resp.ContentLength >= 0 {
 		c.w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
+}
+
+// relay hands the answer through, each read flushed at once. It reports whether
+// the agent can tell how the answer ended.
+func (c *call) relay(resp *http.Response) (whole bool) {
+	c.headers(resp)
 	flusher := http.NewResponseController(c.w)
-	filter := newKeyFilter(c.key)
+	filter := envelope.NewFilter(c.key)
 	c.tally = c.wire.Meter(c.route, c.media)
 	var hold *screen.Hold
 	if c.g.Secrets.HoldsAnswers() {
@@ -107,9 +81,9 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if n > 0 && c.first.IsZero() {
 			c.first = c.g.Now()
 		}
-		out := filter.next(buf[:n])
+		out := filter.Next(buf[:n])
 		if err != nil {
-			out = filter.final(out)
+			out = filter.Final(out)
 		}
 		waits := c.watching()
 		if waits {

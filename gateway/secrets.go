@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
@@ -19,8 +20,8 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 	}
 	r := screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
 	headers := http.Header{}
-	copyHeaders(headers, c.r.Header)
-	err := r.Beside(c.path, forwardQuery(c.r.URL.RawQuery), headers)
+	envelope.Copy(headers, c.r.Header)
+	err := r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers)
 	if err == nil {
 		err = r.Body(c.wire, c.route, doc)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/countersign/countersign/gateway/anthropic"
 	"github.com/countersign/countersign/gateway/azure"
+	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/gemini"
 	"github.com/countersign/countersign/gateway/ollama"
 	"github.com/countersign/countersign/gateway/openai"
@@ -32,7 +33,7 @@ func vendor(name string) wire.Vendor {
 func (g *gateway) routeOf(r *http.Request) (wire.Wire, wire.Route, bool) {
 	path := r.URL.EscapedPath()
 	for _, w := range g.wires {
-		if rt, ok := w.Route(r.Method, path, r.Header); ok {
+		if rt, ok := w.Route(r.Method, path, r.Header); ok && envelope.Straight(path) {
 			return w, rt, true
 		}
 	}

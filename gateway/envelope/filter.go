@@ -1,19 +1,20 @@
-package gateway
+package envelope
 
 import "bytes"
 
-// keyFilter blanks a provider's key in an answer, should a provider echo it.
+// Filter blanks a provider's key in an answer, should a provider echo it.
 // The length stays, so that no framing changes. It holds back bytes only while
 // they could be the beginning of the key.
-type keyFilter struct {
+type Filter struct {
 	key  []byte
 	held []byte
 }
 
-func newKeyFilter(key string) *keyFilter { return &keyFilter{key: []byte(key)} }
+// NewFilter returns a filter of a key; empty: it lets everything through.
+func NewFilter(key string) *Filter { return &Filter{key: []byte(key)} }
 
-// next takes bytes and returns those that may go on.
-func (f *keyFilter) next(b []byte) []byte {
+// Next takes bytes and returns those that may go on.
+func (f *Filter) Next(b []byte) []byte {
 	// A short key would be found in ordinary text; no vendor has one.
 	if len(f.key) < 8 || len(b) == 0 {
 		return b
@@ -35,15 +36,15 @@ func (f *keyFilter) next(b []byte) []byte {
 	return out
 }
 
-// final returns out and what was held back.
-func (f *keyFilter) final(out []byte) []byte {
+// Final returns out and what was held back.
+func (f *Filter) Final(out []byte) []byte {
 	out = append(append([]byte(nil), out...), f.held...)
 	f.held = nil
 	return out
 }
 
-// blank returns b without the key.
-func blank(key string, b []byte) []byte {
-	f := newKeyFilter(key)
-	return f.final(f.next(b))
+// Blank returns b without the key.
+func Blank(key string, b []byte) []byte {
+	f := NewFilter(key)
+	return f.Final(f.Next(b))
 }
