@@ -218,6 +218,9 @@ func (v *verifier) read(name string) ([]byte, error) {
 		v.buf = bytes.NewBuffer(nil)
 	}
 	v.buf.Reset()
+	if fi, err := f.Stat(); err == nil && fi.Size() < 1<<30 { // one that is larger grows as it is read
+		v.buf.Grow(int(fi.Size()) + bytes.MinRead)
+	}
 	_, err = v.buf.ReadFrom(f)
 	return v.buf.Bytes(), err
 }
