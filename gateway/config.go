@@ -155,7 +155,7 @@ func fault(thing, remedy string, err error) error {
 }
 
 func (p *Provider) check(dir string, prices *price.Table) error {
-	if !keys.Name.MatchString(p.Name) {
+	if !keys.IsName(p.Name) {
 		return fault("", "write lower-case letters, digits and dashes", fmt.Errorf("name %q", p.Name))
 	}
 	if p.vendor = vendor(p.Wire); p.vendor == nil {

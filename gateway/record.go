@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
+	"github.com/countersign/countersign/internal/lazyre"
 	"github.com/countersign/countersign/internal/redact"
 )
 
@@ -154,11 +154,11 @@ func (c *call) servedOtherwise(m countersign.Model) bool {
 
 // version is what vendors put behind a model's name: -20250929, -2025-09-29,
 // @20250929, -001, :latest.
-var version = regexp.MustCompile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{3}|\d{4}|latest)|:latest)$`)
+var version = lazyre.Compile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{3}|\d{4}|latest)|:latest)$`)
 
 func sameModel(asked, served string) bool {
 	norm := func(s string) string {
-		return version.ReplaceAllString(strings.TrimPrefix(strings.ToLower(s), "models/"), "")
+		return version().ReplaceAllString(strings.TrimPrefix(strings.ToLower(s), "models/"), "")
 	}
 	a, s := strings.TrimPrefix(strings.ToLower(asked), "models/"), strings.TrimPrefix(strings.ToLower(served), "models/")
 	// A version that was asked for must be the one that answers.

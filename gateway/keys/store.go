@@ -6,12 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // Where is the place of a kept key.
@@ -26,8 +26,10 @@ const (
 
 var wheres = []Where{InKeychain, InFile, InClear}
 
-// Name is the form of a provider's name.
-var Name = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var nameForm = lazyre.Compile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// IsName reports whether s has the form of a provider's name.
+func IsName(s string) bool { return nameForm().MatchString(s) }
 
 func (s Store) path(provider string, w Where) string {
 	p := filepath.Join(s.Dir, provider)
@@ -63,7 +65,7 @@ func (s Store) kept(ctx context.Context, provider string) (string, error) {
 // none, in the keychain if it takes it and else in an encrypted file. Whatever
 // was kept elsewhere before is forgotten.
 func (s Store) Set(ctx context.Context, provider, key string, at Where) (Where, error) {
-	if !Name.MatchString(provider) {
+	if !IsName(provider) {
 		return "", badName(provider)
 	}
 	key = strings.TrimSpace(key)
@@ -120,7 +122,7 @@ func (s Store) List() ([]Kept, error) {
 	for _, w := range wheres {
 		for _, e := range entries {
 			provider := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
-			if e.Type().IsRegular() && Name.MatchString(provider) && e.Name() == filepath.Base(s.path(provider, w)) && !seen[provider] {
+			if e.Type().IsRegular() && IsName(provider) && e.Name() == filepath.Base(s.path(provider, w)) && !seen[provider] {
 				seen[provider] = true
 				out = append(out, Kept{provider, w})
 			}
@@ -132,7 +134,7 @@ func (s Store) List() ([]Kept, error) {
 
 // Remove forgets a key wherever it is kept.
 func (s Store) Remove(ctx context.Context, provider string) error {
-	if !Name.MatchString(provider) {
+	if !IsName(provider) {
 		return badName(provider)
 	}
 	found := false

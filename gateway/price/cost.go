@@ -1,8 +1,9 @@
 package price
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // Tokens is what a call used, each token in one class, but reasoning, which is a
@@ -143,7 +144,7 @@ func (t *Table) find(c Call) *entry {
 			return e
 		}
 	}
-	return t.bare[c.List][bare(asked)]
+	return t.bare(c.List)[bare(asked)]
 }
 
 func firstOf(a, b string) string {
@@ -154,14 +155,14 @@ func firstOf(a, b string) string {
 }
 
 // stamp is the date or number that vendors put behind a model's name.
-var stamp = regexp.MustCompile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{3}|latest)|:latest)$`)
+var stamp = lazyre.Compile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{3}|latest)|:latest)$`)
 
 func bare(model string) string {
 	model = strings.ToLower(strings.TrimPrefix(model, "models/"))
 	if n := len(model); n == 0 || model[n-1] != 't' && (model[n-1] < '0' || model[n-1] > '9') {
 		return strings.ReplaceAll(model, "@", "-") // the expression is slow
 	}
-	return stamp.ReplaceAllString(strings.ReplaceAll(model, "@", "-"), "")
+	return stamp().ReplaceAllString(strings.ReplaceAll(model, "@", "-"), "")
 }
 
 // names are those under which a model may stand: with its date, and without.

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/countersign/countersign/internal/glob"
 	"github.com/countersign/countersign/internal/usd"
@@ -51,7 +52,7 @@ type Table struct {
 	version string
 	hosts   []host
 	lists   map[string]map[string]*entry
-	bare    map[string]map[string]*entry // by name without a date; nil where two have it
+	bare    func(list string) map[string]*entry // by name without a date; nil where two have it
 	company []companyLine
 }
 
@@ -71,7 +72,13 @@ func BuiltIn() *Table {
 		}
 	}
 	sort.Slice(t.hosts, func(i, j int) bool { return len(t.hosts[i].prefix) > len(t.hosts[j].prefix) })
-	t.bare = map[string]map[string]*entry{}
+	bare := sync.OnceValue(t.byBareName) // few sessions come to ask for it
+	t.bare = func(list string) map[string]*entry { return bare()[list] }
+	return t
+}
+
+func (t *Table) byBareName() map[string]map[string]*entry {
+	all := map[string]map[string]*entry{}
 	for list, models := range t.lists {
 		by := map[string]*entry{}
 		for model, e := range models {
@@ -80,9 +87,9 @@ func BuiltIn() *Table {
 			}
 			by[bare(model)] = e
 		}
-		t.bare[list] = by
+		all[list] = by
 	}
-	return t
+	return all
 }
 
 func (t *Table) line(f []string) error {

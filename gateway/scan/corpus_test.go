@@ -139,7 +139,7 @@ func TestRules(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range all.list {
 		r := &all.list[i]
-		if seen[r.ID] || placeholderForm.FindString(s.placeholder(r.ID, s.id("x"))) == "" {
+		if seen[r.ID] || placeholderForm().FindString(s.placeholder(r.ID, s.id("x"))) == "" {
 			t.Errorf("%s is there twice, or has no placeholder", r.ID)
 		}
 		seen[r.ID] = true

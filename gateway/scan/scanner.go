@@ -4,10 +4,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // The rules by which exact content is found.
@@ -225,11 +226,11 @@ func (s *Scanner) placeholder(rule, id string) string {
 	return "[secret:" + rule + ":" + id + s.mac(10, "placeholder", rule, id) + "]"
 }
 
-var placeholderForm = regexp.MustCompile(`\[secret:([a-z0-9-]{1,64}):([a-z2-9]{8})([a-z2-9]{16})\]`)
+var placeholderForm = lazyre.Compile(`\[secret:([a-z0-9-]{1,64}):([a-z2-9]{8})([a-z2-9]{16})\]`)
 
 // genuine reports whether a text is a placeholder of this Scanner.
 func (s *Scanner) genuine(text string) bool {
-	m := placeholderForm.FindStringSubmatch(text)
+	m := placeholderForm().FindStringSubmatch(text)
 	return m != nil && len(m[0]) == len(text) && hmac.Equal([]byte(m[3]), []byte(s.mac(10, "placeholder", m[1], m[2])))
 }
 
@@ -239,7 +240,7 @@ func (s *Scanner) Placeholders(text string) (genuine, forged int) {
 	if !strings.Contains(text, "[secret:") {
 		return 0, 0
 	}
-	for _, p := range placeholderForm.FindAllString(text, -1) {
+	for _, p := range placeholderForm().FindAllString(text, -1) {
 		if s.genuine(p) {
 			genuine++
 		} else {

@@ -3,9 +3,10 @@ package scan
 import (
 	"encoding/base64"
 	"encoding/json"
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // MaxFile bounds a file whose content is taught, in bytes.
@@ -51,16 +52,16 @@ func (v *values) add(s string, named bool) {
 // as one that was not.
 func (v *values) line(line string) {
 	bare := strings.TrimSpace(strings.TrimLeft(line, "#;/ "))
-	if m := assignment.FindStringSubmatch(bare); m != nil {
+	if m := assignment().FindStringSubmatch(bare); m != nil {
 		value := m[2]
 		if end := strings.LastIndexByte(value, value[0]); (value[0] == '"' || value[0] == '\'') && end > 0 {
 			value = value[1:end]
 		} else if cut, _, ok := strings.Cut(value, " #"); ok {
 			value = cut
 		}
-		v.add(value, secretName.MatchString(m[1]))
+		v.add(value, secretName().MatchString(m[1]))
 	}
-	for _, m := range password.FindAllStringSubmatch(bare, -1) {
+	for _, m := range password().FindAllStringSubmatch(bare, -1) {
 		v.add(m[1]+m[2], true)
 	}
 	if parts := strings.Split(line, ":"); len(parts) > 1 && !strings.Contains(line, "//") && !strings.Contains(line, " ") {
@@ -92,7 +93,7 @@ func (v *values) strings(content []byte) {
 				walk(name, val)
 			}
 		case string:
-			v.add(x, secretName.MatchString(name))
+			v.add(x, secretName().MatchString(name))
 			for _, line := range strings.Split(x, "\n") { // of a key with its line ends
 				v.line(line)
 			}
@@ -106,12 +107,12 @@ func (v *values) strings(content []byte) {
 }
 
 var (
-	assignment = regexp.MustCompile(`^(?:export\s+|-\s+)?["']?(?:[^\s"'=]*[:/])?([A-Za-z_][\w.-]*)["']?\s*[=:]\s*(\S.*?),?$`)
-	secretName = regexp.MustCompile(`(?i)secret|token|passw|pwd|key|cred|auth|private|salt|dsn|cert|sign|access|session|licen[sc]e`)
-	password   = regexp.MustCompile(`://[^/\s:@]*:([^/\s@]+)@|(?i:\bpassword\s+)(\S+)`)
-	wordy      = regexp.MustCompile(`^[A-Za-z]+$|^[a-z]+(?:[-_ .][a-z]+)*$|^[\d.,:/ -]+$|^[A-Z_]+$`)
-	address    = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*://[^/\s@]*(?:/\S*)?$|^[a-z][a-z.-]*:\d+$|^\S+@[a-z0-9.-]+\.[a-z]+$`)
-	pathLike   = regexp.MustCompile(`^[~.]?/[\w./-]*$|^[\w.-]+(?:/[\w.-]+)+$`)
+	assignment = lazyre.Compile(`^(?:export\s+|-\s+)?["']?(?:[^\s"'=]*[:/])?([A-Za-z_][\w.-]*)["']?\s*[=:]\s*(\S.*?),?$`)
+	secretName = lazyre.Compile(`(?i)secret|token|passw|pwd|key|cred|auth|private|salt|dsn|cert|sign|access|session|licen[sc]e`)
+	password   = lazyre.Compile(`://[^/\s:@]*:([^/\s@]+)@|(?i:\bpassword\s+)(\S+)`)
+	wordy      = lazyre.Compile(`^[A-Za-z]+$|^[a-z]+(?:[-_ .][a-z]+)*$|^[\d.,:/ -]+$|^[A-Z_]+$`)
+	address    = lazyre.Compile(`(?i)^[a-z][a-z0-9+.-]*://[^/\s@]*(?:/\S*)?$|^[a-z][a-z.-]*:\d+$|^\S+@[a-z0-9.-]+\.[a-z]+$`)
+	pathLike   = lazyre.Compile(`^[~.]?/[\w./-]*$|^[\w.-]+(?:/[\w.-]+)+$`)
 )
 
 // telling reports whether a value is worth knowing.
@@ -123,8 +124,8 @@ func telling(s string, named bool) bool {
 	case strings.HasPrefix(s, "$") || strings.HasPrefix(s, "{{"):
 		return false // names a value that is kept elsewhere
 	case named:
-		return entropy(s) >= 2 && !address.MatchString(s) && !examples.MatchString(s)
-	case significant < 16 || strings.HasPrefix(s, "--") || wordy.MatchString(s) || address.MatchString(s) || pathLike.MatchString(s) && changes(s) < len(s)/3:
+		return entropy(s) >= 2 && !address().MatchString(s) && !examples().MatchString(s)
+	case significant < 16 || strings.HasPrefix(s, "--") || wordy().MatchString(s) || address().MatchString(s) || pathLike().MatchString(s) && changes(s) < len(s)/3:
 		return false
 	}
 	return strings.ContainsAny(s, "0123456789") && entropy(s) >= 3.2 && 10*changes(s) >= 3*len(s)
@@ -153,4 +154,4 @@ func changes(s string) (n int) {
 }
 
 // examples are what stands in a secret's place, or says that there is none.
-var examples = regexp.MustCompile(`(?i)^(?:<.*>|your[-_ ].*|change[-_ ]?me.*|change[-_ ]?it|replace[-_ ].*|example.*|password|x+|\*+|\.+|none|null|undefined|disabled|required|optional|localhost|production|development|true|false)$`)
+var examples = lazyre.Compile(`(?i)^(?:<.*>|your[-_ ].*|change[-_ ]?me.*|change[-_ ]?it|replace[-_ ].*|example.*|password|x+|\*+|\.+|none|null|undefined|disabled|required|optional|localhost|production|development|true|false)$`)

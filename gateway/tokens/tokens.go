@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +28,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/internal/filelock"
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // Token is one grant of the use of the gateway, without the token itself.
@@ -64,8 +64,8 @@ type Store struct {
 func Open(path string, now func() time.Time) *Store { return &Store{path: path, now: now} }
 
 var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
-	form     = regexp.MustCompile(`^[^\x00-\x1f\x7f]{0,128}$`)
+	nameForm = lazyre.Compile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
+	form     = lazyre.Compile(`^[^\x00-\x1f\x7f]{0,128}$`)
 )
 
 // prefix tells people and scanners what a token is.
@@ -75,9 +75,9 @@ const prefix = "cs-"
 // name that is taken is refused: its calls would be counted together.
 func (s *Store) Issue(ctx context.Context, t Token, random io.Reader) (token string, err error) {
 	switch {
-	case !nameForm.MatchString(t.Name):
+	case !nameForm().MatchString(t.Name):
 		return "", s.fault(countersign.EUsage, t.Name, "write letters, digits, dots, dashes, at most 64", errors.New("it is no name"))
-	case !form.MatchString(t.User) || !form.MatchString(t.Project):
+	case !form().MatchString(t.User) || !form().MatchString(t.Project):
 		return "", s.fault(countersign.EUsage, t.Name, "write at most 128 characters on one line", errors.New("its user or project is no name"))
 	}
 	var raw [32]byte

@@ -7,20 +7,21 @@
 package redact
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // Marker stands where a secret stood.
 const Marker = "‹secret›"
 
 var (
-	flagValue = regexp.MustCompile(`(?i)^(--?[a-z0-9_-]*(?:password|passwd|secret|token|api-?key|apikey|access-?key|credential)[a-z0-9_-]*=)(.+)$`)
-	flagAlone = regexp.MustCompile(`(?i)^--?[a-z0-9_-]*(?:password|passwd|secret|token|api-?key|apikey|access-?key|credential)[a-z0-9_-]*$`)
-	assign    = regexp.MustCompile(`(?i)\b([A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIALS?)[A-Z0-9_]*=)([^\s'"]+)`)
-	userinfo  = regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^/\s:@]*:)([^/\s@]+)(@)`)
-	header    = regexp.MustCompile(`(?i)((?:authorization|x-api-key|api-key|x-goog-api-key|cookie)\s*:\s*)(\S.*)`)
-	wellKnown = regexp.MustCompile(`\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|AKIA[0-9A-Z]{16}|xox[baprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{30,}|glpat-[A-Za-z0-9_-]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,})`)
+	flagValue = lazyre.Compile(`(?i)^(--?[a-z0-9_-]*(?:password|passwd|secret|token|api-?key|apikey|access-?key|credential)[a-z0-9_-]*=)(.+)$`)
+	flagAlone = lazyre.Compile(`(?i)^--?[a-z0-9_-]*(?:password|passwd|secret|token|api-?key|apikey|access-?key|credential)[a-z0-9_-]*$`)
+	assign    = lazyre.Compile(`(?i)\b([A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIALS?)[A-Z0-9_]*=)([^\s'"]+)`)
+	userinfo  = lazyre.Compile(`([a-z][a-z0-9+.-]*://[^/\s:@]*:)([^/\s@]+)(@)`)
+	header    = lazyre.Compile(`(?i)((?:authorization|x-api-key|api-key|x-goog-api-key|cookie)\s*:\s*)(\S.*)`)
+	wellKnown = lazyre.Compile(`\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|AKIA[0-9A-Z]{16}|xox[baprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{30,}|glpat-[A-Za-z0-9_-]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,})`)
 )
 
 // Arg returns the argument with its secrets marked, and whether it had any.
@@ -28,13 +29,13 @@ func Arg(s string) (string, bool) {
 	if !maybe(s) {
 		return s, false
 	}
-	out := flagValue.ReplaceAllString(s, "${1}"+Marker)
+	out := flagValue().ReplaceAllString(s, "${1}"+Marker)
 	if out == s {
-		out = assign.ReplaceAllString(out, "${1}"+Marker)
+		out = assign().ReplaceAllString(out, "${1}"+Marker)
 	}
-	out = userinfo.ReplaceAllString(out, "${1}"+Marker+"${3}")
-	out = header.ReplaceAllString(out, "${1}"+Marker)
-	out = wellKnown.ReplaceAllString(out, Marker)
+	out = userinfo().ReplaceAllString(out, "${1}"+Marker+"${3}")
+	out = header().ReplaceAllString(out, "${1}"+Marker)
+	out = wellKnown().ReplaceAllString(out, Marker)
 	return out, out != s
 }
 
@@ -71,7 +72,7 @@ func Argv(argv []string) []string {
 			continue
 		}
 		out[i], _ = Arg(s)
-		next = strings.HasPrefix(s, "-") && flagAlone.MatchString(s)
+		next = strings.HasPrefix(s, "-") && flagAlone().MatchString(s)
 	}
 	return out
 }

@@ -3,16 +3,17 @@ package card
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 var (
-	encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{24,}={0,2}`)
-	evals   = regexp.MustCompile(`\beval\b`)
-	opaque  = regexp.MustCompile(`\bbase64\s+(-d|-D|--decode)\b|\bxxd\s+-r|\|\s*(/\S*/)?(ba|da|z|k)?sh\b|\|\s*(/\S*/)?(python|perl|node|ruby)[0-9.]*\s*(-\s*)?($|[;&|\n])|/dev/stdin|<\(`)
+	encoded = lazyre.Compile(`[A-Za-z0-9+/_-]{24,}={0,2}`)
+	evals   = lazyre.Compile(`\beval\b`)
+	opaque  = lazyre.Compile(`\bbase64\s+(-d|-D|--decode)\b|\bxxd\s+-r|\|\s*(/\S*/)?(ba|da|z|k)?sh\b|\|\s*(/\S*/)?(python|perl|node|ruby)[0-9.]*\s*(-\s*)?($|[;&|\n])|/dev/stdin|<\(`)
 )
 
 // maxLayers bounds how many decoded pieces of one text are shown.
@@ -22,7 +23,7 @@ const maxLayers = 8
 // where a text makes a program while it runs; literal says that whatever it
 // evaluates stands in it. Both are reading aids.
 func (p *page) layers(text string, shell, literal bool) {
-	for _, piece := range encoded.FindAllString(text, maxLayers) {
+	for _, piece := range encoded().FindAllString(text, maxLayers) {
 		plain, ok := decode(piece)
 		if !ok {
 			continue
@@ -32,7 +33,7 @@ func (p *page) layers(text string, shell, literal bool) {
 			p.put(Dim, "    : "+p.text(line))
 		}
 	}
-	if shell && (opaque.MatchString(text) || !literal && evals.MatchString(text)) {
+	if shell && (opaque().MatchString(text) || !literal && evals().MatchString(text)) {
 		p.put(Warn, "WARNING: runs text that is made while it runs and is not on this card")
 	}
 }

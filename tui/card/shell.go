@@ -30,7 +30,7 @@ func (p *page) shell(e *countersign.Exec) (literal bool) {
 	for _, s := range told { // an agent's wrapper has the command in there
 		p.aid("what its eval runs (a reading aid)", s)
 	}
-	literal = len(told) == len(evals.FindAllString(text, -1))
+	literal = len(told) == len(evals().FindAllString(text, -1))
 	var b strings.Builder
 	if err := syntax.NewPrinter(syntax.Indent(2)).Print(&b, f); err != nil {
 		return literal

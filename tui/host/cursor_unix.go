@@ -6,10 +6,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 	"time"
 
+	"github.com/countersign/countersign/internal/lazyre"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
@@ -18,7 +18,7 @@ import (
 // that does not is taken to be at the top left.
 const cursorTime = 300 * time.Millisecond
 
-var position = regexp.MustCompile(`\x1b\[(\d{1,4});(\d{1,4})R`)
+var position = lazyre.Compile(`\x1b\[(\d{1,4});(\d{1,4})R`)
 
 // Cursor asks the terminal where its cursor stands (DSR 6, ECMA-48), so that
 // what the agent writes is remembered at the place where it appears. What was
@@ -35,7 +35,7 @@ func Cursor(in, out *os.File) (row, col int, early []byte, err error) {
 	}
 	var got []byte
 	for end := time.Now().Add(cursorTime); ; {
-		if m := position.FindSubmatchIndex(got); m != nil {
+		if m := position().FindSubmatchIndex(got); m != nil {
 			row, _ = strconv.Atoi(string(got[m[2]:m[3]]))
 			col, _ = strconv.Atoi(string(got[m[4]:m[5]]))
 			return row, col, append(bytes.Clone(got[:m[0]]), got[m[1]:]...), nil

@@ -2,9 +2,10 @@ package host
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // verdict is what happens to a token of the agent.
@@ -37,14 +38,14 @@ func judge(t *token) verdict {
 	case osc:
 		return judgeOSC(t)
 	case dcs:
-		if bytes.HasPrefix(t.data, []byte("+q")) && hexList.Match(t.data[2:]) {
+		if bytes.HasPrefix(t.data, []byte("+q")) && hexList().Match(t.data[2:]) {
 			return query // XTGETTCAP: the answer is hexadecimal
 		}
 	}
 	return drop
 }
 
-var hexList = regexp.MustCompile(`^[0-9A-Fa-f;]{1,256}$`)
+var hexList = lazyre.Compile(`^[0-9A-Fa-f;]{1,256}$`)
 
 func judgeEscape(t *token) verdict {
 	switch t.inter {
@@ -112,8 +113,8 @@ func judgeCSI(t *token) verdict {
 }
 
 var (
-	colourQuery = regexp.MustCompile(`^(?:1[0-9]|4;[0-9]{1,3});\?$`)
-	harmlessOSC = regexp.MustCompile(`^(?:9;4;[0-4](?:;[0-9]{0,3})?|133;[A-D](?:;[0-9]*)?)$`) // progress, prompt marks
+	colourQuery = lazyre.Compile(`^(?:1[0-9]|4;[0-9]{1,3});\?$`)
+	harmlessOSC = lazyre.Compile(`^(?:9;4;[0-4](?:;[0-9]{0,3})?|133;[A-D](?:;[0-9]*)?)$`) // progress, prompt marks
 )
 
 // maxTitle bounds a window title, in bytes.
@@ -133,10 +134,10 @@ func judgeOSC(t *token) verdict {
 			return pass
 		}
 	default:
-		if colourQuery.Match(t.data) {
+		if colourQuery().Match(t.data) {
 			return query
 		}
-		if harmlessOSC.Match(t.data) {
+		if harmlessOSC().Match(t.data) {
 			return pass
 		}
 	}

@@ -21,17 +21,18 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"github.com/countersign/countersign/internal/lazyre"
 )
 
 // maxLoose bounds what a loose object may inflate to, in bytes.
 const maxLoose = 2 << 30
 
 var (
-	looseDir  = regexp.MustCompile(`^[0-9a-f]{2}$`)
-	looseName = regexp.MustCompile(`^[0-9a-f]{38}([0-9a-f]{24})?$`)
-	packName  = regexp.MustCompile(`^pack-[0-9a-f]{40,64}\.pack$`)
+	looseDir  = lazyre.Compile(`^[0-9a-f]{2}$`)
+	looseName = lazyre.Compile(`^[0-9a-f]{38}([0-9a-f]{24})?$`)
+	packName  = lazyre.Compile(`^pack-[0-9a-f]{40,64}\.pack$`)
 )
 
 // Copy copies the loose objects below from, and hands each pack to pack, which
@@ -41,16 +42,16 @@ func Copy(from *os.Root, to string, nonblock int, pack func(io.Reader) error) er
 	return fs.WalkDir(from.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		dir, name := path.Split(p)
 		dir = strings.TrimSuffix(dir, "/")
-		loose := looseDir.MatchString(dir) && looseName.MatchString(name)
+		loose := looseDir().MatchString(dir) && looseName().MatchString(name)
 		switch {
 		case err != nil:
 			return nil // gone since
 		case d.IsDir():
-			if p != "." && p != "pack" && !looseDir.MatchString(p) {
+			if p != "." && p != "pack" && !looseDir().MatchString(p) {
 				return fs.SkipDir
 			}
 			return nil
-		case !d.Type().IsRegular() || !loose && (dir != "pack" || !packName.MatchString(name)):
+		case !d.Type().IsRegular() || !loose && (dir != "pack" || !packName().MatchString(name)):
 			return nil
 		}
 		in, err := from.OpenFile(p, os.O_RDONLY|nonblock, 0)
