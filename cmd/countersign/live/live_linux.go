@@ -46,6 +46,7 @@ type live struct {
 	policy     *policy.Policy
 	pinned     []byte // the policy file that took the place of the user's layer
 	posture    countersign.Posture
+	reach      func() (*ledger.Client, error)
 	ledger     *ledger.Client
 	key        *countersign.Keyer
 	kept       session.Kept
@@ -104,6 +105,9 @@ func (s *live) check() error {
 	if err := s.Dirs.Make(); err != nil {
 		return err
 	}
+	// The machine is probed and the ledger reached while the policy is read.
+	probe := sync.OnceValues(func() (countersign.Posture, error) { return Probe(s.ctx) })
+	go probe()
 	if s.project, err = s.App.Project(); err != nil {
 		return err
 	}
@@ -116,7 +120,14 @@ func (s *live) check() error {
 	if err := s.projectIsOne(); err != nil {
 		return err
 	}
-	if s.posture, err = Probe(s.ctx); err != nil {
+	s.reach = sync.OnceValues(func() (*ledger.Client, error) { return s.App.Ledger(s.ctx) })
+	s.closers.Add(func() {
+		if l, err := s.reach(); err == nil {
+			l.Close()
+		}
+	})
+	go s.reach()
+	if s.posture, err = probe(); err != nil {
 		return err
 	}
 	s.posture.Mechanisms = append(s.posture.Mechanisms, confined(s.policy)...)
@@ -124,12 +135,11 @@ func (s *live) check() error {
 }
 
 func (s *live) openLedger() error {
-	l, err := s.App.Ledger(s.ctx)
+	l, err := s.reach()
 	if err != nil {
 		return err
 	}
 	s.ledger = l
-	s.closers.Add(func() { l.Close() })
 	go func() {
 		select {
 		case <-l.Closed():
