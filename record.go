@@ -77,6 +77,7 @@ type ActionRecord struct {
 // PolicyRecord says which policy spoke.
 type PolicyRecord struct {
 	Bundle string `json:"bundle"`
+	Preset string `json:"preset,omitempty"` // the loosest that a layer builds on
 	Rule   string `json:"rule,omitempty"`
 }
 

@@ -12,6 +12,7 @@ type Session struct {
 	Ended   time.Time `json:"ended,omitzero"`
 	PID     int       `json:"pid"` // of the process that holds the session
 	Policy  string    `json:"policy"`
+	Preset  string    `json:"preset,omitempty"` // the loosest that the policy builds on
 	Posture Posture   `json:"posture"`
 	Backend string    `json:"backend"` // snapshot, overlay
 }

@@ -230,7 +230,7 @@ type rec struct {
 		Argv, Env                                  []string
 		Port                                       int
 	}
-	Policy   struct{ Bundle, Rule string }
+	Policy   struct{ Bundle, Preset, Rule string }
 	Decision struct{ Verdict, Basis, By, Shown, Reason string }
 	Outcome  struct {
 		Status, Error string

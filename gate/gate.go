@@ -23,7 +23,7 @@ import (
 // Policy is what the gate asks. *policy.Policy is one.
 type Policy interface {
 	Exec(e *countersign.Exec, covered bool) countersign.Ruling
-	Bundle() string
+	Record(rule string) *countersign.PolicyRecord
 }
 
 // Config is what a gate needs to know of its session.

@@ -51,7 +51,7 @@ func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
 		Actor:  &countersign.Actor{Kind: "agent", ID: g.cfg.Agent.Name, Peer: &peer},
 		Agent:  &g.cfg.Agent,
 		Action: &countersign.ActionRecord{Kind: a.Kind},
-		Policy: &countersign.PolicyRecord{Bundle: g.cfg.Policy.Bundle()},
+		Policy: g.cfg.Policy.Record(""),
 		Cov:    &countersign.Coverage{Tier: g.cfg.Tier, Isolation: "same-uid"},
 	}
 	switch {

@@ -17,6 +17,7 @@ import (
 // Policy is the layers put together, ready to be asked.
 type Policy struct {
 	bundle     string
+	preset     string
 	deny, risk *fileSet
 	exec       execSet
 	hosts      hosts.Rules
@@ -58,7 +59,7 @@ func Compile(docs ...*Document) (*Policy, error) {
 	}
 	p := &Policy{layers: docs, deny: newFileSet(), risk: newFileSet(), write: "review", demands: map[string]Demands{}}
 	p.exec.byName = map[string][]int32{}
-	p.bundle = bundleOf(docs)
+	p.bundle, p.preset = bundleOf(docs), loosest(docs)
 	p.defaults()
 	p.settings(docs)
 	for _, d := range docs {
@@ -220,6 +221,23 @@ func (p *Policy) except(d *Document, x *Except, id string) error {
 // Bundle names the policy by its content: "sha256:…" of the canonical form of
 // all layers. Comments, file names and line numbers do not change it.
 func (p *Policy) Bundle() string { return p.bundle }
+
+// Preset names the loosest preset that a layer builds on, which holds the
+// stricter ones too; "strict" where none names one.
+func (p *Policy) Preset() string { return p.preset }
+
+func loosest(docs []*Document) string {
+	n := 0
+	for _, d := range docs {
+		n = max(n, slices.Index(presetNames, d.Preset))
+	}
+	return presetNames[n]
+}
+
+// Record is the policy as a record names it, with the rule that spoke, if any.
+func (p *Policy) Record(rule string) *countersign.PolicyRecord {
+	return &countersign.PolicyRecord{Bundle: p.bundle, Preset: p.preset, Rule: rule}
+}
 
 // bundleOf hashes the layers in order. Within a layer the order of documents
 // means nothing, so they are sorted by what they say.

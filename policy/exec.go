@@ -16,6 +16,7 @@ type execRule struct {
 	program  glob.Glob
 	args     []glob.Glob
 	rest     bool // the last element was "..."
+	options  []glob.Glob
 	script   *paths.Pattern
 	anyDepth bool
 	score    int // the highest of what matches wins; equal: the first
@@ -45,6 +46,13 @@ func (s *execSet) add(c *Command, score int) error {
 			return err
 		}
 		r.args = append(r.args, g)
+	}
+	for _, o := range c.Options {
+		g, err := glob.Arg(o)
+		if err != nil {
+			return err
+		}
+		r.options = append(r.options, g)
 	}
 	if c.Script != "" {
 		p, err := compileScript(c.Script)
@@ -223,6 +231,21 @@ func (r *execRule) argsMatch(first string, hasFirst bool, tail []string) bool {
 	return true
 }
 
+// optionsMatch finds an option that the rule does not list. What an option takes
+// for its value is held to the list too, if it looks like one.
+func (r *execRule) optionsMatch(rest []string) (string, bool) {
+	if r.Options == nil {
+		return "", true
+	}
+	for _, a := range rest {
+		is := func(g glob.Glob) bool { return g.Match(a) }
+		if len(a) > 1 && a[0] == '-' && !slices.ContainsFunc(r.options, is) {
+			return a, false
+		}
+	}
+	return "", true
+}
+
 func (p *Policy) anyScript(r *execRule, e *countersign.Exec) bool {
 	if len(e.Interp) > 0 && p.scriptMatches(r, e.Exe.Path) {
 		return true
@@ -248,6 +271,9 @@ func (p *Policy) scriptMatches(r *execRule, path string) bool {
 func (p *Policy) allows(r *execRule, e *countersign.Exec) string {
 	if len(e.Argv) == 0 || !r.argsMatch("", false, e.Argv[1:]) {
 		return "another command"
+	}
+	if o, ok := r.optionsMatch(e.Argv[1+len(r.args):]); !ok {
+		return "the rule does not speak of the option " + o
 	}
 	if r.path {
 		if !p.byPath(r, e.Exe.Path) {

@@ -21,6 +21,7 @@ type Explanation struct {
 	Why      string              `json:"why"`           // why this rule won
 	Matched  []Match             `json:"matched"`
 	Risk     countersign.Risk    `json:"risk,omitempty"` // of a path
+	Preset   string              `json:"preset"`
 	Bundle   string              `json:"bundle"`
 }
 
@@ -40,7 +41,7 @@ type Match struct {
 func (p *Policy) explanation(question string, r countersign.Ruling) Explanation {
 	return Explanation{
 		Question: question, Verdict: r.Verdict, Rule: r.Rule, Reason: r.Reason,
-		Layer: r.Layer, Pos: r.Pos, Matched: []Match{}, Bundle: p.bundle,
+		Layer: r.Layer, Pos: r.Pos, Matched: []Match{}, Preset: p.preset, Bundle: p.bundle,
 	}
 }
 
@@ -193,6 +194,7 @@ func (e Explanation) String() string {
 		}
 		b.WriteByte('\n')
 	}
+	fmt.Fprintf(&b, "preset  %s\n", e.Preset)
 	fmt.Fprintf(&b, "policy  %s", e.Bundle)
 	return b.String()
 }

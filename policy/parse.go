@@ -90,6 +90,16 @@ func Preset(name string) (*Document, error) {
 	return Parse(LayerUser, "preset "+name, src)
 }
 
+// On is a document built on another preset than it names.
+func (d *Document) On(preset string) (*Document, error) {
+	if _, err := PresetSource(preset); err != nil {
+		return nil, err
+	}
+	out := *d
+	out.Preset, out.presetPos = preset, Pos{}
+	return &out, nil
+}
+
 // Schema returns the published JSON Schema (draft 2020-12) of a policy file.
 func Schema() []byte {
 	src, err := embedded.ReadFile("schema.json")

@@ -108,6 +108,19 @@ func checkProgram(s string) error {
 	return nil
 }
 
+// options are never nil: none at all may be meant.
+func (r *reader) options(n ast.Node) []string {
+	out := []string{}
+	for _, v := range r.List(n, "options") {
+		s := r.Text(v, "options")
+		if r.Err == nil && (len(s) < 2 || s[0] != '-' || strings.Trim(s, "-*") == "" && s != "--") {
+			r.Fail(v, "write it as --name, --name=* or -n", "options: %q names no option", s)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 func (r *reader) sha256(n ast.Node) string {
 	s := r.Text(n, "sha256")
 	if r.Err == nil && (len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "") {

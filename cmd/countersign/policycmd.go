@@ -10,10 +10,11 @@ import (
 )
 
 func (a *app) policyCmd() *cobra.Command {
-	var file string
+	var from base.PolicyFrom
 	cmd := &cobra.Command{Use: "policy", Short: "Check the policy and ask it questions"}
-	cmd.PersistentFlags().StringVar(&file, "policy", "", "`FILE` in place of the user's layer")
-	cmd.AddCommand(a.policyCheck(&file), a.policyExplain(&file), &cobra.Command{
+	cmd.PersistentFlags().StringVar(&from.File, "policy", "", "`FILE` in place of the user's layer")
+	cmd.PersistentFlags().StringVar(&from.Preset, "preset", "", "`NAME` of the preset in place of the one that layer names")
+	cmd.AddCommand(a.policyCheck(&from), a.policyExplain(&from), &cobra.Command{
 		Use: "show", Short: "Print a preset", Args: exactly(1, "a preset's name"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			src, err := policy.PresetSource(args[0])
@@ -26,26 +27,33 @@ func (a *app) policyCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) policyCheck(file *string) *cobra.Command {
+// loadHere puts the policy together that holds in the working directory.
+func (a *app) loadHere(from base.PolicyFrom) (*policy.Policy, error) {
+	from.Project = a.ProjectRoot()
+	p, _, err := a.ReadPolicy(from)
+	return p, err
+}
+
+func (a *app) policyCheck(from *base.PolicyFrom) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check every layer, and the examples of every rule",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				*file = args[0]
+				from.File = args[0]
 			}
-			p, err := a.LoadPolicy(*file, a.ProjectRoot())
+			p, err := a.loadHere(*from)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.Out, "ok %s\n", p.Bundle())
+			fmt.Fprintf(a.Out, "ok %s preset %s\n", p.Bundle(), p.Preset())
 			return nil
 		},
 	}
 }
 
-func (a *app) policyExplain(file *string) *cobra.Command {
+func (a *app) policyExplain(from *base.PolicyFrom) *cobra.Command {
 	var path, host string
 	var port, publish int
 	cmd := a.jsonFlag(&cobra.Command{
@@ -56,7 +64,7 @@ func (a *app) policyExplain(file *string) *cobra.Command {
   countersign policy explain --host pkg.example.com
   countersign policy explain --host localhost --port 5432`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := a.LoadPolicy(*file, a.ProjectRoot())
+			p, err := a.loadHere(*from)
 			if err != nil {
 				return err
 			}

@@ -48,6 +48,7 @@ func (a *app) runCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Agent, "agent", "", "`NAME` of the agent for the record and its settings (default: the command's)")
 	f.StringVar(&o.Policy, "policy", "", "`FILE` in place of the user's layer, pinned at the start")
+	f.StringVar(&o.Preset, "preset", "", "`NAME` of the preset in place of the one your layer names: strict, standard, trusted-workspace")
 	f.StringVar(&o.Approver, "approver", "", "who is asked: `tty` or none (default: tty where there is one)")
 	f.StringVar(&o.Backend, "backend", "", "staging `KIND`: snapshot or overlay (default: by the size of the tree)")
 	f.StringVar(&o.From, "from", "", "go on from this `SESSION`'s staging layer")

@@ -178,7 +178,7 @@ func (a *app) statusCmd() *cobra.Command {
 				return errors.Join(a.Data(all), err)
 			}
 			for _, s := range all {
-				fmt.Fprintf(a.Out, "%s  %s  %s\n  posture tier %s, %s back end, %d waiting\n", s.Session, s.Agent, base.Plain(s.Project), s.Posture.Tier, s.Backend, s.Waiting)
+				fmt.Fprintf(a.Out, "%s  %s  %s\n  posture tier %s, preset %s, %s back end, %d waiting\n", s.Session, s.Agent, base.Plain(s.Project), s.Posture.Tier, s.Preset, s.Backend, s.Waiting)
 				for _, p := range s.Processes {
 					fmt.Fprintf(a.Out, "  pid %d  %s\n", p.PID, base.Plain(p.Summary))
 				}

@@ -61,7 +61,7 @@ func (a *app) shell(ctx context.Context, id string, argv []string) error {
 	if err := os.Chdir(k.Project); err != nil {
 		return err
 	}
-	o := live.Options{Agent: "shell", From: k.ID, Own: true, Argv: argv, Policy: a.PinnedPolicy(k.ID)}
+	o := live.Options{Agent: "shell", From: k.ID, Own: true, Argv: argv, Policy: a.PinnedPolicy(k.ID), Preset: k.Preset}
 	if !a.hasLayer(k.ID) {
 		o.From = "" // it left nothing that differs from the real tree
 	}

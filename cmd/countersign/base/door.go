@@ -24,7 +24,7 @@ func (a *App) GatewayFile() string { return filepath.Join(a.Dirs.Config, "gatewa
 // who may use it is for the caller to add.
 func (a *App) Door(cfg *gateway.Config, l countersign.Ledger, p *policy.Policy) gateway.Options {
 	o := gateway.Options{
-		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: l, Allow: p.Model, Feature: p.Feature, Now: a.Now, User: Who(),
+		Config: cfg, Keys: gateway.Keys(a.KeyStore()), Ledger: Stamped{l, p}, Allow: p.Model, Feature: p.Feature, Now: a.Now, User: Who(),
 		LocalOnly: p.Models().LocalOnly(), Secrets: p.Models(),
 	}
 	if cfg.FindLocal {

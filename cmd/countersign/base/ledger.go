@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/ledger"
+	"github.com/countersign/countersign/policy"
 )
 
 func (a *App) LedgerDir() string { return filepath.Join(a.Dirs.State, "ledger") }
@@ -45,6 +46,25 @@ func (a *App) spawnLedger(context.Context) error {
 	}
 	go cmd.Wait()
 	return nil
+}
+
+// Stamped is a ledger that writes the policy in force into what comes without.
+type Stamped struct {
+	countersign.Ledger
+	Policy *policy.Policy
+}
+
+// Append writes a record with its policy.
+func (s Stamped) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+	p := s.Policy.Record("")
+	if r.Policy != nil {
+		p.Rule = r.Policy.Rule
+		if r.Policy.Bundle != "" {
+			p.Bundle = r.Policy.Bundle
+		}
+	}
+	r.Policy = p
+	return s.Ledger.Append(ctx, r, durable)
 }
 
 // DigestKey is the secret of this ledger's keyed hashes, made at first use.

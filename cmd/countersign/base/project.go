@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/internal/strictyaml"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/session"
 	"github.com/countersign/countersign/workspace/apply"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/tree"
@@ -63,51 +64,26 @@ func unreadable(path string, err error) error {
 	return e
 }
 
-// LoadPolicy reads every layer and compiles them. file, if not empty, takes the
-// place of the user's layer; without a project there is no layer of one. A layer
-// that is there but cannot be read stops everything: nothing starts under half a
-// policy.
+// PolicyFrom says what a policy is put together from.
+type PolicyFrom struct {
+	File    string // in place of the user's layer; may be empty
+	Preset  string // in place of the one that the user's layer names; may be empty
+	Project string // its root; without one there is no layer of one
+}
+
+// LoadPolicy reads every layer and compiles them. A layer that is there but
+// cannot be read stops everything: nothing starts under half a policy.
 func (a *App) LoadPolicy(file, project string) (*policy.Policy, error) {
-	p, _, err := a.ReadPolicy(file, project)
+	p, _, err := a.ReadPolicy(PolicyFrom{File: file, Project: project})
 	return p, err
 }
 
 // ReadPolicy is LoadPolicy that also returns what file held, to be pinned: it
 // may be a pipe, which can be read once.
-func (a *App) ReadPolicy(file, project string) (p *policy.Policy, held []byte, err error) {
-	docs := []*policy.Document{policy.BuiltIn()}
-	user := filepath.Join(a.Dirs.Config, "policy.yaml")
-	if file != "" {
-		user = file
-	}
-	layers := []struct {
-		layer policy.Layer
-		path  string
-		must  bool
-	}{
-		{"organisation", organisationPolicy, false},
-		{"user", user, file != ""},
-		{"project", filepath.Join(project, ".countersign", "policy.yaml"), false},
-	}
-	if project == "" {
-		layers = layers[:2]
-	}
-	for _, l := range layers {
-		src, err := readLayer(l.layer, l.path)
-		if errors.Is(err, fs.ErrNotExist) && !l.must {
-			continue
-		}
-		if err != nil {
-			return nil, nil, unreadable(l.path, err)
-		}
-		if l.must {
-			held = src
-		}
-		doc, err := policy.Parse(l.layer, l.path, src)
-		if err != nil {
-			return nil, nil, err
-		}
-		docs = append(docs, doc)
+func (a *App) ReadPolicy(from PolicyFrom) (p *policy.Policy, held []byte, err error) {
+	docs, held, err := a.Layers(from)
+	if err != nil {
+		return nil, nil, err
 	}
 	if p, err = policy.Compile(docs...); err != nil {
 		return nil, nil, err
@@ -115,7 +91,59 @@ func (a *App) ReadPolicy(file, project string) (p *policy.Policy, held []byte, e
 	if err := checkSecrets(p); err != nil {
 		return nil, nil, err
 	}
-	return p.At(project, a.Getenv("HOME")), held, nil
+	return p.At(from.Project, a.Getenv("HOME")), held, nil
+}
+
+// Layers reads the layers, not yet put together, and what the file held that
+// stands in the place of the user's.
+func (a *App) Layers(from PolicyFrom) (docs []*policy.Document, held []byte, err error) {
+	user := filepath.Join(a.Dirs.Config, "policy.yaml")
+	if from.File != "" {
+		user = from.File
+	}
+	docs = []*policy.Document{policy.BuiltIn()}
+	layers := []struct {
+		layer policy.Layer
+		path  string
+		must  bool
+	}{
+		{policy.LayerOrganisation, organisationPolicy, false},
+		{policy.LayerUser, user, from.File != ""},
+		{policy.LayerProject, filepath.Join(from.Project, ".countersign", "policy.yaml"), false},
+	}
+	if from.Project == "" {
+		layers = layers[:2]
+	}
+	for _, l := range layers {
+		src, err := readLayer(l.layer, l.path)
+		absent := errors.Is(err, fs.ErrNotExist) && !l.must
+		if err != nil && !absent {
+			return nil, nil, unreadable(l.path, err)
+		}
+		preset := from.Preset
+		if l.layer != policy.LayerUser {
+			preset = ""
+		}
+		if absent && preset == "" {
+			continue
+		}
+		doc := &policy.Document{Layer: l.layer, Name: l.path}
+		if !absent {
+			if doc, err = policy.Parse(l.layer, l.path, src); err != nil {
+				return nil, nil, err
+			}
+		}
+		if l.must {
+			held = src
+		}
+		if preset != "" {
+			if doc, err = doc.On(preset); err != nil {
+				return nil, nil, err
+			}
+		}
+		docs = append(docs, doc)
+	}
+	return docs, held, nil
 }
 
 // PinPolicy keeps what took the place of the user's layer with its session: what
@@ -124,10 +152,11 @@ func (a *App) PinPolicy(held []byte, session string) error {
 	return atomicfile.Write(a.pinned(session), held, 0o600)
 }
 
-// SessionPolicy is the policy of a session: with its own layer in place of the
-// user's, if it was started with one.
-func (a *App) SessionPolicy(session, project string) (*policy.Policy, error) {
-	return a.LoadPolicy(a.PinnedPolicy(session), project)
+// SessionPolicy is the policy of a session: with its own layer and preset in the
+// place of the user's, if it was started with one.
+func (a *App) SessionPolicy(k session.Kept) (*policy.Policy, error) {
+	p, _, err := a.ReadPolicy(PolicyFrom{File: a.PinnedPolicy(k.ID), Preset: k.Preset, Project: k.Project})
+	return p, err
 }
 
 // PinnedPolicy is the file that PinPolicy kept, or empty.

@@ -108,7 +108,7 @@ func (s *live) workspaceRecord(e stage.Event) countersign.Record {
 	r := countersign.Record{
 		Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: base.Who()}, Agent: &countersign.Agent{Name: s.opt.Agent},
 		Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: base.Printable(e.Path), Summary: gate.Line(e.Text)},
-		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+		Policy: s.policy.Record(""),
 	}
 	switch e.Kind {
 	case stage.GitRefused:

@@ -84,6 +84,7 @@ type Status struct {
 	Backend   string              `json:"backend"`
 	Posture   countersign.Posture `json:"posture"`
 	Policy    string              `json:"policy"`
+	Preset    string              `json:"preset"`
 	Waiting   int                 `json:"waiting"`
 	Processes []Process           `json:"processes"`
 	Budgets   []budget.Left       `json:"budgets,omitempty"`

@@ -43,7 +43,7 @@ func (s *live) handlers() map[string]session.Handler {
 func (s *live) status() Status {
 	out := Status{
 		Session: s.id, Agent: s.opt.Agent, Project: s.project.Root, Backend: s.kept.Backend, Posture: s.posture,
-		Policy: s.policy.Bundle(), Waiting: len(s.desk.Open(s.id)), Processes: []Process{}, Notes: reviewing.Notes(s.staging.Notes()),
+		Policy: s.policy.Bundle(), Preset: s.policy.Preset(), Waiting: len(s.desk.Open(s.id)), Processes: []Process{}, Notes: reviewing.Notes(s.staging.Notes()),
 	}
 	if s.budgets != nil {
 		// What cannot be read now refuses calls, and says so there.

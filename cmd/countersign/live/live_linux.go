@@ -114,7 +114,7 @@ func (s *live) check() error {
 	if !s.project.Git {
 		s.Say("%s is no git repository: changes are staged and reviewed all the same", base.Plain(s.project.Root))
 	}
-	if s.policy, s.pinned, err = s.ReadPolicy(s.opt.Policy, s.project.Root); err != nil {
+	if s.policy, s.pinned, err = s.ReadPolicy(base.PolicyFrom{File: s.opt.Policy, Preset: s.opt.Preset, Project: s.project.Root}); err != nil {
 		return err
 	}
 	if err := s.projectIsOne(); err != nil {
@@ -192,7 +192,7 @@ func (s *live) hold() error {
 	s.closers.Add(func() { lock.Close() })
 	s.kept = session.Kept{Session: countersign.Session{
 		ID: s.id, Agent: s.opt.Agent, Project: s.project.Root, Argv: s.opt.Argv, Started: s.Now().UTC(),
-		PID: os.Getpid(), Policy: s.policy.Bundle(), Posture: s.posture, Backend: s.opt.Backend,
+		PID: os.Getpid(), Policy: s.policy.Bundle(), Preset: s.policy.Preset(), Posture: s.posture, Backend: s.opt.Backend,
 	}}
 	return nil
 }
@@ -254,14 +254,14 @@ func (s *live) announce() error {
 func (s *live) policyRecord() countersign.Record {
 	return countersign.Record{
 		Type: "policy.activated", Session: s.id, Actor: s.Human(),
-		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+		Policy: s.policy.Record(""),
 	}
 }
 
 func (s *live) startRecord() countersign.Record {
 	return countersign.Record{
 		Type: "session.started", Session: s.id, Actor: s.Human(), Agent: &countersign.Agent{Name: s.opt.Agent},
-		Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+		Policy: s.policy.Record(""),
 		Cov:    &countersign.Coverage{Tier: s.posture.Tier, Isolation: "same-uid"},
 		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: gate.Argv(base.Redacted(s.opt.Argv)), Cwd: s.project.Root, Summary: gate.Line(base.Summary(s.opt.Argv))},
 		Detail: map[string]any{
@@ -327,7 +327,7 @@ func (s *live) closed(by string, exit *int, err error) {
 	defer cancel()
 	_, lerr := s.ledger.Append(ctx, countersign.Record{
 		Type: "session.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: s.opt.Agent},
-		Policy: &countersign.PolicyRecord{Bundle: s.kept.Policy}, Outcome: o, Detail: map[string]any{"ended_by": by},
+		Policy: &countersign.PolicyRecord{Bundle: s.kept.Policy, Preset: s.kept.Preset}, Outcome: o, Detail: map[string]any{"ended_by": by},
 	}, true)
 	if lerr != nil {
 		return // it stays open on disk: the next start finds and records it

@@ -10,6 +10,7 @@ import (
 type Options struct {
 	Agent    string
 	Policy   string
+	Preset   string // in place of the one that the user's layer names
 	Approver string
 	Backend  string
 	From     string

@@ -45,7 +45,7 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 			}
 		}
 		r := countersign.Record{
-			Type: "session.ended", Session: k.ID, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: k.Agent}, Policy: &countersign.PolicyRecord{Bundle: k.Policy},
+			Type: "session.ended", Session: k.ID, Actor: &countersign.Actor{Kind: "system"}, Agent: &countersign.Agent{Name: k.Agent}, Policy: &countersign.PolicyRecord{Bundle: k.Policy, Preset: k.Preset},
 			Outcome: &countersign.Outcome{Status: "orphaned", Error: "the session's process ended without a word"}, Detail: map[string]any{"ended_by": "lost", "orphaned": len(open)},
 		}
 		if _, err := l.Append(ctx, r, true); err != nil {

@@ -48,7 +48,7 @@ func Open(ctx context.Context, a *base.App, k session.Kept) (*Reviewing, error) 
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.SessionPolicy(k.ID, k.Project)
+	p, err := a.SessionPolicy(k)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersig
 		rec := countersign.Record{
 			Type: "hunk.decided", Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
 			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, base.Printable(h.Path))},
-			Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
+			Policy:   r.policy.Record("review"),
 			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: means, Shown: h.Digest, Scope: countersign.ScopeOnce},
 			Payloads: diffs[i%together : i%together+1],
 			Detail:   map[string]any{"hunk": h.ID, "state": said(h), "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
@@ -387,7 +387,7 @@ func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	}
 	_, err = l.Append(ctx, countersign.Record{
 		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
-		Policy:   &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
+		Policy:   r.policy.Record("review"),
 		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: base.Counted(len(res.Applied), "hunk") + " in " + base.Counted(len(res.Files), "file")},
 		Outcome:  &countersign.Outcome{Status: "ok"},
 		Payloads: []countersign.Payload{p},

@@ -257,7 +257,7 @@ func (r *Reviewing) moves(ctx context.Context, typ string, t gitview.Taken, deta
 	detail["repo"], detail["ref"], detail["old"], detail["new"] = base.Printable(t.Repo), base.Printable(t.Ref), t.Old, t.New
 	rec := countersign.Record{
 		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
-		Policy: &countersign.PolicyRecord{Bundle: r.policy.Bundle(), Rule: "review"},
+		Policy: r.policy.Record("review"),
 		Action: &countersign.ActionRecord{Kind: countersign.KindGitRef, Path: base.Printable(t.Ref), Summary: fmt.Sprintf("%.12s %s", t.New, base.Printable(t.Ref))},
 		Detail: detail,
 	}

@@ -157,7 +157,7 @@ func (s *service) announce(ctx context.Context) error {
 			providers = append(providers, p.Name)
 		}
 	}
-	bundle := &countersign.PolicyRecord{Bundle: s.policy.Bundle()}
+	bundle := s.policy.Record("")
 	for _, r := range []countersign.Record{
 		{Type: "policy.activated", Session: s.id, Actor: s.Human(), Policy: bundle},
 		{Type: "gateway.started", Session: s.id, Actor: s.Human(), Policy: bundle, Detail: map[string]any{
@@ -233,7 +233,7 @@ func (s *service) goodbye(why error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_, err := s.ledger.Append(ctx, countersign.Record{
-		Type: "gateway.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Policy: &countersign.PolicyRecord{Bundle: s.policy.Bundle()},
+		Type: "gateway.ended", Session: s.id, Actor: &countersign.Actor{Kind: "system"}, Policy: s.policy.Record(""),
 		Outcome: o, Detail: map[string]any{"ended_by": "countersign"},
 	}, true)
 	if err == nil {
