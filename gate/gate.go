@@ -131,7 +131,7 @@ func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersi
 	if err != nil {
 		return g.fail(a, err)
 	}
-	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: g.cfg.Own || !a.Exec.ProgramFromAgent, Basis: d.Basis}, nil
+	return countersign.Permit{Record: receipt.ID, Seq: receipt.Seq, Digest: digest, Covers: g.covers(a), Basis: d.Basis}, nil
 }
 
 // decide turns a ruling into a decision, asking where it says so.
@@ -240,8 +240,13 @@ func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.D
 	g.mu.Unlock()
 	return countersign.Permit{
 		Record: receipt.ID, Seq: receipt.Seq, Digest: digest,
-		Covers: g.cfg.Own || !a.Exec.Launch && !a.Exec.ProgramFromAgent && !d.Ruling.Alone, Basis: d.Basis,
+		Covers: g.covers(a) && (g.cfg.Own || !a.Exec.Launch && !d.Ruling.Alone), Basis: d.Basis,
 	}, nil
+}
+
+// covers reports whether what a command starts is part of what was decided.
+func (g *Gate) covers(a countersign.Action) bool {
+	return g.cfg.Own || !a.Exec.ProgramFromAgent && !(ofGit(a.Peer.Exe) && helper(a.Exec))
 }
 
 // fail closes the gate: a ledger that cannot write lets nothing through.

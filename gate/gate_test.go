@@ -356,6 +356,7 @@ func TestGitCoversOnlyItsOwn(t *testing.T) {
 		"its own program":            {at("/usr/lib/git-core/git-remote-http", "git-remote-http"), true},
 		"a pager":                    {at("/usr/bin/less", "less"), true},
 		"its own script":             {at("/usr/lib/git-core/git-submodule", "git-submodule"), true},
+		"a system's program":         {at("/usr/bin/make", "make", "2", "x"), false},
 		"a configured command":       {at("/usr/bin/dash", "sh", "-c", "id > x"), false},
 		"an interpreter of the tree": {at("/usr/bin/python3", "python3", "x.py"), false},
 		"a hook":                     {hook, false},
@@ -376,7 +377,11 @@ func TestGitCoversOnlyItsOwn(t *testing.T) {
 			}
 		})
 	}
-	g, _ := newGate(t, rules{"git": countersign.Allow}, func(c *Config) { c.Headless, c.Own = true, true })
+	g, _ := newGate(t, rules{"git": countersign.Allow}, func(c *Config) { c.Headless = true })
+	if p, err := g.Exec(context.Background(), under(at("/usr/bin/less", "less"), "r1")); err != nil || p.Covers {
+		t.Errorf("what a pager's keys start is covered: %v %v", p.Covers, err)
+	}
+	g, _ = newGate(t, rules{"git": countersign.Allow}, func(c *Config) { c.Headless, c.Own = true, true })
 	if _, err := g.Exec(context.Background(), under(at("/usr/bin/dash", "sh", "-c", "id"), "r1")); err != nil {
 		t.Errorf("the person's own git: %v", err)
 	}
