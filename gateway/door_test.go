@@ -172,6 +172,20 @@ func TestABatchNamesOnlyAllowedModels(t *testing.T) {
 	}
 }
 
+// Relays such as OpenRouter answer with any model of a list: each must be allowed.
+func TestAListOfModelsIsAllowedAsAWhole(t *testing.T) {
+	for _, path := range []string{"/v1/chat/completions", "/v1/messages"} {
+		r := newRig(t, okAnswer)
+		resp, b := r.do(t, "POST", path, `{"model":"m","models":["n","forbidden-1"]}`, "X-Api-Key", token)
+		if resp.StatusCode != 400 || !strings.Contains(b, "/forbidden-1") || r.reached() != 0 {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, b)
+		}
+		if resp, b := r.do(t, "POST", path, `{"model":"m","models":["n"]}`, "X-Api-Key", token); resp.StatusCode != 200 || r.reached() != 1 {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, b)
+		}
+	}
+}
+
 // Responses keeps an answer unless it is told not to: it is told.
 func TestStoringByDefaultIsTurnedOff(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })

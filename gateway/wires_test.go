@@ -110,6 +110,12 @@ func TestFeatures(t *testing.T) {
 			"responses", "/v1/responses", `{"model":"g","store":true,"background":true,"previous_response_id":"r","conversation":"c","tools":[{"type":"mcp","server_url":"https://x"},{"type":"code_interpreter"},{"type":"namespace","tools":[{"type":"file_search"}]},{"type":"shell","environment":{"type":"container_auto"}}],"input":[{"type":"item_reference","id":"i"},{"role":"user","content":[{"type":"input_file","file_url":"https://x"}]}]}`,
 			[]string{"remote-mcp/mcp", "server-tools/code_interpreter", "server-tools/file_search", "server-tools/shell", "background/background", "stored-responses/previous_response_id", "stored-responses/conversation", "stored-responses/store", "stored-responses/item_reference", "remote-files/file_url"},
 		},
+		{
+			"what other vendors search by", "/v1/chat/completions", `{"model":"g:Online","search_parameters":{"mode":"on"},"enable_search":true,"extra_body":{"google":{}},"preset":"p","messages":[]}`,
+			[]string{"server-tools/online", "server-tools/search_parameters", "server-tools/enable_search", "server-tools/extra_body", "stored-responses/preset"},
+		},
+		{"not searched", "/v1/chat/completions", `{"model":"g","enable_search":false,"plugins":null,"messages":[]}`, nil},
+		{"Azure's own data", "/openai/deployments/d/chat/completions", `{"data_sources":[{"type":"azure_search"}]}`, []string{"server-tools/data_sources"}},
 		{"stored unless told not to", "/v1/responses", `{"model":"g","input":"x"}`, []string{"stored-responses/by-default"}},
 		{"not stored", "/openai/v1/responses", `{"model":"g","store":false,"previous_response_id":null,"background":false}`, nil},
 		{"azure deployment", "/openai/deployments/d/chat/completions", `{"store":true}`, []string{"stored-responses/store"}},
@@ -151,6 +157,9 @@ func TestAmbiguousBodies(t *testing.T) {
 		{"/v1beta/models/m:generateContent", `{"model":"models/n"}`, "another model"},
 		{"/v1beta/models/m:countTokens", `{"generateContentRequest":{"model":"models/n"}}`, "another model"},
 		{"/api/chat", `{"model":"a","MODEL":"b"}`, "otherwise"},
+		{"/v1/chat/completions", `{"model":"a","models":"b"}`, "no list"},
+		{"/v1/chat/completions", `{"model":"a","models":["b",{}]}`, "no name"},
+		{"/v1/chat/completions", `{"model":"a","models":["b"],"Models":["c"]}`, "otherwise"},
 		{"/api/show", `{"name":7}`, "no name"},
 	}
 	for _, tt := range tests {

@@ -76,7 +76,13 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 }
 
 func (s *sight) params(root wire.Value) {
-	s.Fail(root.Once("model", "stream", "tools", "messages", "system", "mcp_servers", "container"))
+	s.Fail(root.Once("model", "models", "stream", "tools", "messages", "system", "mcp_servers", "container", "plugins"))
+	others, err := wire.Names(root.Get("models")) // a relay's, asked in the first one's place
+	s.Fail(err)
+	s.Request.Others = append(s.Request.Others, others...)
+	if root.Get("plugins").Given() {
+		s.Add(wire.ServerTools, "plugins")
+	}
 	if root.Get("mcp_servers").Given() {
 		s.Add(wire.RemoteMCP, "mcp_servers")
 	}

@@ -13,8 +13,8 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 		return wire.Request{Model: rt.Model}, nil
 	}
 	root := body.Root()
-	err := root.Once("model", "stream", "store", "background", "tools", "messages", "input", "previous_response_id", "conversation", "prompt", "web_search_options", "plugins")
-	if err != nil {
+	names := append([]string{"model", "models", "stream", "store", "background", "tools", "messages", "input", "previous_response_id", "conversation", "prompt", "preset"}, atProvider...)
+	if err := root.Once(names...); err != nil {
 		return wire.Request{}, err
 	}
 	r, err := wire.NewRequest(rt, body, "model")
@@ -24,8 +24,13 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 	r.Stream = root.Get("stream").Kind() == wire.True
 	s := sight{wire.Sight{Request: &r}}
 	s.tools(root.Get("tools"))
-	for _, name := range []string{"web_search_options", "plugins"} {
-		if root.Get(name).Given() {
+	r.Others, err = wire.Names(root.Get("models")) // asked in the first one's place
+	s.Fail(err)
+	if strings.HasSuffix(strings.ToLower(r.Model), ":online") { // OpenRouter's short form of a plugin
+		s.Add(wire.ServerTools, "online")
+	}
+	for _, name := range atProvider {
+		if v := root.Get(name); v.Given() && v.Kind() != wire.False {
 			s.Add(wire.ServerTools, name)
 		}
 	}
@@ -38,13 +43,21 @@ func (Wire) Peek(rt wire.Route, body *wire.Doc) (wire.Request, error) {
 	return r, s.Err
 }
 
+// atProvider are fields by which providers search, fetch or run in a tool's place:
+// OpenAI's, OpenRouter's, Azure's own data, xAI's, Groq's, DashScope's, and
+// what of Google's own comes within OpenAI's.
+var atProvider = []string{
+	"web_search_options", "plugins", "data_sources", "dataSources", "search_parameters", "search_settings", "compound_custom",
+	"enable_search", "search_options", "extra_body",
+}
+
 // sight collects what happens out of the gateway's sight.
 type sight struct{ wire.Sight }
 
 // store looks at what the provider keeps. Responses keeps an answer unless it is
 // told not to; that much can be told in the agent's place.
 func (s *sight) store(rt wire.Route, root wire.Value) {
-	for _, name := range []string{"previous_response_id", "conversation"} {
+	for _, name := range []string{"previous_response_id", "conversation", "preset"} {
 		if root.Get(name).Given() {
 			s.Add(wire.StoredResponses, name)
 		}

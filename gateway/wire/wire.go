@@ -81,7 +81,8 @@ type Request struct {
 	Model    string
 	Stream   bool
 	Features []Feature
-	// Others are the models of a batch, where each of its requests names one.
+	// Others are further models that may answer: of a batch, where each of its
+	// requests names one, or those of a list in which a relay chooses.
 	Others []string
 
 	body Value // the model's name in the body
@@ -103,6 +104,20 @@ func NewRequest(rt Route, body *Doc, name string) (Request, error) {
 		return r, errors.New("the model is no name")
 	}
 	return r, nil
+}
+
+// Names reads a list of models; one that is not there has none.
+func Names(list Value) (out []string, err error) {
+	if list.Given() && list.Kind() != Array {
+		return nil, errors.New("the body has models that are no list")
+	}
+	for v := range list.Items() {
+		if v.Text() == "" || len(v.Text()) > 256 {
+			return nil, errors.New("a model of the body is no name")
+		}
+		out = append(out, v.Text())
+	}
+	return out, nil
 }
 
 // Strip is the edit that takes the first n bytes of the model's name off, in the
