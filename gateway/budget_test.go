@@ -15,7 +15,6 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/budget"
-	"github.com/countersign/countersign/gateway/wire"
 )
 
 func spending(t *testing.T, limits ...countersign.Limit) func(*Options) {
@@ -204,27 +203,4 @@ func TestSettlement(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestMostOutput(t *testing.T) {
-	for body, want := range map[string]int64{
-		`{}`: outputUnsaid, `{"max_tokens":5}`: 5, `{"max_completion_tokens":6,"n":3}`: 18, `{"max_output_tokens":7}`: 7, `{"generationConfig":{"maxOutputTokens":8}}`: 8,
-		`{"options":{"num_predict":-1}}`: outputUnsaid, `{"max_tokens":"x","n":-4}`: outputUnsaid, `{"max_tokens":999999999999999999,"n":1000}`: 999999999999999999,
-	} {
-		if got := most(parsed(t, body)); got != want {
-			t.Errorf("%s: %d, want %d", body, got, want)
-		}
-	}
-	if most(nil) != outputUnsaid {
-		t.Error("no body")
-	}
-}
-
-func parsed(t *testing.T, body string) *wire.Doc {
-	t.Helper()
-	doc, err := wire.Parse([]byte(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
 }

@@ -44,8 +44,9 @@ type call struct {
 	left      atomic.Bool // anything of it for the provider
 	print     [32]byte
 	key       string
-	again     bool  // with a key that has changed
-	most      int64 // tokens of output that are asked for
+	again     bool   // with a key that has changed
+	most      int64  // tokens of output that are asked for
+	tier      string // of service, that is asked for
 	hold      budget.Hold
 	needed    budget.Need
 	size      int         // of the body that was sent
@@ -77,7 +78,7 @@ func (c *call) serve() {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
 		return
 	}
-	c.most = most(doc)
+	c.most, c.tier = wire.MostOutput(doc, outputUnsaid), doc.Root().Get("service_tier").Text()
 	prefix, ok := c.choose()
 	if !ok {
 		return

@@ -20,26 +20,6 @@ const (
 	outputUnsaid   = 8192
 )
 
-// most is how many tokens of output a request asks for at most, by the names
-// that the wires have for it.
-func most(doc *wire.Doc) int64 {
-	root := doc.Root()
-	n := int64(outputUnsaid)
-	for _, path := range [][]string{
-		{"max_tokens"}, {"max_completion_tokens"}, {"max_output_tokens"}, {"generationConfig", "maxOutputTokens"}, {"generation_config", "max_output_tokens"}, {"options", "num_predict"},
-	} {
-		if v, ok := root.Get(path...).Int(); ok && v > 0 {
-			n = v
-		}
-	}
-	for _, path := range [][]string{{"n"}, {"generationConfig", "candidateCount"}} {
-		if v, ok := root.Get(path...).Int(); ok && v > 1 && v <= 1024 && n < 1<<40 {
-			n *= v
-		}
-	}
-	return n
-}
-
 // who makes the call, as budgets count it. The holder of a standing gateway's
 // token is a session of its own.
 func (c *call) who() budget.Who {
@@ -64,9 +44,10 @@ func (c *call) need(body []byte) budget.Need {
 		return n // a batch is billed later, and unseen
 	}
 	for _, t := range []price.Tokens{{Input: in, Output: out}, {CacheWrite: in, Output: out}, {Input: min(in, 100_000), Output: out}} {
-		cost := c.g.Config.Prices.Cost(c.priceOf("", "", t))
-		if cost.Known {
-			n.Priced, n.NanoUSD = true, max(n.NanoUSD, int64(cost.Nano))
+		for _, tier := range []string{"", c.tier} {
+			if cost := c.g.Config.Prices.Cost(c.priceOf("", tier, t)); cost.Known {
+				n.Priced, n.NanoUSD = true, max(n.NanoUSD, int64(cost.Nano))
+			}
 		}
 	}
 	return n
