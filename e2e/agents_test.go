@@ -173,6 +173,11 @@ func checkCalls(t *testing.T, w *world, m *model) {
 			t.Errorf("%s: the provider saw %+d more than are on record", what, n)
 		}
 	}
+	for n := range m.steps {
+		if last := m.calls[len(m.calls)-1].body; m.signs && !strings.Contains(last, signature(n)) {
+			t.Errorf("the signature of turn %d did not come back: %s", n, last)
+		}
+	}
 	if len(m.calls) == 0 || len(answers) > 0 {
 		t.Errorf("%d calls, answers without a request: %v", len(m.calls), answers)
 	}
@@ -185,7 +190,7 @@ func TestClaudeCodeFinishesATask(t *testing.T) {
 	for _, uid := range users() {
 		w, m := realAgent(t, "anthropic", "", uid, twoSteps...)
 		w.withPath(bin)
-		m.steps[0].write = filepath.Join(w.project, "hello.txt")
+		m.steps[0].write, m.signs = filepath.Join(w.project, "hello.txt"), true
 		r := w.cs("run", "--policy", w.policy(agentPolicy), "--approver", "none", "--", "claude", "-p", "write hello.txt and run the tests", "--permission-mode", "acceptEdits", "--allowedTools", "Bash,Edit,Write")
 		checkAgent(t, w, m, r)
 	}
@@ -196,6 +201,7 @@ func TestCodexFinishesATask(t *testing.T) {
 	for _, uid := range users() {
 		w, m := realAgent(t, "openai", "/v1", uid, twoSteps...)
 		w.withPath(bin)
+		m.signs = true
 		policy := agentPolicy + fmt.Sprintf("  - {id: t-codex, verdict: allow, argv: [%q, \"...\"], reason: its own helper, env: %s}\n", filepath.Dir(bin)+"/@openai/*/vendor/*/bin/codex", agentEnv)
 		r := w.cs("run", "--policy", w.policy(policy), "--approver", "none", "--", "codex", "exec", "-m", "gpt-5.5", "--skip-git-repo-check", "write hello.txt and run the tests")
 		checkAgent(t, w, m, r)

@@ -23,6 +23,9 @@ type model struct {
 	// say puts a step into the words of an agent's tools; nil are those of Claude
 	// Code and Codex.
 	say func(step) (tool string, input map[string]any)
+	// signs makes each turn begin with thinking that the provider has signed, which
+	// an agent must send back as it was.
+	signs bool
 	// token, where set, finds the token of the session that calls.
 	token func() string
 	held  string // what it found
@@ -133,13 +136,20 @@ func (m *model) anthropic(w http.ResponseWriter, body []byte) {
 		block = map[string]any{"type": "tool_use", "id": fmt.Sprintf("toolu_%02d", n), "name": name, "input": map[string]any{}}
 		delta, stop = map[string]any{"type": "input_json_delta", "partial_json": string(args)}, "tool_use"
 	}
-	events(w, true,
-		map[string]any{"type": "message_start", "message": map[string]any{"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []any{}, "usage": map[string]any{"input_tokens": 10, "output_tokens": 1}}},
-		map[string]any{"type": "content_block_start", "index": 0, "content_block": block},
-		map[string]any{"type": "content_block_delta", "index": 0, "delta": delta},
-		map[string]any{"type": "content_block_stop", "index": 0},
+	list := []map[string]any{
+		{"type": "message_start", "message": map[string]any{"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []any{}, "usage": map[string]any{"input_tokens": 10, "output_tokens": 1}}},
+		{"type": "ping"},
+	}
+	index := 0
+	if m.signs {
+		list, index = append(list, thought(n)...), 1
+	}
+	events(w, true, append(list,
+		map[string]any{"type": "content_block_start", "index": index, "content_block": block},
+		map[string]any{"type": "content_block_delta", "index": index, "delta": delta},
+		map[string]any{"type": "content_block_stop", "index": index},
 		map[string]any{"type": "message_delta", "delta": map[string]any{"stop_reason": stop}, "usage": map[string]any{"output_tokens": 7}},
-		map[string]any{"type": "message_stop"})
+		map[string]any{"type": "message_stop"})...)
 }
 
 func (m *model) responses(w http.ResponseWriter, body []byte) {
@@ -154,10 +164,13 @@ func (m *model) responses(w http.ResponseWriter, body []byte) {
 			item = map[string]any{"type": "function_call", "id": fmt.Sprintf("fc_%d", n), "call_id": fmt.Sprintf("call_%d", n), "name": "exec_command", "arguments": string(args)}
 		}
 	}
-	events(w, true,
-		map[string]any{"type": "response.created", "response": map[string]any{"id": "resp_1"}},
+	list := []map[string]any{{"type": "response.created", "response": map[string]any{"id": "resp_1"}}}
+	if m.signs {
+		list = append(list, map[string]any{"type": "response.output_item.done", "output_index": 0, "item": reasoned(n)})
+	}
+	events(w, true, append(list,
 		map[string]any{"type": "response.output_item.done", "output_index": 0, "item": item},
-		map[string]any{"type": "response.completed", "response": map[string]any{"id": "resp_1", "model": "gpt-5.5", "usage": map[string]any{"input_tokens": 10, "output_tokens": 7, "total_tokens": 17}}})
+		map[string]any{"type": "response.completed", "response": map[string]any{"id": "resp_1", "model": "gpt-5.5", "usage": map[string]any{"input_tokens": 10, "output_tokens": 7, "total_tokens": 17}}})...)
 }
 
 // seen is everything the provider was ever sent.

@@ -95,7 +95,7 @@ func TestVendorsAgentsFinishATask(t *testing.T) {
 			t.Parallel()
 			w, m := realAgent(t, v.wire, v.path, users()[len(users())-1], twoSteps...)
 			w.withPath(bin)
-			m.steps[0].write = filepath.Join(w.project, "hello.txt")
+			m.steps[0].write, m.signs = filepath.Join(w.project, "hello.txt"), v.path == "" || v.name == "opencode" // chat signs nothing
 			m.say = func(s step) (string, map[string]any) {
 				if s.write != "" {
 					return v.writes(s)

@@ -17,6 +17,25 @@ func asked(body []byte) (model string, tools bool) {
 	return req.Model, len(req.Tools) > 0
 }
 
+// signature is what a provider signs the thinking of turn n with. Each must come
+// back as it was: a vendor refuses it else.
+func signature(n int) string { return fmt.Sprintf("EqQB/+sig%02d/+==", n) }
+
+// thought is a signed block of thinking of Messages.
+func thought(n int) []map[string]any {
+	return []map[string]any{
+		{"type": "content_block_start", "index": 0, "content_block": map[string]any{"type": "thinking", "thinking": "", "signature": ""}},
+		{"type": "content_block_delta", "index": 0, "delta": map[string]any{"type": "thinking_delta", "thinking": "a step <at> a time"}},
+		{"type": "content_block_delta", "index": 0, "delta": map[string]any{"type": "signature_delta", "signature": signature(n)}},
+		{"type": "content_block_stop", "index": 0},
+	}
+}
+
+// reasoned is an encrypted item of reasoning of Responses.
+func reasoned(n int) map[string]any {
+	return map[string]any{"type": "reasoning", "id": fmt.Sprintf("rs_%d", n), "summary": []any{}, "encrypted_content": signature(n)}
+}
+
 // chat answers a turn of OpenAI's chat completions.
 func (m *model) chat(w http.ResponseWriter, body []byte) {
 	name, tools := asked(body)
@@ -62,19 +81,30 @@ func (m *model) responsesInFull(w http.ResponseWriter, body []byte) {
 	delta["item_id"], delta["output_index"] = id, 0
 	done := response("completed", item)
 	done["usage"] = map[string]any{"input_tokens": 10, "output_tokens": 7, "total_tokens": 17}
-	events(w, true,
-		map[string]any{"type": "response.created", "response": response("in_progress")},
-		map[string]any{"type": "response.output_item.added", "output_index": 0, "item": begun}, delta,
-		map[string]any{"type": "response.output_item.done", "output_index": 0, "item": item},
-		map[string]any{"type": "response.completed", "response": done})
+	list := []map[string]any{{"type": "response.created", "response": response("in_progress")}}
+	if m.signs {
+		delta["output_index"] = 1
+		empty := reasoned(n)
+		empty["encrypted_content"] = ""
+		list = append(list, map[string]any{"type": "response.output_item.added", "output_index": 0, "item": empty},
+			map[string]any{"type": "response.output_item.done", "output_index": 0, "item": reasoned(n)})
+	}
+	events(w, true, append(list,
+		map[string]any{"type": "response.output_item.added", "output_index": delta["output_index"], "item": begun}, delta,
+		map[string]any{"type": "response.output_item.done", "output_index": delta["output_index"], "item": item},
+		map[string]any{"type": "response.completed", "response": done})...)
 }
 
 // gemini answers a turn of Gemini's streamGenerateContent.
 func (m *model) gemini(w http.ResponseWriter, body []byte) {
 	part := map[string]any{"text": "all done"}
-	if s, more := m.next(m.turn(body, `"functionResponse"`)); more && strings.Contains(string(body), `"functionDeclarations"`) {
+	n := m.turn(body, `"functionResponse"`)
+	if s, more := m.next(n); more && strings.Contains(string(body), `"functionDeclarations"`) {
 		tool, input := m.say(s)
 		part = map[string]any{"functionCall": map[string]any{"name": tool, "args": input}}
+		if m.signs {
+			part["thoughtSignature"] = signature(n)
+		}
 	}
 	events(w, false, map[string]any{
 		"candidates":    []any{map[string]any{"index": 0, "content": map[string]any{"role": "model", "parts": []any{part}}, "finishReason": "STOP"}},

@@ -332,6 +332,15 @@ func FuzzWalk(f *testing.F) {
 		f.Add("/v1/messages", b)
 		f.Add("/v1/responses", b)
 	}
+	captures, _ := filepath.Glob("testdata/agents/*.http")
+	for _, name := range captures {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		head, body, _ := strings.Cut(string(b), "\n\n")
+		f.Add(strings.Fields(head)[1], []byte(body))
+	}
 	f.Fuzz(func(t *testing.T, path string, body []byte) {
 		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \n\r\t") {
 			return
