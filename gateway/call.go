@@ -35,6 +35,7 @@ type call struct {
 	provider *Provider
 	model    countersign.Model
 	holder   Holder
+	from     string // where a stranger's comes from
 	ruling   countersign.Ruling
 	path     string       // for the provider, escaped
 	found    screen.Found // secrets in the request

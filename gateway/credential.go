@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"crypto/subtle"
+	"net/http"
+	"time"
 
+	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/envelope"
+	"github.com/countersign/countersign/gateway/strangers"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -21,12 +25,33 @@ func (c *call) authentic() bool {
 	}
 	for _, v := range all {
 		if plan := envelope.ConsumerPlan(v); plan != "" {
-			c.refuse(wire.Policy, "gateway-subscription", "this is "+plan+": a personal subscription stays outside, the "+c.whose()+" own token is good here. Log the agent out of it")
+			c.stranger(wire.Policy, "gateway-subscription", "this is "+plan+": a personal subscription stays outside, the "+c.whose()+" own token is good here. Log the agent out of it")
 			return false
 		}
 	}
-	c.refuse(wire.Auth, "gateway-token", "only the "+c.whose()+" own token is good here; a personal key or login stays outside")
+	c.stranger(wire.Auth, "gateway-token", "only the "+c.whose()+" own token is good here; a personal key or login stays outside")
 	return false
+}
+
+// unread is how long is waited for the rest of a request that nobody will read, in
+// whose middle the connection would break before the answer is read.
+const unread = 2 * time.Second
+
+// stranger refuses who may not ask: floods of it are counted, and the connection
+// ends, as it is no use to anybody.
+func (c *call) stranger(why wire.Reason, rule, reason string) {
+	_ = http.NewResponseController(c.w).SetReadDeadline(c.g.Now().Add(unread)) // what has none has its answer already
+	c.w.Header().Set("Connection", "close")
+	ruling := countersign.Ruling{Verdict: countersign.Deny, Rule: rule, Reason: reason}
+	place := strangers.Place(c.r.RemoteAddr)
+	if c.g.Holder != nil { // in a session they are all of this machine
+		c.from = place
+	}
+	if c.g.open() == nil && !c.g.strangers.Refused(rule, place, func() countersign.Record { return c.request(ruling, 0, nil) }) {
+		c.answer(c.wire.Refuse(c.route, why, "Countersign: "+reason), true)
+		return
+	}
+	c.deny(ruling, why, reason)
 }
 
 func (c *call) whose() string {

@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
+	"github.com/countersign/countersign/gateway/strangers"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -75,6 +76,7 @@ type gateway struct {
 	transport http.RoundTripper
 	wires     []wire.Wire
 	said      screen.Said
+	strangers *strangers.Counter
 
 	mu       sync.Mutex
 	closed   error
@@ -83,12 +85,24 @@ type gateway struct {
 	found    []*Provider // servers of this machine, as they were found last
 }
 
-// New returns the handler of a session's gateway. After the ledger has failed
-// once it refuses everything.
-func New(o Options) http.Handler { return newGateway(o) }
+// Door is a gateway that serves. After the ledger has failed once it refuses
+// everything.
+type Door struct{ *gateway }
+
+// New returns the gateway of a session, or a standing one.
+func New(o Options) Door { return Door{newGateway(o)} }
+
+// Close puts on record what is only counted yet. It is called when no request is
+// under way any more.
+func (d Door) Close() { d.strangers.Flush() }
 
 func newGateway(o Options) *gateway {
 	g := &gateway{Options: o, transport: o.Transport, wires: wires()}
+	g.strangers = strangers.New(g.Now, func(rec countersign.Record) {
+		if _, err := g.append(context.Background(), rec, true); err != nil {
+			g.close(err)
+		}
+	})
 	if g.Feature == nil {
 		g.Feature = func(kind, detail string) countersign.Ruling {
 			return countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it"}

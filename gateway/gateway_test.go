@@ -62,6 +62,7 @@ type rig struct {
 	config   *Config
 	book     *book
 	budget   *budget.Book
+	door     Door
 	gateway  *httptest.Server
 	provider *httptest.Server
 	got      chan *http.Request
@@ -114,7 +115,8 @@ func newRig(t *testing.T, answer http.HandlerFunc, change ...func(*Options)) *ri
 		f(&o)
 	}
 	r.budget = o.Budget
-	r.gateway = httptest.NewServer(New(o))
+	r.door = New(o)
+	r.gateway = httptest.NewServer(r.door)
 	t.Cleanup(r.gateway.Close)
 	return r
 }

@@ -166,3 +166,47 @@ func TestHostileAnswers(t *testing.T) {
 		})
 	}
 }
+
+// A flood of bad tokens is counted, not written one by one; the counts are exact.
+func TestAFloodOfStrangersIsCounted(t *testing.T) {
+	r := newRig(t, okAnswer)
+	const all = 500
+	for range all {
+		if resp, _ := r.do(t, "POST", "/v1/messages", `{"model":"claude-x"}`, "X-Api-Key", "cs-guess"); resp.StatusCode != http.StatusUnauthorized {
+			t.Fatal(resp.StatusCode)
+		}
+	}
+	r.door.Close()
+	r.book.mu.Lock()
+	defer r.book.mu.Unlock()
+	sum := 0
+	for _, rec := range r.book.records {
+		if rec.Policy.Rule != "gateway-token" || rec.Decision.Verdict != "deny" || rec.Outcome.Status != "refused" {
+			t.Errorf("%+v", rec)
+		}
+		if n, ok := rec.Detail["count"].(int); ok {
+			sum += n
+		} else {
+			sum++
+		}
+	}
+	if sum != all || len(r.book.records) > 200 || r.reached() != 0 {
+		t.Errorf("%d records stand for %d refusals", len(r.book.records), sum)
+	}
+}
+
+// Who sends the beginning of a request and no token is answered, and does not
+// hold the connection.
+func TestASlowStrangerIsSentAway(t *testing.T) {
+	r := newRig(t, okAnswer)
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.gateway.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	once("POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")(c)
+	b, err := io.ReadAll(c) // to the end of the connection
+	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 401 ") {
+		t.Errorf("%q %v", b, err)
+	}
+}

@@ -51,6 +51,9 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	if len(c.features) > 0 {
 		rec.Detail["features"] = c.features
 	}
+	if c.from != "" {
+		rec.Detail["from"] = c.from
+	}
 	c.found.Into(rec.Detail, clip)
 	for name, header := range map[string]string{
 		"client": "User-Agent", "retry": "X-Stainless-Retry-Count", "client_session": "X-Claude-Code-Session-Id", "client_request": "X-Client-Request-Id",

@@ -46,9 +46,10 @@ func (a *App) Budgets(p *policy.Policy) (*budget.Book, error) {
 	return budget.Open(filepath.Join(a.Dirs.State, "gateway", "spend.jsonl"), limits, a.Now, rand.Reader)
 }
 
-// DoorServer serves a gateway: answers may take as long as they take.
+// DoorServer serves a gateway: answers may take as long as they take, whoever has
+// not said yet who it is may not.
 func DoorServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, IdleTimeout: 10 * time.Minute}
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 256 << 10}
 }
 
 // OfSession goes through the records of a session on the ledger. What is not of it

@@ -358,7 +358,8 @@ func (s *live) startGateway() error {
 	if door.Budget = s.budgets; s.budgets != nil {
 		s.closers.Add(s.budgets.Close)
 	}
-	srv := base.DoorServer(gateway.New(door))
+	served := gateway.New(door)
+	srv := base.DoorServer(served)
 	go func() {
 		if err := srv.Serve(s.box.Gateway); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
 			s.log.Warn("the gateway ended", "err", err)
@@ -368,6 +369,7 @@ func (s *live) startGateway() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		_ = srv.Shutdown(ctx)
+		served.Close()
 	})
 	return nil
 }

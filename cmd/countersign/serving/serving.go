@@ -45,9 +45,10 @@ type service struct {
 	listener net.Listener
 	url      string
 
-	calls   sync.WaitGroup // that are under way
-	cut     context.CancelCauseFunc
-	closers []func()
+	calls     sync.WaitGroup // that are under way
+	uncounted func()         // puts on record what is only counted yet
+	cut       context.CancelCauseFunc
+	closers   []func()
 }
 
 // Store is where the tokens of this user's standing gateway are.
@@ -229,6 +230,9 @@ func (s *service) goodbye(why error) error {
 	o := &countersign.Outcome{Status: "ok"}
 	if why != nil {
 		o = &countersign.Outcome{Status: "failed", Error: base.Plain(why.Error())}
+	}
+	if s.uncounted != nil {
+		s.uncounted()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
