@@ -140,7 +140,7 @@ func (c *call) choose() (prefix int, ok bool) {
 		}
 	}
 	for _, other := range c.asked.Others {
-		if ruling := c.g.permits(c.provider, other); ruling.Verdict != countersign.Allow {
+		if ruling := c.g.permits(c.r.Context(), c.provider, other); ruling.Verdict != countersign.Allow {
 			c.model.Requested = c.clean(other)
 			c.refuseBy(ruling)
 			return 0, false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/aliases"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/nearby"
@@ -77,6 +78,7 @@ type gateway struct {
 	wires     []wire.Wire
 	said      screen.Said
 	strangers *strangers.Counter
+	aliases   *aliases.Finder
 
 	mu       sync.Mutex
 	closed   error
@@ -124,6 +126,7 @@ func newGateway(o Options) *gateway {
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		}
 	}
+	g.aliases = aliases.New(g.transport, g.Now)
 	return g
 }
 

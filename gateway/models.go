@@ -120,7 +120,7 @@ func (c *call) list(p *Provider) {
 	var kept [][]byte
 	denied := false
 	for name, entry := range entries {
-		if c.g.permits(p, name).Verdict == countersign.Allow {
+		if c.g.listed(c.r.Context(), p, name, entry).Verdict == countersign.Allow {
 			kept = append(kept, entry.Raw())
 		} else {
 			denied = true

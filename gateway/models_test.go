@@ -118,7 +118,7 @@ func TestSurvey(t *testing.T) {
 		switch req.URL.Path {
 		case "/v1/models":
 			_, _ = io.WriteString(w, `{"data":[{"id":"good"},{"id":"bad"}]}`)
-		case "/api/tags":
+		case "/api/tags", "/api/show":
 			http.NotFound(w, req)
 		}
 	}))

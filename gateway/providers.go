@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/aliases"
 	"github.com/countersign/countersign/gateway/nearby"
+	"github.com/countersign/countersign/gateway/wire"
 	"github.com/countersign/countersign/internal/loopback"
 )
 
@@ -83,12 +86,12 @@ func (g *gateway) choose(ctx context.Context, wire, requested string) (*Provider
 	name, rest, prefixed := strings.Cut(requested, "/")
 	for _, p := range all {
 		if prefixed && p.Name == name && rest != "" {
-			return p, rest, g.permits(p, rest)
+			return p, rest, g.permits(ctx, p, rest)
 		}
 	}
 	var ruling countersign.Ruling
 	for i, p := range all {
-		r := g.permits(p, requested)
+		r := g.permits(ctx, p, requested)
 		if r.Verdict == countersign.Allow {
 			return p, requested, r
 		}
@@ -108,16 +111,45 @@ func noProvider(wire string) countersign.Ruling {
 
 // permits asks policy of a model at a provider: what runs elsewhere is not asked
 // of where only this machine may be reached.
-func (g *gateway) permits(p *Provider, model string) countersign.Ruling {
-	if g.LocalOnly != nil && (!p.Local() || elsewhere(p, model)) {
+func (g *gateway) permits(ctx context.Context, p *Provider, model string) countersign.Ruling {
+	if g.LocalOnly == nil {
+		return g.Allow(p.Name, model)
+	}
+	if !p.Local() || cloudName(model) {
 		return *g.LocalOnly
 	}
-	return g.Allow(p.Name, model)
+	ruling := g.Allow(p.Name, model)
+	if ruling.Verdict != countersign.Allow || p.compatible {
+		return ruling
+	}
+	// Ollama serves the paths of others too, and may stand as one of these.
+	elsewhere, err := g.aliases.Elsewhere(ctx, strings.TrimSuffix(p.base.String(), "/v1"), model, func(h http.Header) {
+		if key, err := g.key(ctx, p); err == nil && key != "" {
+			p.vendor.Authorize(h, key)
+		}
+	})
+	switch {
+	case err != nil && p.Wire == "ollama":
+		ruling = *g.LocalOnly
+		ruling.Reason += "; " + err.Error()
+	case elsewhere:
+		ruling = *g.LocalOnly
+		ruling.Reason += "; " + p.Name + " has this model from its cloud"
+	}
+	return ruling
 }
 
-// elsewhere reports whether a provider on this machine would have another answer:
-// Ollama runs the models of these names in its cloud.
-func elsewhere(p *Provider, model string) bool {
+// cloudName reports whether a model has a name of those that Ollama runs in its
+// cloud.
+func cloudName(model string) bool {
 	name := strings.ToLower(model)
-	return p.Wire == "ollama" && (strings.HasSuffix(name, "-cloud") || strings.HasSuffix(name, ":cloud"))
+	return strings.HasSuffix(name, "-cloud") || strings.HasSuffix(name, ":cloud")
+}
+
+// listed is permits for an entry of a list, which may say more than its name.
+func (g *gateway) listed(ctx context.Context, p *Provider, name string, entry wire.Value) countersign.Ruling {
+	if g.LocalOnly != nil && aliases.Says(entry) {
+		return *g.LocalOnly
+	}
+	return g.permits(ctx, p, name)
 }

@@ -95,3 +95,54 @@ func TestLocalOnlyReachesNothingElse(t *testing.T) {
 type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Ollama's cloud models are known by what it says of them, whatever their name.
+func TestLocalOnlySeesThroughAliases(t *testing.T) {
+	local := countersign.Ruling{Verdict: countersign.Deny, Rule: "models-local-only", Reason: "this machine only", Bundle: "sha256:b"}
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasSuffix(req.URL.Path, "/api/tags") {
+			_, _ = io.WriteString(w, `{"models":[{"name":"here"},{"name":"said","remote_host":"https://ollama.com:443"},{"name":"alias"}]}`)
+			return
+		}
+		_, _ = io.WriteString(w, "{}")
+	}, func(o *Options) {
+		o.LocalOnly = &local
+		o.Transport = transportFunc(func(req *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(req.URL.Path, "/api/show") {
+				return http.DefaultTransport.RoundTrip(req)
+			}
+			b, err := io.ReadAll(req.Body)
+			if err != nil {
+				return nil, err
+			}
+			status, answer := http.StatusOK, `{"details":{}}`
+			switch {
+			case strings.Contains(string(b), `"alias"`):
+				answer = `{"remote_model":"big","remote_host":"https://ollama.com:443"}`
+			case strings.Contains(string(b), `"ill"`):
+				status = http.StatusInternalServerError
+			}
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+		})
+	})
+	for _, tt := range []struct {
+		path, body string
+		code       int
+	}{
+		{"/api/chat", `{"model":"here"}`, 200},
+		{"/api/chat", `{"model":"alias"}`, 400},
+		{"/api/show", `{"model":"alias"}`, 400},
+		{"/api/chat", `{"model":"ill"}`, 400},
+		{"/v1/messages", `{"model":"local/alias"}`, 400},
+		{"/v1/chat/completions", `{"model":"second/alias"}`, 400}, // Ollama under another wire
+		{"/v1/chat/completions", `{"model":"second/ill"}`, 200},   // no Ollama at all
+		{"/v1/chat/completions", `{"model":"second/here"}`, 200},
+	} {
+		if resp, body := r.do(t, "POST", tt.path, tt.body, "X-Api-Key", token); resp.StatusCode != tt.code || tt.code == 400 && !strings.Contains(body, "models-local-only") {
+			t.Errorf("%s %s: %d %s", tt.path, tt.body, resp.StatusCode, body)
+		}
+	}
+	if _, body := r.do(t, "GET", "/api/tags", "", "X-Api-Key", token); body != `{"models":[{"name":"here"}]}` {
+		t.Error(body)
+	}
+}

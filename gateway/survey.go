@@ -76,8 +76,8 @@ func (g *gateway) survey(ctx context.Context, p *Provider, out *Listing) {
 		}
 		out.Reachable, out.Error = true, ""
 		_, entries := c.wire.Models(c.route, doc)
-		for id := range entries {
-			r := g.permits(p, id)
+		for id, entry := range entries {
+			r := g.listed(ctx, p, id, entry)
 			out.Models = append(out.Models, Offered{ID: clip(id), Allowed: r.Verdict == countersign.Allow, Rule: r.Rule, Reason: r.Reason})
 		}
 		return
