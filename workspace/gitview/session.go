@@ -303,9 +303,10 @@ func (s *Session) writeConfig(ctx context.Context, r *sessionRepo) error {
 }
 
 // writeRefs writes packed-refs (gitformat: git-pack-refs(1)) and symbolic refs.
+// It has no line of traits: tags are not peeled in it, and GitPython reads no
+// file whose line does not say that they are.
 func (s *Session) writeRefs(dir string, refs []ref) error {
 	var b strings.Builder
-	b.WriteString("# pack-refs with: sorted \n")
 	for _, r := range refs {
 		switch {
 		case !strings.HasPrefix(r.name, "refs/"):
