@@ -61,6 +61,7 @@ var may = map[string][]string{
 	"export":                    {},
 	"tui":                       {"tui/*"},
 	"tui/*":                     {"tui/visible", "tui/card"},
+	"profile":                   {},
 	"cmd/countersign":           {"*"},
 	"cmd/countersign/base":      {"*"},
 	"cmd/countersign/reviewing": {"*"},
