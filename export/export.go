@@ -58,7 +58,8 @@ const (
 )
 
 // Run exports until the lines end. It returns how many records the receiver has
-// taken.
+// taken. Where ctx has ended, what it could not bring to the receiver any more is
+// no error: the cursor says where to go on.
 func Run(ctx context.Context, o Options) (sent int, err error) {
 	r := runner{Options: o}
 	if r.Cursor == nil {
@@ -70,20 +71,31 @@ func Run(ctx context.Context, o Options) (sent int, err error) {
 		select {
 		case l, open := <-lines:
 			switch {
+			case !open && ctx.Err() != nil && r.Cursor.Seq > 0 && !r.found:
+				return 0, nil // told to end on the way to the cursor's record: that says nothing of the ledger
 			case !open:
-				return r.sent, r.flush(ctx)
+				return r.sent, ended(ctx, r.flush(ctx))
 			case l.err != nil:
 				return r.sent, errors.Join(r.flush(ctx), l.err)
 			}
 			if err := r.add(ctx, l.line); err != nil {
-				return r.sent, err
+				return r.sent, ended(ctx, err)
 			}
 		case <-r.due:
 			if err := r.flush(ctx); err != nil {
-				return r.sent, err
+				return r.sent, ended(ctx, err)
 			}
 		}
 	}
+}
+
+// ended makes a receiver that is busy no error for who was told to end: the cursor
+// stands before what is left.
+func ended(ctx context.Context, err error) error {
+	if busy := (*Busy)(nil); ctx.Err() != nil && errors.As(err, &busy) {
+		return nil
+	}
+	return err
 }
 
 type runner struct {

@@ -321,3 +321,51 @@ func TestFailedAndRefused(t *testing.T) {
 		}
 	}
 }
+
+// Who is told to end ends well: the cursor says where to go on, whatever was
+// under way.
+func TestToldToEnd(t *testing.T) {
+	cursor := filepath.Join(t.TempDir(), "cursor")
+	s := newSIEM(t, always(http.StatusOK))
+	if n, err := s.run(t, ledgerOf("n", 3), cursor); n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	kept, err := os.ReadFile(cursor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	run := func(lines iter.Seq2[[]byte, error]) (int, error) {
+		sink, err := NewHTTP(s.URL, http.Header{}, JSONL{}, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := OpenCursor(cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Run(ctx, Options{Lines: lines, Sink: sink, Cursor: c, Wait: time.Hour, Retry: func(ctx context.Context, _ int, _ time.Duration, _ error) bool { return ctx.Err() == nil }})
+	}
+	// Before the cursor's record was reached.
+	if n, err := run(ledgerOf("n", 2)); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	// While the receiver is busy: the rest comes with the next start.
+	s.answer = always(http.StatusServiceUnavailable)
+	if n, err := run(ledgerOf("n", 5)); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	if now, _ := os.ReadFile(cursor); string(now) != string(kept) {
+		t.Errorf("the cursor moved to %s", now)
+	}
+	// A receiver that refuses is an error all the same.
+	s.answer = always(http.StatusBadRequest)
+	if _, err := run(ledgerOf("n", 5)); err == nil {
+		t.Error("a refusal is no error")
+	}
+	s.answer = always(http.StatusOK)
+	if n, err := run(ledgerOf("n", 5)); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+}

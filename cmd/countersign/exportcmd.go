@@ -91,6 +91,9 @@ func (a *app) export(ctx context.Context, e exporting) (err error) {
 	if err == nil || sent > 0 {
 		a.Say("the receiver has %d more records", sent)
 	}
+	if err == nil && e.filter.follow && ctx.Err() != nil {
+		return base.ExitCode(0) // it was told to end, and the cursor says where to go on
+	}
 	return err
 }
 
