@@ -13,6 +13,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/price"
@@ -43,7 +44,7 @@ type call struct {
 
 	record    string      // id of model.request
 	left      atomic.Bool // anything of it for the provider
-	print     [32]byte
+	print     attempts.Print
 	key       string
 	again     bool   // with a key that has changed
 	most      int64  // tokens of output that are asked for
@@ -246,14 +247,14 @@ func (c *call) prepare(body []byte) bool {
 		if c.prompt != nil {
 			rec.Detail["kept"] = "redacted"
 		}
-		c.print = c.fingerprint(body)
-		n, first := c.g.attempts.begin(c.print, c.g.Now())
+		c.print = c.g.Attempts.Print(c.holder.Name, c.r.Method, c.r.URL.Path, body)
+		n, first := c.g.Attempts.Which(c.print)
 		if n > 1 {
 			rec.Detail["attempt"], rec.Detail["attempt_of"] = n, first
 		}
 		receipt, err = c.g.append(ctx, rec, true)
 		c.record = receipt.ID
-		c.g.attempts.sent(c.print, n, c.record, first, c.g.Now())
+		c.g.Attempts.Sent(c.print, n, c.record, first)
 	}
 	if err != nil {
 		c.settle(nil, price.Cost{})

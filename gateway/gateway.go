@@ -10,6 +10,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/aliases"
+	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/nearby"
@@ -51,7 +52,9 @@ type Options struct {
 	// it counts for, where the session's token is used.
 	Budget        *budget.Book
 	User, Project string
-	Now           func() time.Time
+	// Attempts knows the requests that are tried again; nil: a book in memory.
+	Attempts *attempts.Book
+	Now      func() time.Time
 	// Quiet is how long an agent hears nothing of a held answer before a ping; 0
 	// means ten seconds.
 	Quiet time.Duration
@@ -80,11 +83,10 @@ type gateway struct {
 	strangers *strangers.Counter
 	aliases   *aliases.Finder
 
-	mu       sync.Mutex
-	closed   error
-	keys     keys.Cache
-	attempts attempts
-	found    []*Provider // servers of this machine, as they were found last
+	mu     sync.Mutex
+	closed error
+	keys   keys.Cache
+	found  []*Provider // servers of this machine, as they were found last
 }
 
 // Door is a gateway that serves. After the ledger has failed once it refuses
@@ -110,10 +112,13 @@ func newGateway(o Options) *gateway {
 			return countersign.Ruling{Verdict: countersign.Deny, Rule: "default", Reason: "no rule allows it"}
 		}
 	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
 	if g.Scanner == nil {
-		key := make([]byte, 32)
-		_, _ = rand.Read(key) // never fails
 		g.Scanner = scan.New(key)
+	}
+	if g.Attempts == nil {
+		g.Attempts = attempts.New(key, g.Now)
 	}
 	if g.Secrets == nil {
 		g.Secrets = screen.Usual{}

@@ -184,7 +184,7 @@ func (c *call) close() {
 	said, kept := c.screened()
 	rec := c.response(said)
 	if rec.Outcome.Status == "ok" {
-		c.g.attempts.answered(c.print)
+		c.g.Attempts.Answered(c.print)
 	}
 	var err error
 	add := func(role, media string, b []byte) {

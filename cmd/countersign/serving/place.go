@@ -34,7 +34,7 @@ func (s *service) allowedPlace() error {
 // handler is the gateway, for holders of tokens, with each call counted.
 func (s *service) handler() http.Handler {
 	door := s.Door(s.config, s.ledger, s.policy)
-	door.Session, door.Agent, door.Budget = s.id, "unknown", s.budgets
+	door.Session, door.Agent, door.Budget, door.Attempts = s.id, "unknown", s.budgets, s.attempts
 	door.Holder = func(token string) (gateway.Holder, bool) {
 		t, ok := s.tokens.Find(token)
 		return gateway.Holder{Name: t.Name, User: t.User, Project: t.Project}, ok

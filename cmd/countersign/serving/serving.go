@@ -2,6 +2,8 @@ package serving
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/tokens"
 	"github.com/countersign/countersign/ledger"
@@ -42,6 +45,7 @@ type service struct {
 	ledger   *ledger.Client
 	tokens   *tokens.Store
 	budgets  *budget.Book // nil where the policy has none
+	attempts *attempts.Book
 	listener net.Listener
 	url      string
 
@@ -115,7 +119,22 @@ func (s *service) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func() { s.ledger.Close() })
+	key, err := s.DigestKey()
+	if err != nil {
+		return err
+	}
+	if s.attempts, err = attempts.Open(filepath.Join(s.Dirs.State, "gateway", "attempts.jsonl"), derive(key, "attempts"), s.Now); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.attempts.Close)
 	return s.hold(ctx)
+}
+
+// derive makes a key for one use of the one that this user's digests have.
+func derive(key []byte, use string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("countersign gateway " + use))
+	return h.Sum(nil)
 }
 
 func (s *service) listen() (err error) {
