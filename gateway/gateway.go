@@ -96,6 +96,9 @@ type Door struct{ *gateway }
 // New returns the gateway of a session, or a standing one.
 func New(o Options) Door { return Door{newGateway(o)} }
 
+// Warm makes ready what the first request would else wait for, beside others.
+func (d Door) Warm() { d.Scanner.Warm() }
+
 // Close puts on record what is only counted yet. It is called when no request is
 // under way any more.
 func (d Door) Close() { d.strangers.Flush() }

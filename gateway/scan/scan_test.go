@@ -227,3 +227,17 @@ func TestBudget(t *testing.T) {
 		}
 	}
 }
+
+// The rules are ready before the first text where they were asked to be.
+func TestWarm(t *testing.T) {
+	loads := 0
+	s := New(make([]byte, 32))
+	s.load = sync.OnceValues(func() (*Rules, error) { loads++; return Load() })
+	s.Warm()
+	if loads != 1 {
+		t.Fatal("nothing was read")
+	}
+	if _, err := s.Text("some text", NewBudget(0)); err != nil || loads != 1 {
+		t.Errorf("%v, read %d times", err, loads)
+	}
+}

@@ -42,12 +42,15 @@ type Scanner struct {
 
 // New returns a Scanner with a key of 32 random bytes, which makes its
 // placeholders and hides what it is taught. Its rules are read when the first
-// text comes, as that takes some milliseconds.
+// text comes, as that takes some milliseconds, or before by Warm.
 func New(key []byte) *Scanner {
 	s := &Scanner{load: sync.OnceValues(Load), key: derive(key, "placeholder"), known: newKnown(key)}
 	s.seen.key = derive(key, "seen")
 	return s
 }
+
+// Warm reads the rules, so that the first text does not wait for it.
+func (s *Scanner) Warm() { _, _ = s.load() } // an error comes with each text
 
 // Version names the data of the rules; empty if they cannot be read.
 func (s *Scanner) Version() string {

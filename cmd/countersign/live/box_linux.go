@@ -333,6 +333,10 @@ func (s *live) startDoors() error {
 	return session.Serve(s.ctx, s.Dirs.Socket(s.id), s.handlers())
 }
 
+// warmAfter is when a session makes its gateway ready: a command that is over
+// sooner has not waited for it, an agent's first request comes later.
+const warmAfter = 300 * time.Millisecond
+
 // startGateway serves the model door on the listener that init made inside.
 func (s *live) startGateway() error {
 	cfg, err := gateway.Load(s.GatewayFile())
@@ -360,12 +364,14 @@ func (s *live) startGateway() error {
 	}
 	served := gateway.New(door)
 	srv := base.DoorServer(served)
+	warm := time.AfterFunc(warmAfter, served.Warm)
 	go func() {
 		if err := srv.Serve(s.box.Gateway); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
 			s.log.Warn("the gateway ended", "err", err)
 		}
 	}()
 	s.closers.Add(func() {
+		warm.Stop()
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		_ = srv.Shutdown(ctx)

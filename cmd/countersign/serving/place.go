@@ -41,6 +41,7 @@ func (s *service) handler() http.Handler {
 	}
 	next := gateway.New(door)
 	s.uncounted = next.Close
+	go next.Warm()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
 		defer s.calls.Done()
