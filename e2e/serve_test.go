@@ -445,3 +445,55 @@ func TestModelsAreListed(t *testing.T) {
 		t.Errorf("%+v", rs)
 	}
 }
+
+// What the record says of strangers and of retries outlives the gateway: a flood
+// is counted exactly, and a request that is tried again after a restart is
+// another attempt at the same.
+func TestStandingGatewayCounts(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	var status atomic.Int64
+	status.Store(http.StatusServiceUnavailable)
+	provider := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(int(status.Load()))
+		_, _ = io.WriteString(rw, "{}")
+	}))
+	t.Cleanup(provider.Close)
+	s := serveStanding(w, provider.URL)
+	if code, _, err := s.say(t.Context(), http.DefaultClient, hello); code != http.StatusServiceUnavailable {
+		t.Fatal(code, err)
+	}
+	const guesses = 300
+	for range guesses {
+		if code, body, err := s.say(t.Context(), http.DefaultClient, hello, "X-Api-Key", "cs-"+strings.Repeat("1", 64)); code != http.StatusUnauthorized {
+			t.Fatal(code, body, err)
+		}
+	}
+	if r := s.end(syscall.SIGTERM); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	s.begin(w.policy(strings.Replace(allowModels, "scripted/*", `scripted*/*`, 1)))
+	status.Store(http.StatusOK)
+	if code, body, err := s.say(t.Context(), http.DefaultClient, hello); code != http.StatusOK {
+		t.Fatal(code, body, err)
+	}
+	s.end(syscall.SIGTERM)
+	refused, records, tries := 0, 0, []any{}
+	for _, r := range w.log("--type", "model.request") {
+		switch {
+		case r.Decision.Verdict == "allow":
+			tries = append(tries, r.Detail["attempt"])
+		case r.Detail["count"] != nil:
+			refused, records = refused+int(r.Detail["count"].(float64)), records+1
+		default:
+			refused, records = refused+1, records+1
+		}
+		if r.Decision.Verdict != "allow" && r.Detail["from"] != "127.0.0.1" {
+			t.Errorf("%+v", r.Detail)
+		}
+	}
+	if refused != guesses || records > 200 || fmt.Sprint(tries) != "[<nil> 2]" {
+		t.Errorf("%d records of %d refusals, attempts %v", records, refused, tries)
+	}
+}
