@@ -1,5 +1,7 @@
 package countersign
 
+import "strings"
+
 // Op is what a hunk does to its path.
 type Op string
 
@@ -49,7 +51,7 @@ type Hunk struct {
 	Op       Op
 	OldMode  uint32 // git file modes: 0100644, 0100755, 0120000
 	NewMode  uint32
-	Base     string // lower-case hex sha256 of the whole old file, empty if there is none
+	Base     string // lower-case hex sha256 of the whole old file, empty if there is none; see Unread
 	OldStart int    // 1-based; for an empty range the line before it, as git does
 	OldLines int
 	NewStart int
@@ -68,6 +70,16 @@ type Hunk struct {
 	Why      string // reason of a high risk
 	State    HunkState
 }
+
+// UnreadBase begins the Base of a hunk that moves a denied file or directory as it
+// is: "inode:NUMBER:BORN", the inode number and its time of birth in nanoseconds
+// since 1970 (0 where the file system has none; statx(2)). The two name the inode
+// for good and say nothing of its content.
+const UnreadBase = "inode:"
+
+// Unread tells that a hunk moves a denied file or directory, whose content nobody
+// reads: not the agent, nor who reviews and applies it.
+func (h Hunk) Unread() bool { return strings.HasPrefix(h.Base, UnreadBase) }
 
 // Changeset is what a session's staging layer holds against the real tree.
 type Changeset struct {

@@ -269,13 +269,13 @@ func (w *world) log(args ...string) []rec {
 
 // hunk is a line of `review --list --json`.
 type hunk struct {
-	Session, Hunk, Path, Op, State, Risk, Digest string
-	OldPath                                      string `json:"old_path"`
-	OldStart                                     int    `json:"old_start"`
-	OldLines                                     int    `json:"old_lines"`
-	NewStart                                     int    `json:"new_start"`
-	NewLines                                     int    `json:"new_lines"`
-	Commit                                       *string
+	Session, Hunk, Path, Op, State, Risk, Why, Digest string
+	OldPath                                           string `json:"old_path"`
+	OldStart                                          int    `json:"old_start"`
+	OldLines                                          int    `json:"old_lines"`
+	NewStart                                          int    `json:"new_start"`
+	NewLines                                          int    `json:"new_lines"`
+	Commit                                            *string
 }
 
 func (w *world) hunks() []hunk {

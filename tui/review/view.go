@@ -235,6 +235,8 @@ func (m *model) hunk(h countersign.Hunk, width int) []line {
 		p.put("", "not shown as text:")
 		p.put(minus, fmt.Sprintf("- %d bytes, sha256 %s", h.PreLen, h.PreSum))
 		p.put(plus, fmt.Sprintf("+ %d bytes, sha256 %s", h.PostLen, h.PostSum))
+	case h.Unread():
+		p.put("", "a denied file or directory that moves with the one around it: its content is not read, and not shown")
 	case h.Op == countersign.OpSymlink:
 		p.text(minus, "-", h.Pre, 0)
 		p.text(plus, "+", h.Post, 0)

@@ -4,7 +4,8 @@
 // It promises that no byte reaches the tree that is not in an accepted hunk or
 // was there before; that nothing outside the root is written and no symlink
 // followed; that what a person changed meanwhile is merged, or left alone and
-// the hunk called stale, never overwritten; that after a crash at any moment
+// the hunk called stale, never overwritten; that a denied file which moves is
+// renamed, and never opened; that after a crash at any moment
 // Recover leaves the tree entirely old or entirely new; and that a decision
 // record is durable before the first write. It may touch the project's tree and
 // one state directory. It must never read the live layer and never run a program.
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/store"
 )
 
 // Options is one apply.
@@ -23,7 +25,7 @@ type Options struct {
 	StateDir string // of the project: journal, pre-images, lock; our own
 	Session  string
 	Hunks    []countersign.Hunk // those in state accepted or edited are applied; others are ignored
-	Store    *Store             // the reviewed bytes, by PostSum; base files, by Base, where a merge may need them
+	Store    *store.Store       // the reviewed bytes, by PostSum; base files, by Base, where a merge may need them
 	// Record writes a decision record and returns when it is durable. An error
 	// means that nothing is written. Its type is changeset.applying or
 	// changeset.undoing; the caller records how it ended.
@@ -47,11 +49,12 @@ const (
 	StepRecord  Step = "record"  // before the decision record
 	StepTemp    Step = "temp"    // before a file's new content is written beside it
 	StepSwap    Step = "swap"    // before a file is put in its place
+	StepMove    Step = "move"    // before a denied file is moved
 	StepVerify  Step = "verify"  // before what was displaced is looked at once more
 	StepCommit  Step = "commit"  // before the journal says that all is done
 	StepClean   Step = "clean"   // before what was displaced is removed
 	StepDone    Step = "done"    // before the journal is put away
-	StepBack    Step = "back"    // before a file is put back, in a roll-back
+	StepBack    Step = "back"    // before a file is put or moved back, in a roll-back
 )
 
 // File is what an apply did to one path.
@@ -67,6 +70,7 @@ type File struct {
 type Result struct {
 	ID        string // of the apply
 	Files     []File
+	Moves     []Move // of denied files
 	Applied   []countersign.Hunk
 	Stale     []countersign.Hunk // left behind; Why says why
 	Merged    []string           // paths

@@ -19,6 +19,7 @@ import (
 	"github.com/countersign/countersign/diff"
 	"github.com/countersign/countersign/workspace/apply"
 	"github.com/countersign/countersign/workspace/review"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -420,7 +421,7 @@ func TestTamperedHunkOrStoreIsRefused(t *testing.T) {
 	}
 	sum := diff.SHA256([]byte("\x00reviewed"))
 	must(t, os.WriteFile(filepath.Join(w.state, "review", "store", sum[:2], sum[2:]), []byte("\x00evil"), 0o600))
-	if _, err := w.apply(); !errors.Is(err, apply.ErrBytes) {
+	if _, err := w.apply(); !errors.Is(err, store.ErrBytes) {
 		t.Errorf("a store with other bytes: %v", err)
 	}
 	for _, p := range []string{"../out", "/etc/x", "a/../../out", "dir/.."} {
@@ -523,7 +524,7 @@ func TestManyFiles(t *testing.T) {
 
 func TestStoreFindsChangedBytes(t *testing.T) {
 	dir := t.TempDir()
-	s, err := apply.OpenStore(dir)
+	s, err := store.Open(dir)
 	must(t, err)
 	sum, n, err := s.Put(bytes.NewReader([]byte("hello")))
 	must(t, err)
@@ -532,10 +533,10 @@ func TestStoreFindsChangedBytes(t *testing.T) {
 		t.Error("not stored")
 	}
 	must(t, os.WriteFile(filepath.Join(dir, sum[:2], sum[2:]), []byte("hellO"), 0o600))
-	if _, err := s.Bytes(sum); !errors.Is(err, apply.ErrBytes) {
+	if _, err := s.Bytes(sum); !errors.Is(err, store.ErrBytes) {
 		t.Errorf("got %v", err)
 	}
-	again, err := apply.OpenStore(dir)
+	again, err := store.Open(dir)
 	must(t, err)
 	if again.Has(sum) {
 		t.Error("a damaged object counts as there")

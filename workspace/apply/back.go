@@ -7,12 +7,13 @@ import (
 	"path"
 	"time"
 
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
 // back undoes one entry, whatever of it had been done. kept is set where a
 // person has changed the path since, and it was left as it is.
-func (e *engine) back(en *entry, images *Store) (kept bool, err error) {
+func (e *engine) back(en *entry, images *store.Store) (kept bool, err error) {
 	t := string(en.Temp)
 	if e.j.State == writing {
 		return false, gone(e.root.Remove(t))
@@ -46,7 +47,7 @@ func (e *engine) at(p string) *version {
 	return v
 }
 
-func (e *engine) backOnce(en *entry, images *Store) (kept bool, err error) {
+func (e *engine) backOnce(en *entry, images *store.Store) (kept bool, err error) {
 	p, t := string(en.Path), string(en.Temp)
 	now, tmp := e.at(p), e.at(t)
 	if s := e.at(t + aside); s != nil {

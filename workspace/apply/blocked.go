@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 
 // vacated are the paths that the plan empties, as far as it has come.
 func (p *plan) vacated() map[string]bool {
-	m := map[string]bool{}
+	m := maps.Clone(p.leaving)
 	for n, v := range p.cur {
 		if v == nil && p.real[n] != nil {
 			m[n] = true

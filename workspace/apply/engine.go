@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -18,6 +19,9 @@ func (j *journal) digest() string {
 	fmt.Fprintf(h, "countersign apply v1\n%s\n", j.Kind)
 	for _, e := range j.Entries {
 		fmt.Fprintf(h, "%q %s %o %s %o\n", e.Path, e.Pre.sum(), e.Pre.mode(), e.Post.sum(), e.Post.mode())
+	}
+	for _, m := range j.Moves {
+		fmt.Fprintf(h, "move %q %q %s\n", m.From, m.To, m.Inode)
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
@@ -136,15 +140,19 @@ func (e *engine) swap() error {
 			}
 		}
 	}
-	for _, d := range e.j.Removed {
-		_ = e.root.Rmdir(string(d.Path)) // not empty, or not there: it stays as it is
-	}
+	e.rmdirs()
 	for _, d := range e.j.Made {
 		if err := e.root.Mkdir(string(d.Path), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 			return drift(string(d.Path), err)
 		} else if err == nil && d.Perm != 0 {
 			_ = e.root.ChmodDir(string(d.Path), fs.FileMode(d.Perm))
 		}
+	}
+	if len(e.j.Moves) > 0 {
+		if err := e.moves(); err != nil {
+			return err
+		}
+		e.rmdirs()
 	}
 	for i := range e.j.Entries {
 		if en := &e.j.Entries[i]; en.Post != nil {
@@ -154,6 +162,12 @@ func (e *engine) swap() error {
 		}
 	}
 	return nil
+}
+
+func (e *engine) rmdirs() {
+	for _, d := range e.j.Removed {
+		_ = e.root.Rmdir(string(d.Path)) // not empty, or not there: it stays as it is
+	}
 }
 
 func (e *engine) one(en *entry, f func(*entry) error) error {
@@ -211,7 +225,7 @@ func (e *engine) displaced(en *entry, at string) error {
 		return err
 	}
 	if !v.same(en.Pre) {
-		return &driftError{path: string(en.Path), err: ErrBytes}
+		return &driftError{path: string(en.Path), err: store.ErrBytes}
 	}
 	return nil
 }
@@ -267,13 +281,18 @@ func (e *engine) verify() error {
 			}
 		}
 	}
+	for _, m := range e.j.Moves {
+		if !e.is(string(m.To), m) {
+			return &driftError{path: string(m.From), err: store.ErrBytes}
+		}
+	}
 	return e.sync(e.j.Entries)
 }
 
 // sync flushes the directories of the entries, or, of many, all at once.
 func (e *engine) sync(entries []entry) error {
-	if len(e.j.Entries) >= bulk && canSyncFS {
-		return syncFS(e.root.Path())
+	if len(e.j.Entries) >= bulk && store.CanSyncFS {
+		return store.SyncFS(e.root.Path())
 	}
 	dirs := map[string]bool{".": true}
 	for _, d := range []string{string(e.j.TempDir)} {
@@ -284,6 +303,12 @@ func (e *engine) sync(entries []entry) error {
 	for _, en := range entries {
 		near, _, _ := nearest(e.root, string(en.Path))
 		dirs[near] = true
+	}
+	for _, m := range e.j.Moves {
+		for _, n := range []Name{m.From, m.To} {
+			near, _, _ := nearest(e.root, string(n))
+			dirs[near] = true
+		}
 	}
 	for d := range dirs {
 		if err := e.root.SyncDir(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -313,7 +338,7 @@ func (e *engine) clean() error {
 
 // rollback puts the tree back as it was, from whatever point. What a person
 // changed after a file had been put stays his; kept says where that was.
-func (e *engine) rollback(images *Store) (kept []string, err error) {
+func (e *engine) rollback(images *store.Store) (kept []string, err error) {
 	undo := func(came bool) error {
 		for i := range slices.Backward(e.j.Entries) {
 			en := &e.j.Entries[i]
@@ -337,13 +362,10 @@ func (e *engine) rollback(images *Store) (kept []string, err error) {
 		return kept, err
 	}
 	if e.j.State != writing {
-		for _, d := range slices.Backward(e.j.Made) {
-			_ = e.root.Rmdir(string(d.Path))
-		}
-		for _, d := range slices.Backward(e.j.Removed) { // outermost first
-			if err := e.root.Mkdir(string(d.Path), 0o777); err == nil {
-				_ = e.root.ChmodDir(string(d.Path), fs.FileMode(d.Perm))
-			}
+		k, err := e.dirsBack()
+		kept = append(kept, k...)
+		if err != nil {
+			return kept, err
 		}
 	}
 	if err := undo(false); err != nil {
@@ -353,4 +375,29 @@ func (e *engine) rollback(images *Store) (kept []string, err error) {
 		return kept, err
 	}
 	return kept, e.sync(e.j.Entries)
+}
+
+// dirsBack puts denied files and the directories back that went.
+func (e *engine) dirsBack() (kept []string, err error) {
+	for _, d := range slices.Backward(e.j.Removed) { // outermost first
+		if err := e.root.Mkdir(string(d.Path), 0o777); err == nil {
+			_ = e.root.ChmodDir(string(d.Path), fs.FileMode(d.Perm))
+		}
+	}
+	for _, m := range slices.Backward(e.j.Moves) {
+		if err := e.step(StepBack); err != nil {
+			return kept, err
+		}
+		k, err := e.moveBack(m)
+		if err != nil {
+			return kept, fmt.Errorf("put %s back: %w", m.From, err)
+		}
+		if k {
+			kept = append(kept, string(m.To))
+		}
+	}
+	for _, d := range slices.Backward(e.j.Made) {
+		_ = e.root.Rmdir(string(d.Path))
+	}
+	return kept, nil
 }

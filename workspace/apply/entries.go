@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -28,7 +29,7 @@ func (e *driftError) Unwrap() error { return e.err }
 // drift calls an error drift if another writer can be its cause.
 func drift(p string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, tree.ErrKind) || errors.Is(err, tree.ErrRefused) ||
-		errors.Is(err, ErrBytes) || isNotDir(err) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EINVAL) {
+		errors.Is(err, store.ErrBytes) || isNotDir(err) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EINVAL) {
 		return &driftError{p, err}
 	}
 	return err
@@ -48,6 +49,12 @@ func (p *plan) journal(session string) (*journal, error) {
 	for _, f := range p.files() {
 		j.Hunks = append(j.Hunks, f.Hunks...)
 		j.Files = append(j.Files, fileName{Path: Name(f.Path), OldPath: Name(f.OldPath), Merged: f.Merged, Hunks: f.Hunks})
+	}
+	if j.Moves = p.moves; len(j.Moves) > 0 {
+		j.Version = movesVersion
+	}
+	for _, m := range j.Moves {
+		j.Hunks = append(j.Hunks, m.Hunk)
 	}
 	for n, v := range p.cur {
 		e := entry{Path: Name(n), Pre: p.real[n], Post: v}
@@ -72,17 +79,8 @@ func (j *journal) lay(r *tree.Root) error {
 	}
 	written := map[string]bool{} // ancestors of what is written
 	made := map[string]bool{}
-	for i := range j.Entries {
-		e := &j.Entries[i]
-		near, missing, info := nearest(r, string(e.Path))
-		e.Temp = Name(fmt.Sprintf("%s/%d", j.TempDir, i))
-		if info.Dev != root.Dev {
-			e.Temp = Name(tree.TempName(path.Join(near, "x"))) // another file system is mounted there
-		}
-		if e.Post == nil {
-			continue
-		}
-		for d := path.Dir(string(e.Path)); d != "."; d = path.Dir(d) {
+	come := func(p string, missing []string) {
+		for d := path.Dir(p); d != "."; d = path.Dir(d) {
 			written[d] = true
 		}
 		for _, d := range missing {
@@ -92,7 +90,23 @@ func (j *journal) lay(r *tree.Root) error {
 			}
 		}
 	}
+	for i := range j.Entries {
+		e := &j.Entries[i]
+		near, missing, info := nearest(r, string(e.Path))
+		e.Temp = Name(fmt.Sprintf("%s/%d", j.TempDir, i))
+		if info.Dev != root.Dev {
+			e.Temp = Name(tree.TempName(path.Join(near, "x"))) // another file system is mounted there
+		}
+		if e.Post != nil {
+			come(string(e.Path), missing)
+		}
+	}
+	for _, m := range j.Moves {
+		_, missing, _ := nearest(r, string(m.To))
+		come(string(m.To), missing)
+	}
 	sort.Slice(j.Made, func(a, b int) bool { return j.Made[a].Path < j.Made[b].Path })
+	j.keepClosed(r)
 	j.emptied(r, written)
 	return nil
 }
@@ -100,6 +114,9 @@ func (j *journal) lay(r *tree.Root) error {
 // emptied lists the directories that may be empty afterwards: git knows none.
 func (j *journal) emptied(r *tree.Root, written map[string]bool) {
 	seen := map[string]bool{}
+	for _, m := range j.Moves {
+		seen[string(m.From)] = true
+	}
 	add := func(d string) {
 		if seen[d] {
 			return
@@ -113,17 +130,23 @@ func (j *journal) emptied(r *tree.Root, written map[string]bool) {
 	inside = func(d string) {
 		es, _ := r.ReadDir(d)
 		for _, e := range es {
-			if e.IsDir() {
-				inside(d + "/" + e.Name())
+			if n := d + "/" + e.Name(); e.IsDir() && !seen[n] {
+				inside(n)
 			}
 		}
 		add(d)
 	}
+	above := func(p string) {
+		for d := path.Dir(p); d != "." && !written[d]; d = path.Dir(d) {
+			add(d)
+		}
+	}
+	for _, m := range j.Moves {
+		above(string(m.From))
+	}
 	for _, e := range j.Entries {
 		if e.Post == nil {
-			for d := path.Dir(string(e.Path)); d != "." && !written[d]; d = path.Dir(d) {
-				add(d)
-			}
+			above(string(e.Path))
 		} else if info, err := r.Lstat(string(e.Path)); err == nil && info.Mode.IsDir() {
 			inside(string(e.Path))
 		}
@@ -158,9 +181,20 @@ func (j *journal) record(stale int) countersign.Record {
 		}
 		files = append(files, map[string]any{"path": strings.ToValidUTF8(string(e.Path), "\uFFFD"), "pre": e.Pre.sum(), "post": e.Post.sum()})
 	}
-	return countersign.Record{
+	moves := []any{}
+	for _, m := range j.Moves[:min(len(j.Moves), most)] {
+		if room -= len(m.From) + len(m.To); room < 0 {
+			break
+		}
+		moves = append(moves, map[string]any{"path": strings.ToValidUTF8(string(m.To), "\uFFFD"), "old_path": strings.ToValidUTF8(string(m.From), "\uFFFD")})
+	}
+	rec := countersign.Record{
 		Type: "changeset." + map[string]string{"apply": "applying", "undo": "undoing"}[j.Kind], Session: j.Session, Actor: &countersign.Actor{Kind: "human"},
-		Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: j.digest(), Summary: fmt.Sprintf("%s %d hunks, %d paths", j.Kind, len(j.Hunks), len(j.Entries))},
+		Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: j.digest(), Summary: fmt.Sprintf("%s %d hunks, %d paths", j.Kind, len(j.Hunks), len(j.Entries)+len(j.Moves))},
 		Detail: map[string]any{"apply": j.ID, "hunks": j.Hunks[:min(len(j.Hunks), most)], "hunk_count": len(j.Hunks), "files": files, "file_count": len(j.Entries), "stale": stale},
 	}
+	if len(j.Moves) > 0 { // of denied files: nothing is said of their content
+		rec.Detail["moves"], rec.Detail["move_count"] = moves, len(j.Moves)
+	}
+	return rec
 }

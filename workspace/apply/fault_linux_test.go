@@ -18,6 +18,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/store"
 )
 
 // everything is one edit that uses each way in which a path can change.
@@ -53,7 +54,7 @@ func child(p string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	if j.Options.Store, err = apply.OpenStore(j.Store); err != nil {
+	if j.Options.Store, err = store.Open(j.Store); err != nil {
 		return 2
 	}
 	n := 0

@@ -10,12 +10,17 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
 // journalVersion is the version of apply/journal.json and apply/last.json
 // (docs/formats/apply.md).
 const journalVersion = 1
+
+// movesVersion is that of a journal with moves, which an older reader must not
+// take for one without.
+const movesVersion = 2
 
 // The states of a journal. Until it says committed, a crash is undone; from then
 // on it is finished.
@@ -34,6 +39,7 @@ type journal struct {
 	State   string     `json:"state"`
 	TempDir Name       `json:"temp_dir"` // made in the root, removed in the end
 	Entries []entry    `json:"entries"`
+	Moves   []moved    `json:"moves,omitempty"`   // denied files, in this order
 	Made    []dir      `json:"made,omitempty"`    // directories that come, outermost first
 	Removed []dir      `json:"removed,omitempty"` // directories that go if they are empty, innermost first
 	Hunks   []string   `json:"hunks,omitempty"`   // digests applied
@@ -120,7 +126,7 @@ func (j *journal) write(stateDir string) error {
 		err = atomicfile.Write(journalPath(stateDir), b, 0o600)
 	}
 	if err != nil {
-		return &countersign.Error{Code: countersign.EInternal, Op: "write the apply journal", Thing: stateDir, Err: err, Remedy: remedy(err)}
+		return &countersign.Error{Code: countersign.EInternal, Op: "write the apply journal", Thing: stateDir, Err: err, Remedy: store.Remedy(err)}
 	}
 	return nil
 }
@@ -135,7 +141,7 @@ func readJournal(path string) (*journal, error) {
 	if err == nil {
 		err = json.Unmarshal(b, j)
 	}
-	if err == nil && j.Version != journalVersion {
+	if err == nil && j.Version != journalVersion && j.Version != movesVersion {
 		err = fmt.Errorf("version %d is not known to this binary", j.Version)
 	}
 	if err != nil {

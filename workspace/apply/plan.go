@@ -13,6 +13,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/diff"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -30,8 +31,8 @@ type group struct {
 // plan is what an apply would do, before anything is written to the tree.
 type plan struct {
 	root   *tree.Root
-	store  *Store // reviewed bytes
-	images *Store // pre-images
+	store  *store.Store // reviewed bytes
+	images *store.Store // pre-images
 	forced map[string]bool
 	groups []*group            // of one step
 	done   []*group            // of the steps before, without what is stale
@@ -41,12 +42,16 @@ type plan struct {
 	odd    map[string]string   // paths that cannot be written, and why
 	stale  []countersign.Hunk
 	held   int64
+
+	moves   []moved            // of denied files
+	leaving map[string]bool    // the paths that these leave
+	staying []countersign.Hunk // those that cannot go
 }
 
 // body is where the bytes of a version come from.
 type body struct {
 	data  []byte
-	store *Store
+	store *store.Store
 	sum   string
 }
 
@@ -54,7 +59,7 @@ func (b body) open() (io.ReadCloser, error) {
 	if b.store != nil {
 		return b.store.Open(b.sum)
 	}
-	return Check(io.NopCloser(bytes.NewReader(b.data)), b.sum), nil
+	return store.Check(io.NopCloser(bytes.NewReader(b.data)), b.sum), nil
 }
 
 func (b body) bytes() ([]byte, error) {
@@ -74,18 +79,26 @@ const maxHeld = 64 << 20
 // under earlier attempts. The hunks of each step are applied to what those of the
 // steps before make of the tree.
 func (p *plan) makePlan(hs []countersign.Hunk) error {
-	p.real, p.cur, p.odd, p.bodies = map[string]*version{}, map[string]*version{}, map[string]string{}, map[string]body{}
+	hs, err := p.takeMoves(hs)
+	if err != nil {
+		return err
+	}
 	steps := map[int][]countersign.Hunk{}
 	for _, h := range hs {
 		if decided(h) {
 			steps[h.Step] = append(steps[h.Step], h)
 		}
 	}
-	for _, n := range slices.Sorted(maps.Keys(steps)) {
-		if err := p.step(steps[n]); err != nil {
-			return err
+	for again := true; again; again = p.dropBlocked() { // what does not move makes no room either
+		p.real, p.cur, p.odd, p.bodies = map[string]*version{}, map[string]*version{}, map[string]string{}, map[string]body{}
+		p.groups, p.done, p.stale, p.held = nil, nil, nil, 0
+		for _, n := range slices.Sorted(maps.Keys(steps)) {
+			if err := p.step(steps[n]); err != nil {
+				return err
+			}
 		}
 	}
+	p.stale = append(p.stale, p.staying...)
 	return nil
 }
 
@@ -177,7 +190,7 @@ func (p *plan) collect(hs []countersign.Hunk) error {
 	}
 	for _, h := range hs {
 		if diff.Digest(h) != h.Digest {
-			return &countersign.Error{Code: countersign.EVerify, Op: "apply hunk", Thing: h.ID, Err: ErrBytes, Remedy: "review it again"}
+			return &countersign.Error{Code: countersign.EVerify, Op: "apply hunk", Thing: h.ID, Err: store.ErrBytes, Remedy: "review it again"}
 		}
 		if tree.Check(h.Path) != nil || h.OldPath != "" && tree.Check(h.OldPath) != nil {
 			return &countersign.Error{Code: countersign.EDenied, Op: "apply hunk", Thing: h.Path, Err: tree.ErrRefused}
@@ -199,6 +212,10 @@ func (p *plan) collect(hs []countersign.Hunk) error {
 // read looks at a path of the real tree and keeps a copy of its content.
 func (p *plan) read(n string) error {
 	if _, ok := p.real[n]; ok || p.odd[n] != "" {
+		return nil
+	}
+	if p.leaving[n] { // it is not there then, and is not read now
+		p.real[n], p.cur[n] = nil, nil
 		return nil
 	}
 	v, err := p.version(n)

@@ -16,6 +16,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/diff"
 	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -31,7 +32,7 @@ func attempts(t *testing.T) int {
 }
 
 // hunk makes an accepted hunk of a file, with its bytes in the store.
-func hunk(t *testing.T, st *apply.Store, path, old, new string) countersign.Hunk {
+func hunk(t *testing.T, st *store.Store, path, old, new string) countersign.Hunk {
 	t.Helper()
 	var h countersign.Hunk
 	if old == "" {
@@ -68,7 +69,7 @@ func TestApplyAgainstAWritingAgent(t *testing.T) {
 	}
 	put(t, outside, map[string]string{"f": "outside\n", "e/f": "outside\n", "n": "outside\n"})
 	untouched := snapshot(t, outside)
-	st, err := apply.OpenStore(d + "/store")
+	st, err := store.Open(d + "/store")
 	must(t, err)
 
 	var stop atomic.Bool
@@ -160,7 +161,7 @@ func TestNoAppendedLineIsLost(t *testing.T) {
 	must(t, os.MkdirAll(root, 0o755))
 	text := func(i int) string { return fmt.Sprintf("version %d\n2\n3\n4\n5\n6\n7\n8\n", i) }
 	must(t, os.WriteFile(root+"/f", []byte(text(0)), 0o644))
-	st, err := apply.OpenStore(d + "/store")
+	st, err := store.Open(d + "/store")
 	must(t, err)
 	n := attempts(t) / 4
 	var stop atomic.Bool

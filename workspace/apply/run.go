@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 	"github.com/countersign/countersign/internal/filelock"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -18,7 +20,7 @@ import (
 type job struct {
 	o      Options
 	root   *tree.Root
-	images *Store
+	images *store.Store
 }
 
 // maxAttempts bounds how often an apply starts over because files changed under
@@ -29,7 +31,7 @@ const maxAttempts = 12
 func open(ctx context.Context, o Options) (*job, func(), error) {
 	dir := applyDir(o.StateDir)
 	fail := func(thing string, err error) error {
-		return &countersign.Error{Code: countersign.EInternal, Op: "prepare to apply", Thing: thing, Err: err, Remedy: remedy(err)}
+		return &countersign.Error{Code: countersign.EInternal, Op: "prepare to apply", Thing: thing, Err: err, Remedy: store.Remedy(err)}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fail(dir, err)
@@ -42,7 +44,7 @@ func open(ctx context.Context, o Options) (*job, func(), error) {
 		o.Step = func(Step) error { return nil }
 	}
 	j := &job{o: o}
-	if j.images, err = OpenStore(filepath.Join(dir, "images")); err == nil {
+	if j.images, err = store.Open(filepath.Join(dir, "images")); err == nil {
 		j.root, err = tree.OpenRoot(o.Root)
 	}
 	if err != nil {
@@ -104,7 +106,7 @@ func (j *job) attempt(ctx context.Context, forced map[string]bool) (Result, erro
 		return Result{}, j.explain(err)
 	}
 	res := p.result(jn)
-	if len(jn.Entries) > 0 {
+	if len(jn.Entries)+len(jn.Moves) > 0 {
 		if err := j.carryOut(ctx, jn, len(p.stale)); err != nil {
 			return Result{Stale: nil}, err
 		}
@@ -205,14 +207,14 @@ func (j *job) explain(err error) error {
 	if errors.As(err, &d) || errors.As(err, &e) {
 		return err
 	}
-	return &countersign.Error{Code: countersign.EInternal, Op: "apply to", Thing: j.o.Root, Err: err, Remedy: remedy(err)}
+	return &countersign.Error{Code: countersign.EInternal, Op: "apply to", Thing: j.o.Root, Err: err, Remedy: store.Remedy(err)}
 }
 
 func (j *job) dropJournal() error {
 	if err := os.Remove(journalPath(j.o.StateDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDir(applyDir(j.o.StateDir))
+	return atomicfile.SyncDir(applyDir(j.o.StateDir))
 }
 
 // finish removes what was displaced and keeps the journal for an undo.
@@ -235,7 +237,7 @@ func (j *job) finish(e *engine) error {
 	if err := os.Rename(journalPath(j.o.StateDir), lastPath(j.o.StateDir)); err != nil {
 		return err
 	}
-	if err := syncDir(applyDir(j.o.StateDir)); err != nil {
+	if err := atomicfile.SyncDir(applyDir(j.o.StateDir)); err != nil {
 		return err
 	}
 	keep := map[string]bool{}
@@ -272,7 +274,7 @@ func (j *job) recover() (string, error) {
 		return "", &countersign.Error{Code: countersign.EInvalid, Op: "recover an apply", Thing: j.o.StateDir, Err: fmt.Errorf("its journal is of %s", jn.Root), Remedy: "give each project its own state directory"}
 	}
 	e := j.engine(jn)
-	name := fmt.Sprintf("%s %s of %d paths", jn.Kind, jn.ID, len(jn.Entries))
+	name := fmt.Sprintf("%s %s of %d paths", jn.Kind, jn.ID, len(jn.Entries)+len(jn.Moves))
 	if jn.State == committed {
 		if err := j.finish(e); err != nil {
 			return "", j.explain(err)

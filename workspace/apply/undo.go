@@ -10,6 +10,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/workspace/tree"
 )
 
 // files tells what the plan does to each file. One that several steps change
@@ -41,7 +42,7 @@ func (p *plan) files() []File {
 
 // result tells what a journal does, in the words of the hunks.
 func (p *plan) result(jn *journal) Result {
-	res := Result{ID: jn.ID, Stale: p.stale, Files: p.files()}
+	res := Result{ID: jn.ID, Stale: p.stale, Files: p.files(), Moves: movesOf(jn.Moves)}
 	held := int64(0)
 	for _, g := range p.done {
 		for _, h := range g.hunks {
@@ -52,6 +53,10 @@ func (p *plan) result(jn *journal) Result {
 			res.Applied = append(res.Applied, h)
 		}
 	}
+	for _, m := range jn.Moves {
+		m.hunk.State = countersign.Applied
+		res.Applied = append(res.Applied, m.hunk)
+	}
 	for _, f := range res.Files {
 		if f.Merged {
 			res.Merged = append(res.Merged, f.Path)
@@ -61,16 +66,19 @@ func (p *plan) result(jn *journal) Result {
 }
 
 // Last says whose the last apply of a project was and what an undo would do to its
-// files; "" if there is none. Of the options it takes the state directory.
-func Last(o Options) (session string, files []File, err error) {
+// files, and to the denied files that it moved; "" if there is none. Of the options it takes the state directory.
+func Last(o Options) (session string, files []File, moves []Move, err error) {
 	last, err := readJournal(lastPath(o.StateDir))
 	if err != nil || last == nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	for _, e := range last.Entries {
 		files = append(files, File{Path: string(e.Path), Pre: e.Post.sum(), Post: e.Pre.sum(), PreMode: e.Post.mode(), PostMode: e.Pre.mode()})
 	}
-	return last.Session, files, nil
+	for _, m := range last.Moves {
+		moves = append(moves, Move{Path: string(m.From), OldPath: string(m.To), Hunk: m.Hunk})
+	}
+	return last.Session, files, moves, nil
 }
 
 // Beside hands back what SetBeside kept with the last apply; nil if there is
@@ -123,7 +131,7 @@ func Undo(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	res := Result{ID: undo.ID, Recovered: recovered}
+	res := Result{ID: undo.ID, Recovered: recovered, Moves: movesOf(undo.Moves)}
 	for _, e := range undo.Entries {
 		res.Files = append(res.Files, File{Path: string(e.Path), Pre: e.Pre.sum(), Post: e.Post.sum(), PreMode: e.Pre.mode(), PostMode: e.Post.mode()})
 	}
@@ -147,7 +155,7 @@ func edited(paths []string) error {
 // reverse turns the journal of an apply into that of its undo, if every file
 // still is what the apply left.
 func (j *job) reverse(last *journal) (*journal, error) {
-	undo := &journal{Version: journalVersion, ID: newID(), Kind: "undo", Root: last.Root, Session: j.o.Session, State: writing, Hunks: last.Hunks}
+	undo := &journal{Version: last.Version, ID: newID(), Kind: "undo", Root: last.Root, Session: j.o.Session, State: writing, Hunks: last.Hunks}
 	var changed []string
 	for _, e := range last.Entries {
 		p := &plan{root: j.root, images: j.images, odd: map[string]string{}}
@@ -172,13 +180,25 @@ func (j *job) reverse(last *journal) (*journal, error) {
 		}
 		undo.Entries = append(undo.Entries, n)
 	}
-	if len(changed) > 0 {
+	emptied := map[string]bool{}
+	for _, e := range undo.Entries {
+		emptied[string(e.Path)] = e.Post == nil
+	}
+	back, moved := j.reverseMoves(last, emptied)
+	if changed = append(changed, moved...); len(changed) > 0 {
 		return nil, edited(changed)
 	}
+	undo.Moves = back
 	if err := undo.lay(j.root); err != nil {
 		return nil, j.explain(err)
 	}
-	// Only what the apply made goes, and what it removed comes back as it was.
+	undo.dirsOf(last, j.root)
+	return undo, nil
+}
+
+// dirsOf are the directories of an undo: only what the apply made goes, and what it
+// removed comes back as it was.
+func (undo *journal) dirsOf(last *journal, root *tree.Root) {
 	made := map[Name]bool{}
 	for _, d := range last.Made {
 		made[d.Path] = true
@@ -197,10 +217,9 @@ func (j *job) reverse(last *journal) (*journal, error) {
 	for _, d := range last.Removed {
 		if i, ok := at[d.Path]; ok {
 			undo.Made[i].Perm = d.Perm
-		} else if info, err := j.root.Lstat(string(d.Path)); err != nil || !info.Mode.IsDir() {
+		} else if info, err := root.Lstat(string(d.Path)); err != nil || !info.Mode.IsDir() {
 			undo.Made = append(undo.Made, d)
 		}
 	}
 	sort.Slice(undo.Made, func(i, k int) bool { return undo.Made[i].Path < undo.Made[k].Path })
-	return undo, nil
 }

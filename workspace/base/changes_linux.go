@@ -48,10 +48,6 @@ type candidate struct {
 	gone    bool
 }
 
-// Move is a denied file's placeholder that no longer lies where it was put; one
-// without To is gone.
-type Move struct{ From, To string }
-
 // Difference is what a comparison found.
 type Difference struct {
 	Changes []tree.Change // sorted by path
@@ -159,11 +155,12 @@ func (d *diffing) visit(it layer.Item) bool {
 
 func (d *diffing) visitDir(it layer.Item, e *Entry) bool {
 	if e != nil {
-		switch e.Kind {
-		case Dir, Vault:
+		switch {
+		case e.Kind == Vault && e.Snap.Ino != 0 && e.Snap.Ino != it.St.Ino: // the agent's own, made where it was
+		case e.Kind == Dir || e.Kind == Vault:
 			d.seen[it.Rel] = true
 			return e.Kind == Dir
-		case Bulk, Attach:
+		case e.Kind == Bulk || e.Kind == Attach:
 			d.seen[it.Rel] = true
 			d.peek(it.Rel)
 			return false
@@ -369,20 +366,16 @@ func (d *diffing) result() *Difference {
 		}
 		list = append(list, tree.Change{Path: c.Rel, Base: d.b.baseState(c.Rel, e), Staged: d.b.stagedState(c), Ignored: c.ignored})
 	}
-	var moves []Move
+	moves, follow := d.moves()
+	list = append(list, follow...)
 	for rel, e := range d.b.All() {
 		switch {
-		case d.moved[rel] != "":
-			moves = append(moves, Move{rel, d.moved[rel]})
 		case d.seen[rel]:
 		case e.Kind == File || e.Kind == Link:
 			d.b.Keep(rel, e)
 			list = append(list, tree.Change{Path: rel, Base: d.b.baseState(rel, e), Ignored: e.Flags&Ignored != 0})
-		case e.Kind == Denied || e.Kind == Vault:
-			moves = append(moves, Move{From: rel})
 		}
 	}
-	sort.Slice(moves, func(i, j int) bool { return moves[i].From < moves[j].From })
 	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
 	return &Difference{Changes: findRenames(list), Moves: moves, Hidden: d.hidden, Odd: d.odd}
 }

@@ -63,7 +63,7 @@ func (b *Base) State(rel string) *tree.State { return b.baseState(rel, b.Get(rel
 
 // baseState describes the base of rel; nil if it did not exist.
 func (b *Base) baseState(rel string, e *Entry) *tree.State {
-	if e == nil || e.Kind == Dir || e.Kind == Bulk || e.Kind == Attach {
+	if e == nil || e.Kind.IsDir() || e.Kind == Denied { // what the agent makes where a denied file was is new
 		return nil
 	}
 	st := &tree.State{Mode: layer.GitMode(e.Mode), Size: e.Real.Size, SHA256: hex.EncodeToString(e.Sum[:])}

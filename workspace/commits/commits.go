@@ -69,7 +69,7 @@ func (k *Chain) attach(list []tree.Change, base func(string) *tree.State) []tree
 	have := map[string]bool{}
 	for _, c := range list {
 		from := c.RenamedFrom
-		if from != "" && (k.steps[from] != nil || k.steps[c.Path] != nil) {
+		if from != "" && !c.Unread() && (k.steps[from] != nil || k.steps[c.Path] != nil) {
 			out = append(out, tree.Change{Path: from, Base: c.Base, Steps: k.steps[from]})
 			have[from] = true
 			c.RenamedFrom, c.Base = "", base(c.Path)

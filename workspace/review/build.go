@@ -13,7 +13,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/diff"
-	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -28,7 +28,7 @@ const (
 
 // builder makes hunks of file-level changes.
 type builder struct {
-	store   *apply.Store
+	store   *store.Store
 	cache   map[string]cached
 	next    map[string]cached
 	sources map[string]source
@@ -103,12 +103,12 @@ func (b *builder) source(s *tree.State) {
 	if s == nil || s.Open == nil {
 		return
 	}
-	b.sources[s.SHA256] = func() (*apply.Checked, error) {
+	b.sources[s.SHA256] = func() (*store.Checked, error) {
 		r, err := s.Open()
 		if err != nil {
 			return nil, err
 		}
-		return apply.Check(r, s.SHA256), nil
+		return store.Check(r, s.SHA256), nil
 	}
 }
 
@@ -180,6 +180,10 @@ func (b *builder) hunks(c tree.Change) ([]countersign.Hunk, error) {
 	}
 	if c.Staged != nil {
 		h.NewMode = c.Staged.Mode
+	}
+	if c.Unread() {
+		h.Op = countersign.OpRename
+		return append(out, named(h)), nil
 	}
 	if c.Base == nil || c.Staged == nil || tree.IsSymlink(h.OldMode) || tree.IsSymlink(h.NewMode) {
 		return b.whole(h, c)

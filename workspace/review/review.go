@@ -23,6 +23,7 @@ import (
 	"github.com/countersign/countersign/diff"
 	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/workspace/apply"
+	"github.com/countersign/countersign/workspace/store"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -31,7 +32,7 @@ import (
 type Review struct {
 	dir     string
 	session string
-	store   *apply.Store
+	store   *store.Store
 
 	mu      sync.Mutex
 	hunks   []countersign.Hunk
@@ -52,7 +53,7 @@ type Review struct {
 type Recorder func(hs []countersign.Hunk, load func(*countersign.Hunk) error) error
 
 // source reads bytes that are expected to have a certain hash.
-type source func() (*apply.Checked, error)
+type source func() (*store.Checked, error)
 
 // Open opens the review of a session in the session's state directory.
 func Open(dir, session string) (*Review, error) {
@@ -60,7 +61,7 @@ func Open(dir, session string) (*Review, error) {
 	if err := os.MkdirAll(d, 0o700); err != nil {
 		return nil, &countersign.Error{Code: countersign.EInternal, Op: "open the review", Thing: dir, Err: err}
 	}
-	st, err := apply.OpenStore(filepath.Join(d, "store"))
+	st, err := store.Open(filepath.Join(d, "store"))
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func Inherit(from, to string) error {
 func (r *Review) Record(f Recorder) { r.record = f }
 
 // Store is the store of the reviewed bytes: apply writes from it.
-func (r *Review) Store() *apply.Store { return r.store }
+func (r *Review) Store() *store.Store { return r.store }
 
 // Update computes the hunks anew from what the layer holds now and brings the
 // decisions along. risk says what the policy thinks of a path; ignoredListed
@@ -371,7 +372,7 @@ func (r *Review) keepBytes(h countersign.Hunk) error {
 		if sum, err := r.store.PutBytes(h.Post); err != nil {
 			return err
 		} else if sum != h.PostSum {
-			return fmt.Errorf("hunk %s: %w", h.ID, apply.ErrBytes)
+			return fmt.Errorf("hunk %s: %w", h.ID, store.ErrBytes)
 		}
 	case !r.store.Has(h.PostSum):
 		if err := r.copyIn(h, h.PostSum); err != nil {
@@ -404,7 +405,7 @@ func (r *Review) copyIn(h countersign.Hunk, sum string) error {
 		_, _, err = r.store.Put(rd)
 		rd.Close()
 	}
-	if errors.Is(err, apply.ErrBytes) || errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, store.ErrBytes) || errors.Is(err, os.ErrNotExist) {
 		return &countersign.Error{Code: countersign.ENotFound, Op: "accept hunk", Thing: h.ID, Err: errors.New("the file changed after it was shown"), Remedy: "countersign review --list"}
 	}
 	return err

@@ -18,10 +18,16 @@ func markRisk(hs []countersign.Hunk, risk func(string) (countersign.Risk, string
 		h.Risk, h.Why = countersign.RiskNormal, ""
 		if risk != nil {
 			for _, p := range []string{h.Path, h.OldPath} {
+				if h.NewMode == tree.ModeDir {
+					p += "/"
+				}
 				if r, why := risk(p); p != "" && r == countersign.RiskHigh && h.Risk != countersign.RiskHigh {
 					h.Risk, h.Why = r, why
 				}
 			}
+		}
+		if h.Unread() {
+			h.Risk, h.Why = countersign.RiskHigh, strings.TrimPrefix(h.Why+"; its content is not read: it is moved as it is", "; ")
 		}
 		if h.Risk == countersign.RiskHigh {
 			continue

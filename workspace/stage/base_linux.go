@@ -51,6 +51,25 @@ func (s *Staging) Return(all []tree.Landing) error {
 	return s.store()
 }
 
+// Move brings the base of denied files to where an apply, or an undo, is about to
+// move them, before it does: what the watch then sees is no news. It is called the
+// other way round for those that stayed.
+func (s *Staging) Move(all []tree.Place) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	for range all { // one may go where another was
+		for _, m := range all {
+			s.base.Rekey(string(m.From), string(m.To))
+		}
+	}
+	s.mu.Lock()
+	for _, m := range all {
+		delete(s.trips, string(m.From))
+	}
+	s.mu.Unlock()
+	return s.store()
+}
+
 // Mounted says where the view of the session stands while it runs, as a path of
 // this process: the files of an overlay are changed there and nowhere else.
 func (s *Staging) Mounted(at string) error {

@@ -20,11 +20,7 @@ func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.moves = nil
-	for _, m := range d.Moves {
-		s.moves = append(s.moves, DeniedMove(m))
-	}
-	s.hidden, s.odd = d.Hidden, d.Odd
+	s.moves, s.hidden, s.odd = d.Moves, d.Hidden, d.Odd
 	return s.commits.Mark(ctx, s.git, d.Changes, s.base.State)
 }
 
@@ -34,12 +30,4 @@ func (s *Staging) Hidden() int {
 	s.op.Lock()
 	defer s.op.Unlock()
 	return s.hidden
-}
-
-// DeniedMoves lists placeholders that no longer lie where they were put, as of
-// the last Changes.
-func (s *Staging) DeniedMoves() []DeniedMove {
-	s.op.Lock()
-	defer s.op.Unlock()
-	return append([]DeniedMove(nil), s.moves...)
 }

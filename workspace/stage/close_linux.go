@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/countersign/countersign/workspace/base"
 	"github.com/countersign/countersign/workspace/layer"
 )
 
@@ -34,7 +35,7 @@ func (s *Staging) Close() error {
 	}
 	s.meta.Used = s.opts.Now().UTC()
 	clean := err == nil && s.meta.Changes == 0
-	if s.git.Own() || slices.ContainsFunc(s.moves, func(m DeniedMove) bool { return m.To != "" }) {
+	if s.git.Own() || slices.ContainsFunc(s.moves, func(m base.Move) bool { return m.To != "" }) {
 		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own, or a placeholder elsewhere
 	}
 	err = errors.Join(err, s.store(), s.names.Save(s.deniedFile()))

@@ -42,7 +42,7 @@ type Staging struct {
 	trips   map[string]*Trip
 	notes   []Note
 	mounts  []countersign.Mount
-	moves   []DeniedMove
+	moves   []base.Move // as the last Changes found them
 	commits commits.Chain
 	odd     []string // as the last Changes found it, see base
 	hidden  int      // ignored changed files that Changes did not list
@@ -324,8 +324,8 @@ func (s *Staging) Notes() []Note {
 		}
 	}
 	for _, m := range s.moves {
-		if m.To != "" { // its content is not ours to move
-			all = append(all, Note{m.From, "went to " + m.To + " with its directory; an apply leaves it where it is: move it yourself"})
+		if m.Why != "" {
+			all = append(all, Note{m.From, "went to " + m.To + " inside; an apply leaves it where it is, for it " + m.Why})
 		}
 	}
 	slices.SortFunc(all, func(a, b Note) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text)) })
@@ -346,7 +346,7 @@ func (s *Staging) Tripwires() []Trip {
 
 func (s *Staging) trip(rel, rule, alias string, st *unix.Stat_t) *Trip {
 	return &Trip{
-		Path: rel, Host: filepath.Join(s.opts.Project.Root, rel), Rule: rule, Alias: alias, Shown: s.shown(rel),
+		Path: s.base.At(rel), Host: filepath.Join(s.opts.Project.Root, rel), Rule: rule, Alias: alias, Shown: s.shown(rel),
 		Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, Mode: st.Mode, Size: st.Size,
 		MTime: time.Unix(st.Mtim.Unix()), CTime: time.Unix(st.Ctim.Unix()), ATime: time.Unix(st.Atim.Unix()),
 		Ino: st.Ino, Nlink: uint32(st.Nlink), UID: st.Uid, GID: st.Gid,

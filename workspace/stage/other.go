@@ -30,13 +30,13 @@ func (s *Staging) ReadOnly() []string                             { return nil }
 func (s *Staging) Notes() []Note                                  { return nil }
 func (s *Staging) Changes(context.Context) ([]tree.Change, error) { return nil, errLinux }
 func (s *Staging) Hidden() int                                    { return 0 }
-func (s *Staging) DeniedMoves() []DeniedMove                      { return nil }
 func (s *Staging) Conflicts() []string                            { return nil }
 func (s *Staging) Watch(context.Context, func(Event)) error       { return errLinux }
 func (s *Staging) BaseBytes(string) ([]byte, error)               { return nil, errLinux }
 func (s *Staging) MarkApplied(...string) error                    { return errLinux }
 func (s *Staging) Land([]tree.Landing) ([][]byte, error)          { return nil, errLinux }
 func (s *Staging) Return([]tree.Landing) error                    { return errLinux }
+func (s *Staging) Move([]tree.Place) error                        { return errLinux }
 func (s *Staging) Mounted(string) error                           { return errLinux }
 func (s *Staging) Close() error                                   { return nil }
 

@@ -15,6 +15,9 @@
 //   - Where a person and the agent changed the same file, neither is touched: it
 //     is a conflict and shown. After an apply the staged file becomes the real one
 //     (less what was not applied), unless the agent has written it since.
+//   - A denied file whose placeholder went elsewhere with a directory is a change
+//     (tree.Move) if it is denied by its name there too, else a note; it is under
+//     its tripwire where the placeholder lies, and Move brings the base along.
 //   - While an overlay is mounted its files are changed through the mount alone.
 //   - A failed start leaves nothing half-made.
 //
@@ -69,7 +72,7 @@ type Options struct {
 // Trip is one denied path: where a tripwire has to stand, and what the real file
 // looks like to stat(2).
 type Trip struct {
-	Path  string // slash-separated, relative to the root
+	Path  string // slash-separated, relative to the root: where it shows inside
 	Host  string // the real file, absolute
 	Rule  string
 	Alias string // the denied path this is another name of, or empty
@@ -113,10 +116,6 @@ type Note struct {
 	Path string
 	Text string
 }
-
-// DeniedMove is a denied file's placeholder that no longer lies where its file
-// does: a directory above it was renamed inside, or removed (To is empty).
-type DeniedMove struct{ From, To string }
 
 // ProjectDir is the directory below stateDir that belongs to the project at
 // root.

@@ -104,6 +104,22 @@ func (r *Root) Lstat(p string) (Info, error) {
 	return infoOf(&st), nil
 }
 
+// Inode names the inode at p, and nothing of what it holds (statx(2)).
+func (r *Root) Inode(p string) (string, error) {
+	var sx unix.Statx_t
+	err := r.at("statx", p, func(dir int, name string) error {
+		return unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &sx)
+	})
+	if err != nil {
+		return "", err
+	}
+	born := int64(0)
+	if sx.Mask&unix.STATX_BTIME != 0 {
+		born = sx.Btime.Sec*1e9 + int64(sx.Btime.Nsec)
+	}
+	return InodeName(sx.Ino, born), nil
+}
+
 // LstatRoot describes the root itself.
 func (r *Root) LstatRoot() (Info, error) {
 	var st unix.Stat_t

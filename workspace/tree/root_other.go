@@ -179,6 +179,11 @@ func (r *Root) RenameNoReplace(old, new string) error {
 	return r.Rename(old, new)
 }
 
+// Inode is not to be had on this system.
+func (r *Root) Inode(p string) (string, error) {
+	return "", &fs.PathError{Op: "stat", Path: p, Err: errors.ErrUnsupported}
+}
+
 // Exchange is not to be had on this system.
 func (r *Root) Exchange(a, _ string) error {
 	return &fs.PathError{Op: "exchange", Path: a, Err: errors.ErrUnsupported}

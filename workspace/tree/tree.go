@@ -9,7 +9,14 @@
 // is handed, and must never run a program.
 package tree
 
-import "io"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	countersign "github.com/countersign/countersign"
+)
 
 // State is one version of a path.
 type State struct {
@@ -39,6 +46,31 @@ type Change struct {
 // Differs tells whether what is staged is not the base.
 func (c Change) Differs() bool { return c.RenamedFrom != "" || !Same(c.Base, c.Staged) }
 
+// Unread tells that the change is the move of a denied file or directory, whose
+// content is read by nobody.
+func (c Change) Unread() bool {
+	return c.Base != nil && strings.HasPrefix(c.Base.SHA256, countersign.UnreadBase)
+}
+
+// ModeDir is the mode of a directory that is moved unread, as in git's trees.
+const ModeDir = 0o040000
+
+// ErrUnread says that something would read what nobody may.
+var ErrUnread = errors.New("a denied file is moved as it is: its content is not read")
+
+// InodeName is what stands in the place of the hash of a file that nobody reads:
+// its inode number and time of birth, in nanoseconds since 1970.
+func InodeName(ino uint64, born int64) string {
+	return fmt.Sprintf("%s%d:%d", countersign.UnreadBase, ino, born)
+}
+
+// Move is the change of a denied file or directory that goes unread from one path
+// to another. mode is ModeFile, ModeSymlink or ModeDir.
+func Move(from, to, inode string, mode uint32) Change {
+	st := &State{Mode: mode, SHA256: inode, Open: func() (io.ReadCloser, error) { return nil, ErrUnread }}
+	return Change{Path: to, RenamedFrom: from, Base: st, Staged: st}
+}
+
 // Same compares content and mode; nil is a path that is not there.
 func Same(a, b *State) bool {
 	if a == nil || b == nil {
@@ -63,6 +95,9 @@ type Step struct {
 	Base   *State // nil for a path that did not exist
 	Staged *State // nil for a delete
 }
+
+// Place is where a denied file lies and where it goes. It travels between processes.
+type Place struct{ From, To []byte }
 
 // Landing says what a staged file becomes after an apply, unless the agent has
 // written it since the review. It travels between processes.

@@ -55,6 +55,17 @@ func (s *live) status() Status {
 	return out
 }
 
+// all is a handler of a list.
+func all[T any](f func(list []T) (any, error)) session.Handler {
+	return func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+		var list []T
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return nil, err
+		}
+		return f(list)
+	}
+}
+
 // layerHandlers offer a live session's layer to a review in another process.
 func (s *live) layerHandlers() map[string]session.Handler {
 	return map[string]session.Handler{
@@ -80,20 +91,9 @@ func (s *live) layerHandlers() map[string]session.Handler {
 			}
 			return true, s.staging.MarkApplied(stringsOf(paths)...)
 		},
-		"layer.land": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
-			var all []tree.Landing
-			if err := json.Unmarshal(raw, &all); err != nil {
-				return nil, err
-			}
-			return s.staging.Land(all)
-		},
-		"layer.return": func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
-			var all []tree.Landing
-			if err := json.Unmarshal(raw, &all); err != nil {
-				return nil, err
-			}
-			return true, s.staging.Return(all)
-		},
+		"layer.land":   all(func(list []tree.Landing) (any, error) { return s.staging.Land(list) }),
+		"layer.return": all(func(list []tree.Landing) (any, error) { return true, s.staging.Return(list) }),
+		"layer.move":   all(func(list []tree.Place) (any, error) { return true, s.staging.Move(list) }),
 		"layer.takeover": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
 			var args reviewing.TakeArgs
 			if err := json.Unmarshal(raw, &args); err != nil {

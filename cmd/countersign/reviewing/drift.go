@@ -71,8 +71,8 @@ func (r *Reviewing) personsFile(path string, most int64) (*tree.State, bool) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true
 	}
-	if err != nil || info.Size > most {
-		return nil, false
+	if _, denied := r.policy.Path(path); denied || err != nil || info.Size > most {
+		return nil, false // what is denied is in no diff either
 	}
 	st, err := root.State(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,6 +122,9 @@ func (r *Reviewing) diverged(res apply.Result) []string {
 
 // Clash implements the screen's Source.
 func (r *Reviewing) Clash(h countersign.Hunk) *tuireview.Clash {
+	if h.Unread() {
+		return nil
+	}
 	now, ok := r.realBytes(h)
 	was, err := r.staging.BaseBytes(h.Path)
 	if h.State == countersign.Stale && r.review.ShownAgainst(h.Path) {

@@ -22,6 +22,8 @@ type layer interface {
 	Land(all []tree.Landing) (behind [][]byte, err error)
 	// Return moves the base to what an undo is about to leave.
 	Return(all []tree.Landing) error
+	// Move moves the base of denied files to where they are about to be moved.
+	Move(all []tree.Place) error
 	// TakeOver brings a commit made inside into the real repository, or only looks.
 	TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error)
 	// GiveBack moves a ref that was taken over back, or only looks.

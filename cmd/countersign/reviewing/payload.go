@@ -37,6 +37,9 @@ func (r *Reviewing) diffs(l *ledger.Client, hs []countersign.Hunk, load func(*co
 
 func hunkPayload(h countersign.Hunk) []byte {
 	m := map[string]any{"path": []byte(h.Path), "op": h.Op, "pre": h.Pre, "post": h.Post, "base": h.Base}
+	if h.OldPath != "" {
+		m["old_path"] = []byte(h.OldPath)
+	}
 	if h.PreLen+h.PostLen > maxPayload {
 		delete(m, "pre")
 		delete(m, "post")

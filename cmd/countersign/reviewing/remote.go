@@ -144,6 +144,10 @@ func (l remoteLayer) Return(all []tree.Landing) error {
 	return session.Ask(l.ctx, l.socket, "layer.return", all, nil)
 }
 
+func (l remoteLayer) Move(all []tree.Place) error {
+	return session.Ask(l.ctx, l.socket, "layer.move", all, nil)
+}
+
 func (l remoteLayer) TakeOver(ctx context.Context, args TakeArgs) (t gitview.Taken, err error) {
 	err = session.Ask(ctx, l.socket, "layer.takeover", args, &t)
 	return t, err
@@ -160,6 +164,8 @@ func (noLayer) MarkApplied(...string) error { return nil }
 func (noLayer) Land([]tree.Landing) ([][]byte, error) { return nil, nil }
 
 func (noLayer) Return([]tree.Landing) error { return nil }
+
+func (noLayer) Move([]tree.Place) error { return nil }
 
 func (noLayer) TakeOver(context.Context, TakeArgs) (gitview.Taken, error) {
 	return gitview.Taken{}, nil

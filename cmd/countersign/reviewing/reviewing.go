@@ -205,11 +205,17 @@ func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersig
 		}
 		rec := countersign.Record{
 			Type: "hunk.decided", Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
-			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: fmt.Sprintf("%s %s", h.Op, base.Printable(h.Path))},
+			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: summary(h)},
 			Policy:   r.policy.Record("review"),
 			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: means, Shown: h.Digest, Scope: countersign.ScopeOnce},
 			Payloads: diffs[i%together : i%together+1],
 			Detail:   map[string]any{"hunk": h.ID, "state": said(h), "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
+		}
+		if h.OldPath != "" {
+			rec.Detail["old_path"] = base.Printable(h.OldPath)
+		}
+		if h.Unread() {
+			rec.Detail["unread"] = true
 		}
 		// The flush of the last one is that of all before it.
 		if _, err := l.Append(r.ctx, rec, i == len(hs)-1); err != nil {
@@ -217,6 +223,13 @@ func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersig
 		}
 	}
 	return nil
+}
+
+func summary(h countersign.Hunk) string {
+	if h.Op == countersign.OpRename {
+		return fmt.Sprintf("%s %s to %s", h.Op, base.Printable(h.OldPath), base.Printable(h.Path))
+	}
+	return fmt.Sprintf("%s %s", h.Op, base.Printable(h.Path))
 }
 
 func said(h countersign.Hunk) string {
@@ -273,7 +286,7 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 		return "", err
 	}
 	o.Hunks = r.review.Ready()
-	res, err := apply.Apply(ctx, o)
+	res, err := r.carryOut(ctx, o)
 	if res.Recovered != "" {
 		r.Say("an earlier apply had been interrupted: %s", res.Recovered)
 	}
@@ -286,7 +299,7 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 	if serr := r.settleApplied(ctx, res); serr != nil {
 		return "", serr
 	}
-	return fmt.Sprintf("applied %s to %s; %d stale stayed behind", base.Counted(len(res.Applied), "hunk"), base.Counted(len(res.Files), "file"), len(res.Stale)), err
+	return fmt.Sprintf("applied %s to %s; %d stale stayed behind", base.Counted(len(res.Applied), "hunk"), base.Counted(len(res.Files)+len(res.Moves), "file"), len(res.Stale)), err
 }
 
 // settleApplied moves the base forward where hunks landed, and takes over
@@ -313,7 +326,7 @@ func (r *Reviewing) settleApplied(ctx context.Context, res apply.Result) error {
 	if err := r.markApplied(res, landed); err != nil {
 		return err
 	}
-	return errors.Join(r.takeOver(ctx), r.takeAsides(ctx, len(res.Files) > 0))
+	return errors.Join(r.takeOver(ctx), r.takeAsides(ctx, len(res.Files)+len(res.Moves) > 0))
 }
 
 // land brings the session's files to what the apply left, a person's edits
@@ -385,20 +398,24 @@ func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 			files = append(files, map[string]any{"path": base.Printable(f.Path), "pre": f.Pre, "post": f.Post, "merged": f.Merged})
 		}
 	}
+	detail := map[string]any{"apply": res.ID, "files": files, "file_count": len(res.Files), "applied": len(res.Applied), "stale": len(res.Stale), "merged": len(res.Merged)}
+	if len(res.Moves) > 0 {
+		detail["moves"], detail["move_count"] = recordedMoves(res), len(res.Moves)
+	}
 	_, err = l.Append(ctx, countersign.Record{
 		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
 		Policy:   r.policy.Record("review"),
-		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: base.Counted(len(res.Applied), "hunk") + " in " + base.Counted(len(res.Files), "file")},
+		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: base.Counted(len(res.Applied), "hunk") + " in " + base.Counted(len(res.Files)+len(res.Moves), "file")},
 		Outcome:  &countersign.Outcome{Status: "ok"},
 		Payloads: []countersign.Payload{p},
-		Detail:   map[string]any{"apply": res.ID, "files": files, "file_count": len(res.Files), "applied": len(res.Applied), "stale": len(res.Stale), "merged": len(res.Merged)},
+		Detail:   detail,
 	}, true)
 	return err
 }
 
 // undo takes the files back; their base in the layer goes first.
 func (r *Reviewing) undo(ctx context.Context, o apply.Options) (apply.Result, error) {
-	_, files, err := apply.Last(o)
+	_, files, moves, err := apply.Last(o)
 	if err != nil {
 		return apply.Result{}, err
 	}
@@ -410,12 +427,12 @@ func (r *Reviewing) undo(ctx context.Context, o apply.Options) (apply.Result, er
 			paths = append(paths, f.Path)
 		}
 	}
-	if err := r.staging.Return(back); err != nil {
+	if err := errors.Join(r.staging.Return(back), r.move(places(moves, false))); err != nil {
 		return apply.Result{}, err
 	}
 	res, err := apply.Undo(ctx, o)
 	if err != nil {
-		return res, errors.Join(err, r.staging.MarkApplied(paths...))
+		return res, errors.Join(err, r.staging.MarkApplied(paths...), r.move(places(moves, true)))
 	}
 	return res, nil
 }
@@ -423,7 +440,7 @@ func (r *Reviewing) undo(ctx context.Context, o apply.Options) (apply.Result, er
 // LastApplied is the session whose review did the last apply of k's project, ""
 // for none.
 func LastApplied(a *base.App, k session.Kept) (string, error) {
-	id, _, err := apply.Last(apply.Options{StateDir: filepath.Join(a.ProjectState(k.Project), "apply")})
+	id, _, _, err := apply.Last(apply.Options{StateDir: filepath.Join(a.ProjectState(k.Project), "apply")})
 	return id, err
 }
 
@@ -475,6 +492,6 @@ func Undo(ctx context.Context, a *base.App, k session.Kept, gone bool) error {
 	if _, gone := r.staging.(noLayer); gone {
 		a.Say("session %s has no layer any more: what was taken back is not listed for review again", k.ID)
 	}
-	fmt.Fprintf(a.Out, "took %s back\n", base.Counted(len(res.Files), "file"))
+	fmt.Fprintf(a.Out, "took %s back\n", base.Counted(len(res.Files)+len(res.Moves), "file"))
 	return nil
 }

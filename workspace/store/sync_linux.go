@@ -1,4 +1,4 @@
-package apply
+package store
 
 import (
 	"os"
@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const canSyncFS = true
+const CanSyncFS = true
 
-// syncFS flushes the file system that holds dir (syncfs(2); since Linux 5.8 it
+// SyncFS flushes the file system that holds dir (syncfs(2); since Linux 5.8 it
 // reports write errors).
-func syncFS(dir string) error {
+func SyncFS(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -1,4 +1,10 @@
-package apply
+// Package store keeps reviewed bytes under their SHA-256.
+//
+// It promises that what is read from it is what the name says, or an error, and
+// that all that was put before a Flush is on the disk after it; more than a few
+// files are flushed with one call for the whole file system. It may touch one
+// directory of our own, and knows nothing of hunks or projects.
+package store
 
 import (
 	"bytes"
@@ -14,6 +20,7 @@ import (
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/atomicfile"
 )
 
 // Store keeps bytes under their SHA-256. What is read from it is checked while
@@ -26,8 +33,8 @@ type Store struct {
 	known map[string]bool // written or checked by this process
 }
 
-// OpenStore opens or makes a store in a directory of our own.
-func OpenStore(dir string) (*Store, error) {
+// Open opens or makes a store in a directory of our own.
+func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &countersign.Error{Code: countersign.EInternal, Op: "open the content store", Thing: dir, Err: err}
 	}
@@ -91,7 +98,7 @@ func (s *Store) keep(tmp, sum string) error {
 }
 
 func (s *Store) fail(err error) error {
-	return &countersign.Error{Code: countersign.EInternal, Op: "write the content store", Thing: s.dir, Err: err, Remedy: remedy(err)}
+	return &countersign.Error{Code: countersign.EInternal, Op: "write the content store", Thing: s.dir, Err: err, Remedy: Remedy(err)}
 }
 
 // manyFresh is the number of files above which one flush of the whole file
@@ -105,7 +112,7 @@ func (s *Store) Flush() error {
 	if len(s.fresh) == 0 {
 		return nil
 	}
-	if len(s.fresh) < manyFresh || !canSyncFS {
+	if len(s.fresh) < manyFresh || !CanSyncFS {
 		dirs := map[string]bool{s.dir: true}
 		for _, sum := range s.fresh {
 			if err := syncPath(s.file(sum)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -114,11 +121,11 @@ func (s *Store) Flush() error {
 			dirs[filepath.Dir(s.file(sum))] = true
 		}
 		for d := range dirs {
-			if err := syncDir(d); err != nil {
+			if err := atomicfile.SyncDir(d); err != nil {
 				return s.fail(err)
 			}
 		}
-	} else if err := syncFS(s.dir); err != nil {
+	} else if err := SyncFS(s.dir); err != nil {
 		return s.fail(err)
 	}
 	s.fresh = nil
