@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "execgate-helper" {
 		os.Exit(runHelper(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "execgate-interpreter" {
+		os.Exit(interpret(os.Args[2]))
+	}
 	os.Exit(m.Run())
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -43,6 +44,32 @@ var helpers = map[string]func([]string) int{
 		fmt.Println("exec:", err)
 		return 1
 	},
+}
+
+// interpret is an interpreter that opens its program while its threads come
+// and go, as those with a collector or a compiler of their own do.
+func interpret(script string) int {
+	done := make(chan bool)
+	for range 2 {
+		go func() {
+			defer close(done)
+			for range 50 {
+				born := make(chan bool)
+				go func() {
+					runtime.LockOSThread() // the thread dies with its goroutine
+					close(born)
+				}()
+				<-born
+			}
+		}()
+		_, err := os.ReadFile(script)
+		<-done
+		if err != nil {
+			return 1
+		}
+		done = make(chan bool)
+	}
+	return 0
 }
 
 func credential(uid uint32) *syscall.Credential { return &syscall.Credential{Uid: uid, Gid: uid} }

@@ -43,6 +43,14 @@ func (h *hold) wait() (pid int, status unix.WaitStatus, errno unix.Errno) {
 	}
 }
 
+// childless reports whether this thread has no children and will get none: the
+// first thread of a process inherits those of threads that end.
+func childless() bool {
+	var info [128]byte // siginfo_t
+	_, _, errno := unix.RawSyscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, 0, 0)
+	return errno == unix.ECHILD && unix.Gettid() != unix.Getpid()
+}
+
 // untilExec waits for the exec stop. If the exec did not happen it lets the
 // thread go and says how it ended.
 func (h *hold) untilExec() (pid int, ended string) {

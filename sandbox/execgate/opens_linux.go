@@ -154,14 +154,16 @@ func (o *opens) opened(tid int, t *opening, fd int) (done bool, why string) {
 	return done, why
 }
 
-// letGo detaches every thread; tid is the one that stands still.
+// letGo detaches every thread; tid is the one that stands still. A thread that
+// was just born is held too, and nothing was heard of it yet: there is an end
+// when the kernel says that nothing is held any more.
 func (o *opens) letGo(tid int) {
 	o.h.detach(tid, 0)
 	delete(o.threads, tid)
 	for t := range o.threads {
 		ptrace(unix.PTRACE_INTERRUPT, t, 0, 0)
 	}
-	for len(o.threads) > 0 {
+	for {
 		t, st, errno := o.h.wait()
 		if errno != 0 {
 			return
@@ -173,6 +175,5 @@ func (o *opens) letGo(tid int) {
 			}
 			o.h.detach(t, sig)
 		}
-		delete(o.threads, t)
 	}
 }

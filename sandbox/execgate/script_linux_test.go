@@ -216,3 +216,23 @@ func TestScriptsRunWhenNobodyAttacks(t *testing.T) {
 		})
 	}
 }
+
+// A thread that is born while its interpreter opens the script is held like the
+// others, and is let go like them: one that was not held its process for ever.
+func TestInterpreterWithThreads(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("NOT PROTECTED BY THIS TEST HERE: the test's own seal needs root")
+	}
+	g := newGated(t)
+	g.cfg.Pinner = &binder{dir: t.TempDir()}
+	g.cfg.Writable = func(p string) bool { return strings.HasPrefix(p, g.dir) }
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := g.file("target", "#!"+self+" execgate-interpreter\n", 0o755)
+	g.cfg.Launch = Launch{Argv: []string{self, "execgate-helper", "spawn", "30", script}}
+	if code := g.run(g.cfg.Launch.Argv...); code != 0 {
+		t.Errorf("exit %d: %q", code, g.judge.ends)
+	}
+}

@@ -133,14 +133,36 @@ func (s *Supervisor) spawn() {
 		return
 	}
 	s.idle.Add(1)
-	go s.thread()
+	go s.thread(nil)
 }
 
 // thread is one notifier: locked to its thread, with every signal blocked. A
 // signal between an answer and its delivery would corrupt the caller, and a
 // ptrace stop belongs to the thread that seized.
-func (s *Supervisor) thread() {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+//
+// It has a thread without children, for it waits for whatever it holds: on one
+// that started a process for this program before, that process's end would be
+// taken away from who waits for it. found is closed when it has such a thread.
+func (s *Supervisor) thread(found chan<- struct{}) {
+	runtime.LockOSThread()
+	own := childless()
+	if !own {
+		other := make(chan struct{})
+		go s.thread(other)
+		<-other // meanwhile nothing else runs on this one
+	}
+	if found != nil {
+		close(found)
+	}
+	if !own {
+		runtime.UnlockOSThread()
+		return
+	}
+	s.notify()
+}
+
+// notify never unlocks its thread, which ends with the goroutine.
+func (s *Supervisor) notify() {
 	defer s.threads.Add(-1)
 	blockSignals()
 	w := &worker{s: s, tid: unix.Gettid(), seen: make([]uint64, len(s.baseline))}
