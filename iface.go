@@ -8,7 +8,8 @@ type Ledger interface {
 	// Append writes a record. With durable it returns only after the record has
 	// reached the disk (fdatasync); without, after it is in a file of the ledger
 	// that outlives every process, to be flushed within 100 ms; then the receipt
-	// may lack the number. The record's ID is kept if set.
+	// may lack the number. The record's ID is kept if set. A payload with its plain
+	// text is put first, as Blob does.
 	Append(ctx context.Context, r Record, durable bool) (Receipt, error)
 	// Blob stores a payload encrypted and returns the reference that a record
 	// may carry. It is durable before any record that names it.

@@ -128,10 +128,14 @@ type Cost struct {
 type Payload struct {
 	Role   string `json:"role"`
 	Media  string `json:"media"`
-	Len    int64  `json:"len"`    // plain bytes
-	Commit string `json:"commit"` // "sha256:…" of salt ‖ plain text; the salt is inside the ciphertext
-	CT     string `json:"ct"`     // "sha256:…" of the ciphertext, the blob's name
-	KEK    string `json:"kek"`    // names the key that wraps the blob's own
+	Len    int64  `json:"len"`          // plain bytes
+	Commit string `json:"commit"`       // "sha256:…" of salt ‖ plain text; the salt is inside the ciphertext
+	CT     string `json:"ct"`           // "sha256:…" of the ciphertext, the blob's name
+	KEK    string `json:"kek"`          // names the key that wraps the blob's own
+	At     string `json:"at,omitempty"` // pack and byte; empty: a file of its own
+	// Plain is for Ledger.Append: the payload itself, before it is put. It is in no
+	// record.
+	Plain []byte `json:"-"`
 }
 
 // Coverage says how strong the observation was.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,9 +29,12 @@ type Client struct {
 	order  sync.Mutex    // of nudges
 	done   chan struct{} // closed by the watcher after askDone's answer
 	spool  spooler
+	// laneing is held while a lane is chosen or made.
+	laneing sync.Mutex
 
 	mu     sync.Mutex
 	idle   []*pipe
+	lanes  []*lane // made one at a time, under laneing
 	slots  chan struct{}
 	closed chan struct{}
 	err    error // why it is closed
@@ -143,6 +147,13 @@ func (p *pipe) answer() ([]byte, error) {
 // receipt has no Seq. ctx is looked at before the record is sent; from then on
 // the answer is awaited, since only it says what is written.
 func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+	if filed(r.Payloads) {
+		return c.file(ctx, r, durable)
+	}
+	r, err := c.put(ctx, r)
+	if err != nil {
+		return countersign.Receipt{}, err
+	}
 	id, body, err := bodyOf(r)
 	if err != nil {
 		return countersign.Receipt{}, err
@@ -150,18 +161,39 @@ func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool)
 	kind := byte(askAppend)
 	if durable {
 		kind = askCommit
-	} else if id != "" && c.put(id, body) {
+	} else if id != "" && c.spooled(id, body) {
 		return countersign.Receipt{ID: id}, nil
 	}
 	var rec countersign.Receipt
-	err = c.ask(ctx, kind, func(b []byte) error {
-		if len(b) < 8 {
-			return errors.New("an answer of impossible form")
-		}
-		rec = countersign.Receipt{Seq: binary.BigEndian.Uint64(b), ID: string(b[8:])}
-		return nil
+	err = c.ask(ctx, kind, func(b []byte) (err error) {
+		rec, err = receipt(b)
+		return err
 	}, c.spool.extent().encode(), record(id), body)
 	return rec, err
+}
+
+// receipt reads the answer to a record.
+func receipt(b []byte) (countersign.Receipt, error) {
+	if len(b) < 8 {
+		return countersign.Receipt{}, errors.New("an answer of impossible form")
+	}
+	return countersign.Receipt{Seq: binary.BigEndian.Uint64(b), ID: string(b[8:])}, nil
+}
+
+// put puts the payloads of a record that have their plain text, one by one.
+func (c *Client) put(ctx context.Context, r countersign.Record) (countersign.Record, error) {
+	ps := slices.Clone(r.Payloads)
+	for i, p := range ps {
+		if p.Plain == nil {
+			continue
+		}
+		var err error
+		if ps[i], err = c.Blob(ctx, p.Role, p.Media, p.Plain); err != nil {
+			return r, err
+		}
+	}
+	r.Payloads = ps
+	return r, nil
 }
 
 // Blob implements countersign.Ledger.
@@ -196,14 +228,23 @@ func (c *Client) ask(ctx context.Context, kind byte, take func([]byte) error, pa
 	if err == nil {
 		err = take(b)
 	}
-	switch code := countersign.CodeOf(err); code {
-	case "", countersign.EInvalid:
+	if code := countersign.CodeOf(err); code == "" || code == countersign.EInvalid {
 		c.putBack(p)
+		return err
+	}
+	p.rw.(*rawConn).close()
+	return c.ended(err)
+}
+
+// ended shuts the client after an answer that does not come or says that nothing
+// is written any more. A record that is refused ends nothing.
+func (c *Client) ended(err error) error {
+	switch countersign.CodeOf(err) {
+	case "", countersign.EInvalid:
 		return err
 	case countersign.EInternal:
 		err = c.lost(fmt.Errorf("the ledger process is gone: %w", err))
 	}
-	p.rw.(*rawConn).close()
 	c.shut(err)
 	return err
 }
@@ -295,6 +336,16 @@ func (c *Client) shut(err error) {
 		p.rw.(*rawConn).close()
 	}
 	c.idle = nil
+	go c.leaveLanes() // whoever makes one holds them meanwhile
+}
+
+// leaveLanes ends the lanes, each after its last answer: none is made any more.
+func (c *Client) leaveLanes() {
+	c.laneing.Lock()
+	defer c.laneing.Unlock()
+	for _, l := range c.lanes {
+		l.leave(c.Err())
+	}
 }
 
 // Close waits until all that was appended is durable and hangs up.

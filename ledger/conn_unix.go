@@ -68,6 +68,13 @@ func (c *rawConn) Write(p []byte) (int, error) {
 	return done, nil
 }
 
+// polled gives the connection to Go's poller, for one that many goroutines wait
+// for.
+func (c *rawConn) polled() (net.Conn, error) {
+	defer c.close()
+	return net.FileConn(c.f) // a duplicate
+}
+
 // hangUp ends the connection in both directions; it wakes whoever reads it. The
 // descriptor stays until close, so that its number cannot be another's.
 func (c *rawConn) hangUp() {

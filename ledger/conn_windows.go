@@ -14,6 +14,7 @@ type rawConn struct{}
 func raw(*net.UnixConn) (*rawConn, error)         { return nil, errWindows }
 func (c *rawConn) Read([]byte) (int, error)       { return 0, errWindows }
 func (c *rawConn) Write([]byte) (int, error)      { return 0, errWindows }
+func (c *rawConn) polled() (net.Conn, error)      { return nil, errWindows }
 func (c *rawConn) hangUp()                        {}
 func (c *rawConn) hangUpRead()                    {}
 func (c *rawConn) close()                         {}

@@ -10,13 +10,14 @@
 // keeps no payload's plain text, and must never drop, rewrite or retry.
 //
 // Below it: segment is the format, disk the file layer, book the writer, spool
-// the way in of what nobody waits for.
+// the way in of what nobody waits for, payload what records refer to.
 package ledger
 
 import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/payload"
 	"github.com/countersign/countersign/ledger/segment"
 )
 
@@ -34,7 +35,7 @@ const MaxBody = segment.MaxLeaf - 512
 const MaxBlob = 64 << 20
 
 // version of the protocol between client and ledger process.
-const version = 2
+const version = 3
 
 // grace is how long the ledger process waits for another client after the last
 // has gone, patience how long it waits for the first. farewell is how long a
@@ -46,6 +47,10 @@ const (
 	farewell = time.Second
 	greeting = 15 * time.Second
 )
+
+// OpenBlob returns the plain text of a payload, after checking that it is what
+// the reference commits to.
+func OpenBlob(dir string, p countersign.Payload) ([]byte, error) { return payload.Open(dir, p) }
 
 func closedErr(err error) error {
 	return &countersign.Error{

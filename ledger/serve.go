@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +19,7 @@ import (
 	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger/book"
 	"github.com/countersign/countersign/ledger/disk"
+	"github.com/countersign/countersign/ledger/payload"
 )
 
 // ServeOptions say what the ledger process needs from outside; the zero value
@@ -78,10 +81,13 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 		}
 		return closedErr(errors.Join(openErr, err))
 	}
-	s := &server{book: b, refuse: openErr, blobs: blobs{fs: o.FS, rand: o.Rand, now: o.Now}, o: o, gone: make(chan struct{}, 1), conns: map[*rawConn]bool{}}
+	s := &server{book: b, refuse: openErr, o: o, gone: make(chan struct{}, 1), conns: map[*rawConn]bool{}}
 	s.in = newIntake(disk.Dir(d.State), b)
 	if s.refuse == nil {
 		s.refuse = s.in.leftovers()
+	}
+	if s.refuse == nil {
+		s.refuse = s.openPayloads()
 	}
 	return s.run(ctx, l)
 }
@@ -103,8 +109,8 @@ func listen(path string) (*net.UnixListener, error) {
 
 type server struct {
 	book   *book.Book
-	refuse error // why the ledger could not be opened
-	blobs  blobs
+	refuse error          // why the ledger could not be opened
+	blobs  *payload.Store // nil: the ledger could not be opened
 	in     *intake
 	o      ServeOptions
 	gone   chan struct{} // a client has gone
@@ -126,6 +132,9 @@ func (s *server) run(ctx context.Context, l *net.UnixListener) error {
 	err := s.book.Err()
 	s.hangUp()
 	s.in.last()
+	if s.blobs != nil {
+		_ = s.blobs.Close() // room that could not be given back the next start takes
+	}
 	if err == nil {
 		err = s.refuse
 	}
@@ -259,14 +268,17 @@ func (s *server) serve(c *rawConn) {
 
 // answer answers one message. An error ends the connection.
 func (s *server) answer(p *pipe) error {
-	kind, payload, err := p.receive()
+	kind, msg, err := p.receive()
 	if err != nil {
 		if s.book != nil && s.book.Err() != nil {
 			err = errors.Join(err, p.send(failed, encodeError(s.book.Err()))) // so that a door can say why it closes
 		}
 		return err
 	}
-	out, err := s.do(p, kind, payload)
+	if kind == askFile && s.refuse == nil {
+		return s.fileAll(p, msg)
+	}
+	out, err := s.do(p, kind, msg)
 	if err != nil {
 		if serr := p.send(failed, encodeError(err)); serr != nil || kind == askNudge {
 			return errors.Join(err, serr)
@@ -282,17 +294,17 @@ func (s *server) answer(p *pipe) error {
 	return p.send(okay, out)
 }
 
-func (s *server) do(p *pipe, kind byte, payload []byte) ([]byte, error) {
+func (s *server) do(p *pipe, kind byte, msg []byte) ([]byte, error) {
 	if s.refuse != nil {
 		return nil, s.refuse
 	}
 	switch kind {
 	case askHello:
-		return agree(payload)
+		return agree(msg)
 	case askBlob:
-		return s.blobs.put(payload)
+		return s.put(msg)
 	}
-	m, rest, err := splitExtent(payload)
+	m, rest, err := splitExtent(msg)
 	if err == nil {
 		err = s.in.take(m)
 	}
@@ -313,8 +325,32 @@ func (s *server) do(p *pipe, kind byte, payload []byte) ([]byte, error) {
 	return nil, closedErr(fmt.Errorf("the ledger process does not know the question %q", kind))
 }
 
-func (s *server) append(payload []byte, durable bool) ([]byte, error) {
-	id, body, err := splitRecord(payload)
+// openPayloads makes the store of blobs; what fails there shuts the book.
+func (s *server) openPayloads() (err error) {
+	s.blobs, err = payload.New(payload.Options{FS: s.o.FS, Rand: s.o.Rand, Now: s.o.Now, Epoch: s.book.Epoch(), Fail: s.book.Fail})
+	if err != nil {
+		err = closedErr(fmt.Errorf("look at the payloads: %w", err))
+	}
+	return err
+}
+
+// put stores the payload of an askBlob message and returns its reference as JSON,
+// after it is durable.
+func (s *server) put(msg []byte) ([]byte, error) {
+	head, plain, ok := bytes.Cut(msg, []byte("\n"))
+	var what [2]string
+	if !ok || json.Unmarshal(head, &what) != nil {
+		return nil, closedErr(errors.New("a payload of impossible form"))
+	}
+	ps, err := s.blobs.Put(countersign.Payload{Role: what[0], Media: what[1], Plain: plain})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(ps[0])
+}
+
+func (s *server) append(msg []byte, durable bool) ([]byte, error) {
+	id, body, err := splitRecord(msg)
 	if err != nil {
 		return nil, closedErr(err)
 	}
@@ -325,11 +361,11 @@ func (s *server) append(payload []byte, durable bool) ([]byte, error) {
 	return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), nil
 }
 
-func agree(payload []byte) ([]byte, error) {
-	if len(payload) != 4 {
+func agree(msg []byte) ([]byte, error) {
+	if len(msg) != 4 {
 		return nil, closedErr(errors.New("a greeting of impossible form"))
 	}
-	low, high := binary.BigEndian.Uint16(payload), binary.BigEndian.Uint16(payload[2:])
+	low, high := binary.BigEndian.Uint16(msg), binary.BigEndian.Uint16(msg[2:])
 	if low > version || high < version {
 		return nil, &countersign.Error{
 			Code: countersign.EClosed, Op: "reach the ledger",

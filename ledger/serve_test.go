@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -239,9 +240,14 @@ func TestBlobs(t *testing.T) {
 		}
 		return nil
 	})
-	name := filepath.Join(state, "blobs", strings.TrimPrefix(p.CT, "sha256:"))
+	pack, at, _ := strings.Cut(p.At, ":")
+	begin, err := strconv.Atoi(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(state, "blobs", pack)
 	ct := read(t, name)
-	ct[len(ct)-1] ^= 1
+	ct[begin+200] ^= 1
 	write(t, name, ct)
 	if _, err := ledger.OpenBlob(state, p); countersign.CodeOf(err) != countersign.EVerify {
 		t.Errorf("a changed blob: %v", err)

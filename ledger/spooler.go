@@ -38,9 +38,9 @@ type spooler struct {
 	over   bool
 }
 
-// put writes a record into the spool. If it cannot, it reports false: the ledger
+// spooled writes a record into the spool. If it cannot, it reports false: the ledger
 // process is to be asked, which has room left on a full disk and words for it.
-func (c *Client) put(id string, body []byte) bool {
+func (c *Client) spooled(id string, body []byte) bool {
 	s := &c.spool
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -287,7 +288,7 @@ func (v *verifier) start(leaf []byte) error {
 			continue
 		}
 		torn, err := os.ReadFile(filepath.Join(v.dir, "torn", filepath.Base(p.Kept)))
-		if err != nil || "sha256:"+hexSum(torn) != p.SHA256 {
+		if err != nil || fmt.Sprintf("sha256:%x", sha256.Sum256(torn)) != p.SHA256 {
 			return fmt.Errorf("%s, torn bytes that were set aside, is missing or changed", p.Kept)
 		}
 	}

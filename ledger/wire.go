@@ -20,6 +20,7 @@ const (
 	askNudge  = 'n' // extent; no answer
 	askTurn   = 't' // extent → okay, when all of this spool is taken in and it is gone
 	askBlob   = 'b' // JSON of role and media, plain bytes → JSON of the reference
+	askFile   = 'r' // extent, id, u8 durable, u32 length, body, JSON of its payloads, newline, plain bytes → as askAppend
 	askDone   = 'd' // extent → okay, after all before it is durable
 	okay      = 'o'
 	failed    = 'f' // JSON of wireError
@@ -64,6 +65,7 @@ type pipe struct {
 	at   int
 	want int    // bytes of the message that was returned last
 	out  []byte // scratch for sending
+	full int    // room for reading, at least
 	// spool is, in the ledger process, the client's that has this connection as
 	// its line.
 	spool string
@@ -72,21 +74,26 @@ type pipe struct {
 // keep is the largest buffer that a pipe keeps between messages.
 const keep = 1 << 20
 
-// send writes one message with one write.
+// send writes one message with one write, behind those that were added.
 func (p *pipe) send(kind byte, parts ...[]byte) error {
+	p.add(kind, parts...)
+	_, err := p.rw.Write(p.out)
+	if p.out = p.out[:0]; cap(p.out) > keep {
+		p.out = nil
+	}
+	return err
+}
+
+// add puts a message in front of the next that is sent.
+func (p *pipe) add(kind byte, parts ...[]byte) {
 	n := 1
 	for _, x := range parts {
 		n += len(x)
 	}
-	p.out = append(binary.BigEndian.AppendUint32(p.out[:0], uint32(n)), kind)
+	p.out = append(binary.BigEndian.AppendUint32(p.out, uint32(n)), kind)
 	for _, x := range parts {
 		p.out = append(p.out, x...)
 	}
-	_, err := p.rw.Write(p.out)
-	if cap(p.out) > keep {
-		p.out = nil
-	}
-	return err
 }
 
 // receive returns the next message; the payload is good until the next call.
@@ -115,6 +122,21 @@ func (p *pipe) receive() (kind byte, payload []byte, err error) {
 	}
 }
 
+// next returns another message of this kind that has arrived whole; it and those
+// before it are good until the next receive.
+func (p *pipe) next(kind byte) (payload []byte, ok bool) {
+	have := p.in[p.at+p.want:]
+	if len(have) < 5 || have[4] != kind {
+		return nil, false
+	}
+	size := int(binary.BigEndian.Uint32(have))
+	if size < 1 || size > maxMessage || len(have) < 4+size {
+		return nil, false // receive will say what it is
+	}
+	p.want += 4 + size
+	return have[5 : 4+size], true
+}
+
 // room makes place for a message of need bytes behind at.
 func (p *pipe) room(need int) {
 	have := p.in[p.at:]
@@ -123,7 +145,7 @@ func (p *pipe) room(need int) {
 		return
 	}
 	if cap(p.in)-p.at < need {
-		p.in, p.at = append(make([]byte, 0, max(need, 32<<10)), have...), 0
+		p.in, p.at = append(make([]byte, 0, max(need, 32<<10, p.full)), have...), 0
 	}
 }
 

@@ -145,6 +145,9 @@ func (b *Book) Newest() []byte {
 	return append([]byte(nil), b.newest...)
 }
 
+// Epoch counts the starts, this one included.
+func (b *Book) Epoch() uint64 { return b.epoch }
+
 // Err says why nothing is written any more, or nil.
 func (b *Book) Err() error {
 	b.mu.Lock()

@@ -58,27 +58,15 @@ func (b *Book) makeRoom(body int) error {
 func (b *Book) extend(need int64) error {
 	step := min(max(b.room, firstStep), maxStep)
 	to := max(need, min(b.room+step, b.o.SegmentSize))
-	err := zero(b.file, b.room, to)
+	err := disk.Zero(b.file, b.room, to)
 	if errors.Is(err, syscall.ENOSPC) && to > need {
 		to = need // the last of the disk, in small pieces
-		err = zero(b.file, b.room, to)
+		err = disk.Zero(b.file, b.room, to)
 	}
 	if err == nil {
 		b.room = to
 	}
 	return err
-}
-
-func zero(f disk.File, from, to int64) error {
-	var zeros [64 << 10]byte
-	for from < to {
-		n := min(to-from, int64(len(zeros)))
-		if _, err := f.WriteAt(zeros[:n], from); err != nil {
-			return err
-		}
-		from += n
-	}
-	return nil
 }
 
 // rotate seals the segment and starts the next.
@@ -155,6 +143,14 @@ func (b *Book) fail(err error) error {
 	close(b.shut)
 	b.cond.Broadcast()
 	return b.err
+}
+
+// Fail shuts the book as a failed write of its own does: for what must be durable
+// beside it.
+func (b *Book) Fail(err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fail(err)
 }
 
 // goodbye writes the closing record in the room kept for it, or, between two

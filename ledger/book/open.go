@@ -102,7 +102,7 @@ func (b *Book) begin() error {
 	}
 	h := segment.AppendHeader(nil, segment.Header{Epoch: b.epoch, First: b.seq + 1, Prev: b.prev, Tree: b.tree})
 	if _, err = f.WriteAt(h, 0); err == nil {
-		err = zero(f, int64(len(h)), b.step())
+		err = disk.Zero(f, int64(len(h)), b.step())
 	}
 	if err == nil {
 		err = f.Flush()

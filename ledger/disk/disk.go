@@ -75,6 +75,19 @@ func writeNew(fs FS, name string, data []byte) error {
 	return err
 }
 
+// Zero fills a part of a file with zeros.
+func Zero(f File, from, to int64) error {
+	var zeros [64 << 10]byte
+	for from < to {
+		n := min(to-from, int64(len(zeros)))
+		if _, err := f.WriteAt(zeros[:n], from); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
+
 // Dir is the real file system below a directory. Files are 0600, directories
 // 0700.
 type Dir string

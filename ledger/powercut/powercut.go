@@ -102,7 +102,7 @@ func (f *FS) Kill() *FS {
 func (f *FS) Dump(dir string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, d := range []string{"segments", "checkpoints", "torn", "key"} {
+	for _, d := range []string{"segments", "checkpoints", "torn", "key", "blobs"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return err
 		}

@@ -1,0 +1,227 @@
+package ledger
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	countersign "github.com/countersign/countersign"
+)
+
+// maxLanes is how many lanes a client has at most, maxFiled how many bytes of
+// payloads a record may bring along on one: more would keep others waiting.
+const (
+	maxLanes = 4
+	maxFiled = 1 << 20
+)
+
+// refSize is more than a payload's reference takes up in a record, without its
+// role and media.
+const refSize = 400
+
+// lane is a connection on which many questions are under way. The ledger process
+// answers in order, and does together what has arrived together.
+type lane struct {
+	conn net.Conn
+
+	writing sync.Mutex
+	out     *pipe
+
+	mu    sync.Mutex
+	waits []chan<- answer // in the order of the questions
+	err   error           // why no question can be asked
+}
+
+type answer struct {
+	payload []byte
+	err     error
+}
+
+// lane returns the one with the fewest questions, or a new one.
+func (c *Client) lane() (*lane, error) {
+	c.laneing.Lock()
+	defer c.laneing.Unlock()
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	var best *lane
+	least := 1
+	for i, l := range c.lanes {
+		if n := l.asked(); i == 0 || n < least {
+			best, least = l, n
+		}
+	}
+	if best != nil && (least == 0 || len(c.lanes) == maxLanes) {
+		return best, nil
+	}
+	p, r, err := connect(c.dirs)
+	if err != nil {
+		return nil, c.lost(err)
+	}
+	conn, err := r.polled()
+	if err != nil {
+		return nil, closedErr(err)
+	}
+	p.rw = conn
+	l := &lane{conn: conn, out: &pipe{rw: conn}}
+	c.lanes = append(c.lanes, l)
+	go l.read(p)
+	return l, nil
+}
+
+func (l *lane) asked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waits)
+}
+
+// ask sends a question; its answer comes on the channel.
+func (l *lane) ask(kind byte, parts ...[]byte) <-chan answer {
+	w := make(chan answer, 1)
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	err := l.err
+	if err == nil {
+		l.waits = append(l.waits, w)
+	}
+	l.mu.Unlock()
+	if err != nil {
+		w <- answer{err: err}
+		return w
+	}
+	if l.out.send(kind, parts...) != nil {
+		_ = l.conn.Close() // the reader tells all that wait
+	}
+	return w
+}
+
+// read hands the answers out until the connection ends.
+func (l *lane) read(p *pipe) {
+	for {
+		b, err := p.answer()
+		l.mu.Lock()
+		if countersign.CodeOf(err) == countersign.EInternal || len(l.waits) == 0 {
+			if err == nil {
+				err = errors.New("an answer without a question")
+			}
+			l.err = cmp.Or(l.err, err)
+			for _, w := range l.waits {
+				w <- answer{err: err}
+			}
+			l.waits = nil
+			l.mu.Unlock()
+			_ = l.conn.Close()
+			return
+		}
+		w := l.waits[0]
+		l.waits = l.waits[1:]
+		if l.err != nil && len(l.waits) == 0 {
+			_ = l.conn.Close()
+		}
+		l.mu.Unlock()
+		w <- answer{bytes.Clone(b), err}
+	}
+}
+
+// leave takes no more questions and ends the lane after its last answer.
+func (l *lane) leave(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = cmp.Or(l.err, err)
+	if len(l.waits) == 0 {
+		_ = l.conn.Close()
+	}
+}
+
+// file appends a record with the plain text of its payloads, in one question.
+func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+	plains := r.Payloads
+	r.Payloads = nil
+	id, body, err := bodyOf(r)
+	if err != nil {
+		return countersign.Receipt{}, err
+	}
+	head, parts, err := payloadsOf(plains)
+	if err == nil && len(body)+len(head)+len(plains)*refSize > MaxBody {
+		err = invalid(fmt.Errorf("it has %d bytes and %d payloads, more than %d bytes in all", len(body), len(plains), MaxBody))
+	}
+	if err != nil {
+		return countersign.Receipt{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return countersign.Receipt{}, closedErr(err)
+	}
+	l, err := c.lane()
+	if err != nil {
+		return countersign.Receipt{}, c.ended(err)
+	}
+	var flags [5]byte
+	if durable {
+		flags[0] = 1
+	}
+	binary.BigEndian.PutUint32(flags[1:], uint32(len(body)))
+	a := <-l.ask(askFile, append([][]byte{c.spool.extent().encode(), record(id), flags[:], body, head}, parts...)...)
+	var rec countersign.Receipt
+	if a.err == nil {
+		rec, a.err = receipt(a.payload)
+	}
+	return rec, c.ended(a.err)
+}
+
+// payloadsOf makes the line that says what the bytes behind it are.
+func payloadsOf(ps []countersign.Payload) (head []byte, parts [][]byte, err error) {
+	type item struct {
+		Role, Media string
+		Len         int
+	}
+	items := make([]item, len(ps))
+	for i, p := range ps {
+		items[i] = item{p.Role, p.Media, len(p.Plain)}
+		parts = append(parts, p.Plain)
+	}
+	head, err = json.Marshal(items)
+	if err != nil {
+		return nil, nil, invalid(err)
+	}
+	return append(head, '\n'), parts, nil
+}
+
+// splitPayloads is the ledger process's end of payloadsOf.
+func splitPayloads(b []byte) ([]countersign.Payload, error) {
+	head, rest, ok := bytes.Cut(b, []byte("\n"))
+	var ps []countersign.Payload // of an item's fields, the same names
+	if !ok || json.Unmarshal(head, &ps) != nil {
+		return nil, errForm
+	}
+	for i := range ps {
+		n := ps[i].Len
+		if n < 0 || n > int64(len(rest)) {
+			return nil, errForm
+		}
+		ps[i].Plain, rest = rest[:n], rest[n:]
+	}
+	if len(rest) > 0 || len(ps) == 0 {
+		return nil, errForm
+	}
+	return ps, nil
+}
+
+// filed reports whether the payloads of a record go along with it: all of them
+// with their plain text, and few bytes.
+func filed(ps []countersign.Payload) bool {
+	n := 0
+	for _, p := range ps {
+		if p.Plain == nil {
+			return false
+		}
+		n += len(p.Plain)
+	}
+	return len(ps) > 0 && n <= maxFiled
+}

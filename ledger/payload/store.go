@@ -1,0 +1,107 @@
+package payload
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/disk"
+)
+
+// Options say what a store needs from outside; all but PackSize must be set.
+type Options struct {
+	FS   disk.FS
+	Rand io.Reader
+	Now  func() time.Time
+	// Epoch counts the starts of the ledger process: no two stores of a directory
+	// have the same.
+	Epoch uint64
+	// Fail shuts the ledger after a failed write or flush, and returns the error
+	// that all are told from then on.
+	Fail func(error) error
+	// PackSize is where a pack ends, in bytes; 0 means 64 MiB.
+	PackSize int64
+}
+
+// Store puts payloads. Its methods may be called concurrently.
+type Store struct {
+	o     Options
+	packs packs
+	mu    sync.Mutex // making of a month's key
+}
+
+// large is how many bytes a blob may have that goes into a pack: a larger one has
+// a file of its own, so that nobody waits for it.
+const large = 1 << 20
+
+// New returns a store, after reclaiming what a crash has left of room filled
+// ahead.
+func New(o Options) (*Store, error) {
+	if o.PackSize == 0 {
+		o.PackSize = packSize
+	}
+	s := &Store{o: o, packs: packs{fs: o.FS, epoch: o.Epoch, size: o.PackSize}}
+	s.packs.cond.L = &s.packs.mu
+	return s, trimLast(o.FS)
+}
+
+// Put stores payloads, their plain text, and returns their references, after all
+// of them are durable.
+func (s *Store) Put(plain ...countersign.Payload) ([]countersign.Payload, error) {
+	kek := "month/" + s.o.Now().UTC().Format("2006-01")
+	key, err := s.key(kek)
+	if err != nil {
+		return nil, s.o.Fail(fmt.Errorf("key of the payloads: %w", err))
+	}
+	refs := make([]countersign.Payload, len(plain))
+	var ws []*waiter
+	for i, p := range plain {
+		b, err := seal(s.o.Rand, key, kek, p.Plain)
+		if err != nil {
+			return nil, s.o.Fail(fmt.Errorf("seal payload: %w", err))
+		}
+		refs[i] = countersign.Payload{
+			Role: p.Role, Media: p.Media, Len: int64(len(p.Plain)), KEK: kek,
+			Commit: "sha256:" + hex.EncodeToString(b.commit[:]), CT: "sha256:" + hex.EncodeToString(b.name[:]),
+		}
+		if len(b.blob()) <= large {
+			ws = append(ws, &waiter{kek: kek, blob: b, at: &refs[i].At})
+		} else if err := disk.WriteFile(s.o.FS, "blobs/"+hex.EncodeToString(b.name[:]), b.blob()); err != nil {
+			return nil, s.o.Fail(fmt.Errorf("write payload: %w", err))
+		}
+	}
+	if err := s.packs.put(ws); err != nil {
+		return nil, s.o.Fail(fmt.Errorf("write payload: %w", err))
+	}
+	return refs, nil
+}
+
+// Close gives back the room that was filled ahead.
+func (s *Store) Close() error { return s.packs.close() }
+
+// key returns a month's key; the keys are made a month at a time, so that old
+// ones can be destroyed.
+func (s *Store) key(kek string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, err := s.o.FS.ReadFile(kekFile(kek))
+	if errors.Is(err, os.ErrNotExist) {
+		key = make([]byte, chacha20poly1305.KeySize)
+		if _, err = io.ReadFull(s.o.Rand, key); err == nil {
+			err = disk.WriteFile(s.o.FS, kekFile(kek), key)
+		}
+	}
+	return key, err
+}
+
+func flat(kek string) string { return strings.ReplaceAll(kek, "/", "-") }
+
+func kekFile(kek string) string { return "key/kek-" + flat(kek) }
