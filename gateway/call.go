@@ -231,16 +231,14 @@ func (c *call) prepare(body []byte) bool {
 	}
 	ctx := context.WithoutCancel(c.r.Context())
 	var payloads []countersign.Payload
-	if err = c.g.open(); err == nil && len(body) > 0 {
-		var prompt countersign.Payload
+	if len(body) > 0 {
 		keep := body
 		if c.prompt != nil {
 			keep = c.prompt
 		}
-		prompt, err = c.g.Ledger.Blob(ctx, "prompt", "application/json", keep)
-		payloads = append(payloads, prompt)
+		payloads = append(payloads, countersign.Payload{Role: "prompt", Media: "application/json", Plain: keep})
 	}
-	if err == nil {
+	if err = c.g.open(); err == nil {
 		var receipt countersign.Receipt
 		rec := c.request(c.ruling, len(body), payloads)
 		rec.Detail["stream"] = c.asked.Stream

@@ -35,7 +35,13 @@ type book struct {
 	fail    func(op string) error
 }
 
-func (b *book) Append(_ context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+func (b *book) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+	for i, p := range r.Payloads {
+		var err error
+		if r.Payloads[i], err = b.Blob(ctx, p.Role, p.Media, p.Plain); err != nil {
+			return countersign.Receipt{}, err
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.fail(r.Type); err != nil {

@@ -186,24 +186,16 @@ func (c *call) close() {
 	if rec.Outcome.Status == "ok" {
 		c.g.Attempts.Answered(c.print)
 	}
-	var err error
 	add := func(role, media string, b []byte) {
-		if err != nil || len(b) == 0 {
-			return
-		}
-		var p countersign.Payload
-		if p, err = c.g.Ledger.Blob(ctx, role, media, b); err == nil {
-			rec.Payloads = append(rec.Payloads, p)
+		if len(b) > 0 {
+			rec.Payloads = append(rec.Payloads, countersign.Payload{Role: role, Media: media, Plain: b})
 		}
 	}
 	add("answer", c.media, kept)
 	if c.tally != nil && c.tally.Streams() {
 		add("said", "application/json", transcript(said))
 	}
-	if err == nil {
-		_, err = c.g.append(ctx, rec, false)
-	}
-	if err != nil {
+	if _, err := c.g.append(ctx, rec, false); err != nil {
 		c.g.close(err)
 	}
 }
