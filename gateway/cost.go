@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"time"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/price"
@@ -13,6 +14,14 @@ import (
 // perToken is how many bytes of text are taken for one token where nobody
 // counts: English text and code have three to five.
 const perToken = 4
+
+// perSecond is how many tokens of output a provider makes in a second of which
+// nothing is heard, roughly: one that thinks, or whose answer comes in one piece.
+const perSecond = 100
+
+// unheard is what a call that was cut off before a word had been charged for:
+// whoever hangs up on every answer must not spend unseen.
+func unheard(took time.Duration) int64 { return int64(took/time.Second) * perSecond }
 
 func tokensIn(bytes int) int64 { return int64((bytes + perToken - 1) / perToken) }
 
@@ -45,6 +54,9 @@ func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
 		heard += len(call.Name) + len(call.Input)
 	}
 	t.Output = max(t.Output, tokensIn(heard))
+	if heard == 0 && c.partial != "" {
+		t.Output = max(t.Output, min(c.most, unheard(c.g.Now().Sub(c.began))))
+	}
 	return t, true, true
 }
 

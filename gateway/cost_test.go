@@ -6,9 +6,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/budget"
 )
 
 // listed gives the rig's providers the price lists of the vendors they play.
@@ -135,5 +138,41 @@ func TestCostSaysWhatItLeavesOut(t *testing.T) {
 	raw, err := countersign.Record{Cost: &countersign.Cost{Unknown: "why", Table: "t"}}.JSON()
 	if err != nil || !strings.Contains(string(raw), `"cost":{"nano_usd":null,"unknown":"why","table":"t"}`) {
 		t.Errorf("%s %v", raw, err)
+	}
+}
+
+// Who hangs up on every answer before its first word spends all the same.
+func TestUnheardOutputIsEstimated(t *testing.T) {
+	for _, tt := range []struct {
+		took time.Duration
+		most int
+		want string
+	}{{20 * time.Second, 60_000, "2000"}, {20 * time.Second, 500, "500"}, {900 * time.Millisecond, 500, "0"}} {
+		var late atomic.Int64
+		start := time.Now()
+		started := make(chan bool, 1)
+		r := newRig(t, func(_ http.ResponseWriter, req *http.Request) {
+			late.Store(int64(tt.took))
+			started <- true
+			<-req.Context().Done()
+		}, spending(t, limited("task", "session", "", 0, 1_000_000, 0)), func(o *Options) {
+			o.Now = func() time.Time { return start.Add(time.Duration(late.Load())) }
+		})
+		ctx, hangUp := context.WithCancel(t.Context())
+		req, _ := http.NewRequestWithContext(ctx, "POST", r.gateway.URL+"/v1/messages", strings.NewReader(fmt.Sprintf(`{"model":"claude-opus-5","max_tokens":%d}`, tt.most)))
+		req.Header.Set("X-Api-Key", token)
+		go func() { <-started; hangUp() }()
+		if resp, err := http.DefaultTransport.RoundTrip(req); err == nil {
+			resp.Body.Close()
+		}
+		r.untilClosed(t, 2)
+		left, err := r.budget.Left(budget.Who{Session: "s1"})
+		prompt := tokensIn(len(fmt.Sprintf(`{"model":"claude-opus-5","max_tokens":%d}`, tt.most)))
+		var out, spent int64
+		fmt.Sscan(tt.want, &out)
+		fmt.Sscan(left[0].Tokens.Spent, &spent)
+		if err != nil || spent != prompt+out || left[0].Tokens.Reserved != "0" {
+			t.Errorf("%v of at most %d: %+v %v, want %d", tt.took, tt.most, left[0].Tokens, err, prompt+out)
+		}
 	}
 }
