@@ -21,6 +21,10 @@ type Splitter struct {
 	skip bool   // it is too large to be read
 	cr   bool   // the last byte ended a line as a carriage return
 	fed  bool   // anything since the last event
+
+	begun bool   // a line of events has come
+	known bool   // what is said to be no stream is none, or is one
+	head  []byte // bytes until that is known
 }
 
 // NewSplitter reads an answer of this media type.
@@ -32,8 +36,37 @@ func NewSplitter(media string, take func(data []byte)) *Splitter {
 	}
 }
 
+// fields begin the lines of an event stream; no JSON text begins so.
+var fields = []string{"data:", "event:", "id:", "retry:", ":"}
+
+const mark = "\xef\xbb\xbf" // of byte order, which an event stream may begin with
+
+// sniff looks at the beginning of an answer that is said to be no stream: clients
+// that asked for one read events whatever the media type says. It returns what is
+// to be read, nothing as long as it cannot tell.
+func (s *Splitter) sniff(b []byte, end bool) []byte {
+	s.head = append(s.head, b...)
+	text := bytes.TrimPrefix(s.head, []byte(mark))
+	for _, f := range fields {
+		switch {
+		case bytes.HasPrefix(text, []byte(f)):
+			s.sse = true
+		case !end && (strings.HasPrefix(f, string(text)) || strings.HasPrefix(mark, string(text))):
+			return nil
+		}
+	}
+	head := s.head
+	s.known, s.head = true, nil
+	return head
+}
+
 // Feed takes the next bytes.
 func (s *Splitter) Feed(b []byte) {
+	if !s.known && !s.sse && !s.lines {
+		if b = s.sniff(b, false); b == nil {
+			return
+		}
+	}
 	if !s.sse && !s.lines {
 		s.add(b)
 		return
@@ -82,6 +115,9 @@ func (s *Splitter) end() {
 		s.data, s.skip, s.fed = s.data[:0], false, false
 		return
 	}
+	if !s.begun {
+		s.begun, line = true, bytes.TrimPrefix(line, []byte(mark))
+	}
 	if d, ok := bytes.CutPrefix(line, []byte("data:")); ok {
 		if len(s.data)+len(d) > maxEvent {
 			s.data, s.skip = s.data[:0], true
@@ -100,6 +136,9 @@ func (s *Splitter) Streams() bool { return s.sse || s.lines }
 
 // End takes what has no end of its own: a body, the last event of a stream.
 func (s *Splitter) End() {
+	if !s.known && !s.sse && !s.lines {
+		s.Feed(s.sniff(nil, true))
+	}
 	switch {
 	case s.sse:
 		s.end()

@@ -137,11 +137,18 @@ func TestSplitterInAnyPieces(t *testing.T) {
 		{"no end", "text/event-stream", "data: 1\n\ndata: 2", []string{"1", "2"}, true},
 		{"lines", "application/x-ndjson", "{1}\n\r\n{2}\n{3}", []string{"{1}", "{2}", "{3}"}, true},
 		{"whole", "application/json", "{\n\n}", []string{"{\n\n}"}, false},
+		{"events by another name", "application/json", "data: {1}\n\ndata: {2}\n\n", []string{"{1}", "{2}"}, false},
+		{"events without a name", "", "event: a\ndata: {1}\n\n", []string{"{1}"}, false},
+		{"byte order mark", "text/event-stream", "\xef\xbb\xbfdata: {1}\n\n", []string{"{1}"}, false},
+		{"both", "text/plain", "\xef\xbb\xbf: c\ndata: {1}\n\n", []string{"{1}"}, false},
+		{"a beginning only", "text/plain", "dat", []string{"dat"}, false},
+		{"number", "application/json", "1", []string{"1"}, false},
+		{"nothing", "application/json", "", nil, false},
 		{"too large", "text/event-stream", "data: " + strings.Repeat("x", maxEvent+1) + "\n\ndata: 2\n\n", []string{"2"}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, size := range []int{1, 2, 3, 7, len(tt.body)} {
+			for _, size := range []int{1, 2, 3, 7, max(1, len(tt.body))} {
 				if size < 7 && len(tt.body) > 1<<20 {
 					continue
 				}
