@@ -173,7 +173,7 @@ func checkStanding(t *testing.T, w *world, calls int) {
 	if len(started) != 1 || len(ended) != 1 || ended[0].Session != started[0].Session || ended[0].Outcome.Status != "ok" {
 		t.Errorf("%+v %+v", started, ended)
 	}
-	answers, refused := 0, 0
+	answers, refused, misnamed := 0, 0, 0
 	for _, r := range w.log("--type", "model.*") {
 		switch {
 		case r.Type == "model.response" && r.Outcome.Status == "ok":
@@ -181,13 +181,16 @@ func checkStanding(t *testing.T, w *world, calls int) {
 		case r.Decision.Verdict == "deny" && r.Policy.Rule == "gateway-token":
 			refused++
 			continue
+		case r.Decision.Verdict == "deny" && r.Policy.Rule == "gateway-host":
+			misnamed++
+			continue
 		}
 		if r.Session != started[0].Session || r.Actor.ID != "tester" || r.Detail["project"] != "app" {
 			t.Errorf("whose is it? %+v", r)
 		}
 	}
-	if answers != calls || refused != 3 {
-		t.Errorf("%d answers, %d refused on record", answers, refused)
+	if answers != calls || refused != 3 || misnamed != 1 {
+		t.Errorf("%d answers, %d refused, %d misnamed on record", answers, refused, misnamed)
 	}
 	raw := w.must("log", "--json").out
 	for _, secret := range []string{companyKey(), "cs-0000"} {

@@ -48,6 +48,8 @@ type Options struct {
 	// Holder finds whose token this is, where the gateway serves many: then Token
 	// is not looked at.
 	Holder func(token string) (Holder, bool)
+	// Named reports whether a request's Host is a name of this gateway; nil: any is.
+	Named func(host string) bool
 	// Budget keeps what may be spent; nil bounds nothing. User and Project are whom
 	// it counts for, where the session's token is used.
 	Budget        *budget.Book
@@ -140,7 +142,7 @@ func newGateway(o Options) *gateway {
 
 // ServeHTTP serves one request of the agent.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead && (r.URL.Path == "/" || r.URL.Path == "/api/hello") {
+	if r.Method == http.MethodHead && (g.Named == nil || g.Named(r.Host)) && (r.URL.Path == "/" || r.URL.Path == "/api/hello") {
 		return
 	}
 	c := call{g: g, w: w, r: r}
@@ -148,6 +150,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.wire, c.route, found = g.routeOf(r)
 	c.model.Wire = c.route.Name
 	switch {
+	case g.Named != nil && !g.Named(r.Host):
+		// A page in a browser that has its own name point here (DNS rebinding).
+		c.stranger(wire.Misnamed, "gateway-host", "this gateway answers to 127.0.0.1 and localhost only")
 	case !c.authentic():
 	case !found:
 		c.refuse(wire.Absent, "gateway-route", "the gateway serves no "+r.Method+" "+clip(r.URL.Path))

@@ -171,13 +171,14 @@ type Reason int
 
 // The reasons.
 const (
-	Policy  Reason = iota // a rule, the body, a missing key: trying again is useless
-	Budget                // spent: trying again is useless for long
-	Rate                  // too fast: trying again soon may help
-	Auth                  // not the session's token
-	Absent                // no such route
-	Upgrade               // WebSocket
-	Failed                // the provider answered with an error whose words stay here
+	Policy   Reason = iota // a rule, the body, a missing key: trying again is useless
+	Budget                 // spent: trying again is useless for long
+	Rate                   // too fast: trying again soon may help
+	Auth                   // not the session's token
+	Absent                 // no such route
+	Upgrade                // WebSocket
+	Failed                 // the provider answered with an error whose words stay here
+	Misnamed               // the request names another server
 )
 
 // Refusal is an answer of the gateway itself.
@@ -200,6 +201,8 @@ func (why Reason) Status() int {
 		return http.StatusUpgradeRequired
 	case Failed:
 		return http.StatusBadGateway
+	case Misnamed:
+		return http.StatusMisdirectedRequest
 	}
 	return http.StatusBadRequest
 }

@@ -39,18 +39,15 @@ func (s *service) handler() http.Handler {
 		t, ok := s.tokens.Find(token)
 		return gateway.Holder{Name: t.Name, User: t.User, Project: t.Project}, ok
 	}
+	if s.opt.Cert == "" {
+		door.Named = here
+	}
 	next := gateway.New(door)
 	s.uncounted = next.Close
 	go next.Warm()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
 		defer s.calls.Done()
-		if s.opt.Cert == "" && !here(r.Host) {
-			// A page in a browser that has its own name point here (DNS rebinding).
-			w.Header().Set("Connection", "close")
-			http.Error(w, "Countersign: this gateway answers to 127.0.0.1 and localhost only", http.StatusMisdirectedRequest)
-			return
-		}
 		next.ServeHTTP(w, r)
 	})
 }
