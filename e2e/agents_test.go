@@ -20,14 +20,7 @@ func npmAgent(t *testing.T, pkg, version string) string {
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is not installed")
 	}
-	cache := "/var/cache" // readable by every user the tests run as
-	if os.Getuid() != 0 {
-		var err error
-		if cache, err = os.UserCacheDir(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := filepath.Join(cache, "countersign-e2e", strings.NewReplacer("/", "_", "@", "").Replace(pkg)+"-"+version)
+	dir := agentCache(t, strings.NewReplacer("/", "_", "@", "").Replace(pkg)+"-"+version)
 	bin := filepath.Join(dir, "node_modules", ".bin")
 	if _, err := os.Stat(bin); err == nil {
 		return bin

@@ -23,6 +23,9 @@ type model struct {
 	// say puts a step into the words of an agent's tools; nil are those of Claude
 	// Code and Codex.
 	say func(step) (tool string, input map[string]any)
+	// says, where set, are the words of an agent's turns instead: for one without
+	// tools, which takes what it does from the text.
+	says []string
 	// signs makes each turn begin with thinking that the provider has signed, which
 	// an agent must send back as it was.
 	signs bool

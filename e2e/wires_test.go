@@ -36,12 +36,24 @@ func reasoned(n int) map[string]any {
 	return map[string]any{"type": "reasoning", "id": fmt.Sprintf("rs_%d", n), "summary": []any{}, "encrypted_content": signature(n)}
 }
 
+// told is what is said to the call in hand, where the model was given words.
+func (m *model) told() (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.calls) - 1; n < len(m.says) {
+		return m.says[n], true
+	}
+	return "", false
+}
+
 // chat answers a turn of OpenAI's chat completions.
 func (m *model) chat(w http.ResponseWriter, body []byte) {
 	name, tools := asked(body)
 	n := m.turn(body, `"role":"tool"`)
 	delta, finish := map[string]any{"role": "assistant", "content": "all done"}, "stop"
-	if s, more := m.next(n); more && tools {
+	if told, ok := m.told(); ok {
+		delta["content"] = told
+	} else if s, more := m.next(n); more && tools {
 		tool, input := m.say(s)
 		args, _ := json.Marshal(input)
 		delta["content"] = nil

@@ -236,8 +236,11 @@ type rec struct {
 		Status, Error string
 		Exit          *int
 	}
-	Model  struct{ Provider, Requested, Served, Wire string }
-	Usage  *struct{ Input, Output int64 }
+	Model struct{ Provider, Requested, Served, Wire string }
+	Usage *struct{ Input, Output int64 }
+	Cost  struct {
+		NanoUSD *int64 `json:"nano_usd"`
+	}
 	Detail map[string]any
 }
 
