@@ -92,6 +92,11 @@ type DecisionRecord struct {
 	Scope   Scope   `json:"scope,omitempty"`
 	Reason  string  `json:"reason,omitempty"`
 	Sig     string  `json:"sig,omitempty"`
+	// Until is when a standing approval ends: RFC 3339, UTC; empty where it has no
+	// end of its own.
+	Until     string `json:"until,omitempty"`
+	Confirmed string `json:"confirmed,omitempty"` // the word that was typed
+	Grant     string `json:"grant,omitempty"`     // id of the grant.given it rests on
 }
 
 // Outcome is how an action ended.

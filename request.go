@@ -14,4 +14,10 @@ type Request struct {
 	// Pending is false once the attempt has been answered by the time limit;
 	// the request itself stays on the desk.
 	Pending bool
+	// Confirm is the word that an approval must come with; empty: none.
+	Confirm string
+	// Last is the last approved command of its kind in this session, and when; for
+	// the person's eye.
+	Last   []string
+	LastAt time.Time
 }

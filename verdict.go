@@ -55,6 +55,7 @@ type Decision struct {
 	Ruling  Ruling
 	// Approval is the person's answer, if one was given.
 	Approval *Approval
+	Grant    string // id of the record that gave the standing approval it rests on
 	Reason   string
 }
 
@@ -65,6 +66,7 @@ type Scope string
 const (
 	ScopeOnce    Scope = "once"
 	ScopeSession Scope = "session" // the same reuse key, to the end of the session
+	ScopeProject Scope = "project" // the same reuse key in the project's sessions, to a date
 )
 
 // Approval is a person's answer to a request, yes or no.
@@ -77,6 +79,8 @@ type Approval struct {
 	Scope   Scope
 	Until   time.Time // zero: no end of its own
 	Reason  string
+	// Confirmed is the word that was typed where the request asks for one.
+	Confirmed string
 }
 
 // Permit is the single-use right to carry out one exact action. Only the gate

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gate/grants"
 )
 
 // LateFor is how long an approval given after its attempt had timed out is good
@@ -25,30 +26,25 @@ type Desk struct {
 	mu      sync.Mutex
 	queue   map[string]*entry
 	order   int
-	grants  map[string]Grant // by reuse key
-	late    map[string]Grant // by reuse key: good once
+	grants  map[string]grants.Grant         // by reuse key
+	late    map[string]countersign.Approval // by reuse key: good once, until its Until
+	last    map[string]approved             // by kind
 	changed []chan struct{}
 }
 
 type entry struct {
 	req     countersign.Request
 	order   int
-	waiting int // attempts that wait for this answer
+	waiting int           // attempts that wait for this answer
+	claimed chan struct{} // an answer is being written down; closed when that has ended
 	answer  *countersign.Approval
+	grant   *grants.Grant // given to another request of the same command
 	done    chan struct{}
-}
-
-// Grant is an approval that covers more than one attempt.
-type Grant struct {
-	Reuse    string
-	Summary  string
-	Approval countersign.Approval
-	Until    time.Time // zero: the end of the session
 }
 
 // NewDesk returns an empty desk. newID names requests: short, unique, easy to type.
 func NewDesk(now func() time.Time, newID func() string) *Desk {
-	return &Desk{now: now, newID: newID, queue: map[string]*entry{}, grants: map[string]Grant{}, late: map[string]Grant{}}
+	return &Desk{now: now, newID: newID, queue: map[string]*entry{}, grants: map[string]grants.Grant{}, late: map[string]countersign.Approval{}, last: map[string]approved{}}
 }
 
 // Changed returns a channel that receives whenever the queue changes.
@@ -69,14 +65,47 @@ func (d *Desk) notify() {
 	}
 }
 
-// ask puts the request on the desk and waits for its answer. Requests with the
-// same digest are answered once. When ctx ends first the request stays, no
-// longer pending, and a later approval becomes a late one.
-func (d *Desk) ask(ctx context.Context, req countersign.Request) (countersign.Approval, error) {
+// ask puts the request on the desk and waits for its answer: an approval, or the
+// grant that another request of the same command was given. Requests with the
+// same digest are answered once, and one whose attempt has ended makes way for
+// the same command. When ctx ends first the request stays, no longer pending, and
+// a later approval becomes a late one.
+func (d *Desk) ask(ctx context.Context, req countersign.Request) (countersign.Approval, *grants.Grant, error) {
+	e := d.put(req)
+	select {
+	case <-e.done:
+		return *e.answer, e.grant, nil
+	case <-ctx.Done():
+	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e.claimed != nil {
+		c := e.claimed
+		d.mu.Unlock()
+		<-c
+		d.mu.Lock()
+	}
+	if e.answer != nil {
+		return *e.answer, e.grant, nil
+	}
+	e.waiting--
+	e.req.Pending = e.waiting > 0
+	d.notify()
+	return countersign.Approval{}, nil, ctx.Err()
+}
+
+func (d *Desk) put(req countersign.Request) *entry {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	e := d.find(req.Digest)
 	if e == nil {
+		for id, old := range d.queue {
+			if old.req.Reuse == req.Reuse && !old.req.Pending && old.claimed == nil {
+				delete(d.queue, id)
+			}
+		}
 		req.ID = d.newID()
+		req.Last, req.LastAt = d.likeness(req.Action)
 		d.order++
 		e = &entry{req: req, order: d.order, done: make(chan struct{})}
 		d.queue[req.ID] = e
@@ -84,21 +113,7 @@ func (d *Desk) ask(ctx context.Context, req countersign.Request) (countersign.Ap
 	e.waiting++
 	e.req.Pending = true
 	d.notify()
-	d.mu.Unlock()
-	select {
-	case <-e.done:
-		return *e.answer, nil
-	case <-ctx.Done():
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if e.answer != nil {
-		return *e.answer, nil
-	}
-	e.waiting--
-	e.req.Pending = e.waiting > 0
-	d.notify()
-	return countersign.Approval{}, ctx.Err()
+	return e
 }
 
 func (d *Desk) find(digest string) *entry {
@@ -133,27 +148,74 @@ func (d *Desk) sorted() []*entry {
 // Answer answers a request. With a digest it is answered only if that is the
 // request's: what the person saw is what is approved.
 func (d *Desk) Answer(id, digest string, a countersign.Approval) error {
+	if _, err := d.claim(id, digest, a); err != nil {
+		return err
+	}
+	d.finish(id, a, nil)
+	return nil
+}
+
+// claim holds a request for one answer, which finish or release ends: what is
+// being written down is neither answered twice nor timed out.
+func (d *Desk) claim(id, digest string, a countersign.Approval) (countersign.Request, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e, err := d.look(id, digest)
 	if err != nil {
-		return err
+		return countersign.Request{}, err
 	}
+	if word := e.req.Confirm; a.Granted && word != "" && a.Confirmed != word {
+		return countersign.Request{}, &countersign.Error{
+			Code: countersign.EInvalid, Op: "answer request", Thing: id, Err: fmt.Errorf("rule %s wants a word typed", e.req.Ruling.Rule),
+			Remedy: "look at it, then: `countersign approve " + id + " --confirm " + word + "`",
+		}
+	}
+	e.claimed = make(chan struct{})
+	return e.req, nil
+}
+
+// release gives a claimed request back unanswered.
+func (d *Desk) release(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.queue[id]
+	close(e.claimed)
+	e.claimed = nil
+}
+
+// finish answers a claimed request. A grant answers every other request of the
+// same command too.
+func (d *Desk) finish(id string, a countersign.Approval, g *grants.Grant) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.queue[id]
+	close(e.claimed)
+	e.claimed = nil
 	if a.Scope == "" {
 		a.Scope = countersign.ScopeOnce
 	}
-	d.remember(e, a)
-	e.answer = &a
+	d.settle(id, e, a, nil)
+	if a.Granted {
+		d.remember(e, a, g)
+	}
+	for other, o := range d.queue {
+		if g != nil && o.req.Reuse == g.Key && o.claimed == nil {
+			d.settle(other, o, a, g)
+		}
+	}
+	d.notify()
+}
+
+func (d *Desk) settle(id string, e *entry, a countersign.Approval, g *grants.Grant) {
+	e.answer, e.grant = &a, g
 	delete(d.queue, id)
 	close(e.done)
-	d.notify()
-	return nil
 }
 
 // look finds an open request that has this digest, if one is given.
 func (d *Desk) look(id, digest string) (*entry, error) {
 	e := d.queue[id]
-	if e == nil {
+	if e == nil || e.claimed != nil {
 		return nil, &countersign.Error{
 			Code: countersign.ENotFound, Op: "answer request", Thing: id, Err: errors.New("no such open request"),
 			Remedy: "it may have been answered elsewhere; `countersign requests` lists the open ones",
@@ -169,61 +231,51 @@ func (d *Desk) look(id, digest string) (*entry, error) {
 	return e, nil
 }
 
-// request is a copy of an open request.
-func (d *Desk) request(id, digest string) (countersign.Request, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	e, err := d.look(id, digest)
-	if err != nil {
-		return countersign.Request{}, err
-	}
-	return e.req, nil
-}
-
 // remember keeps what the approval covers beyond this attempt.
-func (d *Desk) remember(e *entry, a countersign.Approval) {
-	if !a.Granted {
-		return
-	}
-	g := Grant{Reuse: e.req.Reuse, Summary: Summary(e.req.Action), Approval: a, Until: a.Until}
+func (d *Desk) remember(e *entry, a countersign.Approval, g *grants.Grant) {
+	d.approve(e.req.Action)
 	switch {
 	case a.Scope == countersign.ScopeSession:
-		d.grants[g.Reuse] = g
-	case !e.req.Pending:
-		g.Until = d.now().Add(LateFor)
-		d.late[g.Reuse] = g
+		if g == nil {
+			g = &grants.Grant{Key: e.req.Reuse, Summary: Summary(e.req.Action), Scope: a.Scope, By: a.By, Means: a.Means, Until: a.Until}
+		}
+		d.grants[g.Key] = *g
+	case a.Scope == countersign.ScopeOnce && !e.req.Pending:
+		a.Until = d.now().Add(LateFor)
+		d.late[e.req.Reuse] = a
 	}
 }
 
-// standing finds an approval that is already good for this command. A late one
-// is used up by it.
-func (d *Desk) standing(reuse string, now time.Time) (countersign.Approval, countersign.Basis, bool) {
+// lateFor uses up an approval that came after its attempt had ended.
+func (d *Desk) lateFor(reuse string, now time.Time) (countersign.Approval, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g, ok := d.grants[reuse]; ok {
-		if g.Until.IsZero() || now.Before(g.Until) {
-			return g.Approval, countersign.ByGrant, true
-		}
-		delete(d.grants, reuse)
+	a, ok := d.late[reuse]
+	delete(d.late, reuse)
+	if !now.Before(a.Until) {
+		return a, false
 	}
-	if g, ok := d.late[reuse]; ok {
-		delete(d.late, reuse)
-		if now.Before(g.Until) {
-			return g.Approval, countersign.ByLate, true
-		}
-	}
-	return countersign.Approval{}, "", false
+	a.Until = time.Time{}
+	return a, ok
+}
+
+// granted finds the session's grant of a command.
+func (d *Desk) granted(reuse string) (grants.Grant, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g, ok := d.grants[reuse]
+	return g, ok
 }
 
 // Grants lists the standing approvals of the session.
-func (d *Desk) Grants() []Grant {
+func (d *Desk) Grants() []grants.Grant {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := make([]Grant, 0, len(d.grants))
+	out := make([]grants.Grant, 0, len(d.grants))
 	for _, g := range d.grants {
 		out = append(out, g)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Reuse < out[j].Reuse })
+	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
 	return out
 }
 

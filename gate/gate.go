@@ -5,8 +5,9 @@
 // It promises: no permit before the decision's record is durable (for a covered
 // exec: written); every refusal is a record; deny wins over cover, grant and
 // approval; an approval binds the digest of what was shown; whatever fails, the
-// answer is no. It may touch the ledger, the desk's socket and nothing else; it
-// must never start a process, dial, or write a project's file.
+// answer is no; a grant is on record before it counts and when it ends. It may
+// touch the ledger, the desk's socket, the grants of its project (gate/grants) and
+// nothing else; it must never start a process, dial, or write a project's file.
 package gate
 
 import (
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gate/grants"
 )
 
 // Policy is what the gate asks. *policy.Policy is one.
@@ -43,6 +45,10 @@ type Config struct {
 	NewID func() string      // record ids, UUIDv7
 	Key   *countersign.Keyer // for keyed hashes in digests; its key is the ledger's secret
 	Desk  *Desk
+	// Typed names the rules whose approval is a typed word (optional).
+	Typed func(rule string) bool
+	// Kept holds the grants of the project (optional).
+	Kept *grants.File
 }
 
 // Gate decides for one session. Its methods may be called concurrently.
@@ -138,6 +144,7 @@ func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersi
 func (g *Gate) decide(ctx context.Context, a *countersign.Action, ruling countersign.Ruling) countersign.Decision {
 	d := countersign.Decision{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Ruling: ruling, Reason: ruling.Reason}
 	if ruling.Verdict == countersign.Deny {
+		g.withdraw(ctx, *a, ruling)
 		return d
 	}
 	if a.Exec.Launch {
@@ -165,9 +172,13 @@ func (g *Gate) unmet(rule string) (string, bool) {
 // ask finds an approval given before, or waits for one.
 func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Decision) countersign.Decision {
 	digest, reuse := a.Digest(g.cfg.Key, secret), a.ReuseKey(g.cfg.Key, secret)
-	if ap, basis, ok := g.cfg.Desk.standing(reuse, g.cfg.Now()); ok {
-		d.Verdict, d.Basis, d.Approval, d.Reason = countersign.Allow, basis, &ap, ""
-		return d
+	typed := g.cfg.Typed != nil && g.cfg.Typed(d.Ruling.Rule)
+	standing, err := g.standing(ctx, reuse, typed)
+	if standing != nil {
+		return g.byStanding(d, *standing)
+	}
+	if err != nil {
+		d.Ruling.Reason = sentences(d.Ruling.Reason, err.Error())
 	}
 	if g.cfg.Headless {
 		d.Verdict, d.Basis, d.Reason = countersign.Deny, countersign.ByHeadless, "nobody can be asked (--approver none)"
@@ -176,9 +187,12 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
 	d.Ruling.Reason = sentences(d.Ruling.Reason, a.Exec.Outlived)
-	ap, err := g.cfg.Desk.ask(ctx, countersign.Request{
-		Session: g.cfg.Session, Action: *a, Digest: digest, Reuse: reuse, Ruling: d.Ruling, Since: g.cfg.Now(), Pending: true,
+	ap, granted, err := g.cfg.Desk.ask(ctx, countersign.Request{
+		Session: g.cfg.Session, Action: *a, Digest: digest, Reuse: reuse, Ruling: d.Ruling, Since: g.cfg.Now(), Pending: true, Confirm: word(a.Exec, typed),
 	})
+	if granted != nil {
+		return g.byStanding(d, approval{grant: *granted, basis: countersign.ByGrant})
+	}
 	if err != nil {
 		d.Verdict, d.Basis, d.Reason = countersign.Deny, countersign.ByTimeout, "not approved yet: an approval given within the next 15 minutes is good for the same command"
 		return d
@@ -188,30 +202,6 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 		d.Verdict = countersign.Allow
 	}
 	return d
-}
-
-// Answer answers a request on the desk. What a person says to one whose attempt
-// has ended is on record before it counts, as no decision waits to say it.
-func (g *Gate) Answer(ctx context.Context, id, digest string, ap countersign.Approval) error {
-	req, err := g.cfg.Desk.request(id, digest)
-	if err != nil {
-		return err
-	}
-	if !req.Pending {
-		if ap.Scope == "" {
-			ap.Scope = countersign.ScopeOnce
-		}
-		d := countersign.Decision{Verdict: countersign.Deny, Basis: countersign.ByLate, Ruling: req.Ruling, Approval: &ap}
-		if ap.Granted {
-			d.Verdict = countersign.Allow
-		}
-		r := g.record("request.answered", req.Action, req.Digest, d)
-		if _, err := g.cfg.Ledger.Append(context.WithoutCancel(ctx), r, true); err != nil {
-			_, err = g.fail(req.Action, err)
-			return err
-		}
-	}
-	return g.cfg.Desk.Answer(id, digest, ap)
 }
 
 // settle writes the decision down and, if it is a yes, issues the permit.

@@ -19,7 +19,10 @@ func (g *Gate) record(typ string, a countersign.Action, digest string, d counter
 	r.Decision = &countersign.DecisionRecord{Verdict: d.Verdict, Basis: d.Basis, Reason: d.Reason}
 	if ap := d.Approval; ap != nil {
 		dr := r.Decision
-		dr.By, dr.Means, dr.Shown, dr.ShownMS, dr.Scope = ap.By, ap.Means, ap.Shown, ap.ShownMS, ap.Scope
+		dr.By, dr.Means, dr.Shown, dr.ShownMS, dr.Scope, dr.Confirmed, dr.Grant = ap.By, ap.Means, ap.Shown, ap.ShownMS, ap.Scope, ap.Confirmed, d.Grant
+		if !ap.Until.IsZero() {
+			dr.Until = ap.Until.UTC().Format(time.RFC3339)
+		}
 		if ap.Reason != "" {
 			dr.Reason = ap.Reason
 		}

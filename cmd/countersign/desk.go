@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,9 @@ func (a *app) requestsCmd() *cobra.Command {
 					what = base.Plain(r.Summary)
 				}
 				fmt.Fprintf(a.Out, "%s  session %s, in %s (rule %s; %s)\n      %s\n", r.ID, r.Session, base.Plain(r.Cwd), r.Rule, state, what)
+				if r.Confirm != "" {
+					fmt.Fprintf(a.Out, "      an approval wants a word: --confirm %s\n", r.Confirm)
+				}
 			}
 			return err
 		},
@@ -88,23 +92,64 @@ func (a *app) requestsCmd() *cobra.Command {
 }
 
 func (a *app) approveCmd() *cobra.Command {
-	var scope, digest string
+	var scope, digest, until, confirm string
 	cmd := &cobra.Command{
 		Use:   "approve ID",
-		Short: "Approve a request, once or for its session",
-		Long:  "Approve a request. The digest that the approval binds is printed; --digest insists on it.",
-		Args:  exactly(1, "a request id"),
+		Short: "Approve a request: once, for its session, or in its project until a date",
+		Long: `Approve a request. The digest that the approval binds is printed; --digest insists
+on it. For a session or a project the approval is good for the same command again:
+the same program and content, arguments, directory, scripts and variables. It is
+listed and revoked with "countersign grants".`,
+		Example: `  countersign approve 7k2m
+  countersign approve 7k2m --for session
+  countersign approve 7k2m --for project --until 2026-12-24`,
+		Args: exactly(1, "a request id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s := countersign.Scope(scope)
-			if s != countersign.ScopeOnce && s != countersign.ScopeSession {
-				return base.Usage(fmt.Errorf("--for is once or session, not %q", scope))
+			ap := countersign.Approval{Granted: true, Scope: countersign.Scope(scope), Confirmed: confirm}
+			switch ap.Scope {
+			case countersign.ScopeOnce, countersign.ScopeSession, countersign.ScopeProject:
+			default:
+				return base.Usage(fmt.Errorf("--for is once, session or project, not %q", scope))
 			}
-			return a.answer(cmd.Context(), args[0], digest, countersign.Approval{Granted: true, Scope: s})
+			if ap.Scope == countersign.ScopeProject && until == "" {
+				return base.Usage(errors.New("--for project needs --until DATE: no approval is for ever"))
+			}
+			if ap.Scope == countersign.ScopeOnce && until != "" {
+				return base.Usage(errors.New("--until is for --for session and --for project"))
+			}
+			var err error
+			if ap.Until, err = a.parseUntil(until); err != nil {
+				return err
+			}
+			return a.answer(cmd.Context(), args[0], digest, ap)
 		},
 	}
-	cmd.Flags().StringVar(&scope, "for", "once", "`SCOPE`: once, or session for the same command to the session's end")
+	cmd.Flags().StringVar(&scope, "for", "once", "`SCOPE`: once, session (the same command to the session's end) or project (in this project until a date)")
+	cmd.Flags().StringVar(&until, "until", "", "`DATE` it ends: 2026-12-24 (the end of that day), RFC 3339, or a duration like 8h or 30d; at most 90 days")
+	cmd.Flags().StringVar(&confirm, "confirm", "", "the `WORD` that the request asks for")
 	cmd.Flags().StringVar(&digest, "digest", "", "approve only if this is the request's digest")
 	return cmd
+}
+
+// parseUntil reads the end of a grant; a day means its end, here.
+func (a *app) parseUntil(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+		return day.AddDate(0, 0, 1), nil
+	}
+	if n, err := strconv.Atoi(strings.TrimSuffix(s, "d")); err == nil && strings.HasSuffix(s, "d") {
+		return a.Now().AddDate(0, 0, n), nil
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return a.Now().Add(d), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, base.Usage(fmt.Errorf("--until %q is no date (2026-12-24), time (2026-12-24T18:00:00Z) or duration (8h, 30d)", s))
+	}
+	return t, nil
 }
 
 func (a *app) denyCmd() *cobra.Command {
@@ -146,6 +191,15 @@ func (a *app) answer(ctx context.Context, id, digest string, ap countersign.Appr
 	verb := "denied"
 	if ap.Granted {
 		verb = "approved"
+	}
+	switch {
+	case ap.Scope == countersign.ScopeSession:
+		verb += " for the session"
+	case ap.Scope == countersign.ScopeProject:
+		verb += " for the project"
+	}
+	if !ap.Until.IsZero() {
+		verb += " until " + ap.Until.Local().Format(time.DateTime)
 	}
 	fmt.Fprintf(a.Out, "%s %s %s\n  %s\n", verb, r.ID, r.Digest, base.Plain(r.Summary))
 	return nil

@@ -10,7 +10,6 @@ package card
 
 import (
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 
@@ -121,6 +120,7 @@ func (c Card) Content(width int) []Line {
 	default:
 		p.field("action", a.Summary)
 	}
+	p.compared(c.Request)
 	p.ruling(c.Request, c.Details)
 	body := p.lines
 	p.lines = nil
@@ -203,6 +203,9 @@ func (p *page) script(s countersign.Script, details bool) {
 }
 
 func (p *page) ruling(r countersign.Request, details bool) {
+	if r.Confirm != "" {
+		p.put(Warn, "An approval needs the word "+p.clean(r.Confirm)+" typed.")
+	}
 	rule := r.Ruling.Rule
 	if rule == "" {
 		rule = "default"
@@ -289,16 +292,4 @@ func count(n int, noun string) string {
 		noun += "s"
 	}
 	return s + " " + noun
-}
-
-// Word is what a typed confirmation asks for: the command's first word, or
-// "yes" where that could not be typed.
-func (c Card) Word() string {
-	if e := c.Request.Action.Exec; e != nil && len(e.Argv) > 0 {
-		w := path.Base(e.Argv[0])
-		if _, flagged := visible.String(w); !flagged && w != "." && w != "/" && !strings.Contains(w, " ") {
-			return w
-		}
-	}
-	return "yes"
 }

@@ -264,8 +264,11 @@ func TestKeys(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			start := time.Unix(100, 0)
-			a := at(Show(Card{Request: tt.req}, tt.typed, start), start, tt.keys...)
+			a := at(Show(Card{Request: confirmed(tt.req, tt.typed)}, start), start, tt.keys...)
 			got := ""
+			if a != nil && a.Granted && tt.typed && a.Confirmed != "bash" {
+				t.Errorf("confirmed by %q", a.Confirmed)
+			}
 			if a != nil {
 				got = strings.TrimSpace(fmt.Sprint(a.Granted, a.Scope, " ", a.Reason))
 				got = strings.Join(strings.Fields(strings.Replace(got, string(a.Scope), " "+string(a.Scope)+" ", 1)), " ")
@@ -277,9 +280,16 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+func confirmed(r countersign.Request, typed bool) countersign.Request {
+	if typed {
+		r.Confirm = "bash"
+	}
+	return r
+}
+
 func TestAnswerSaysWhatWasShown(t *testing.T) {
 	start := time.Unix(100, 0)
-	a := at(Show(Card{Request: request()}, false, start), start, 1500, "y")
+	a := at(Show(Card{Request: request()}, start), start, 1500, "y")
 	_, shown := Render(request(), 80, 24, 0)
 	sum := sha256.Sum256(shown)
 	if a == nil || a.Shown != "sha256:"+hex.EncodeToString(sum[:]) || a.ShownMS != 1500 || a.Means != "tty" {
@@ -290,7 +300,7 @@ func TestAnswerSaysWhatWasShown(t *testing.T) {
 func TestScreenFitsEverySize(t *testing.T) {
 	for w := 20; w < 130; w += 7 {
 		for h := 6; h < 50; h += 5 {
-			s := Show(Card{Request: request()}, false, time.Unix(100, 0))
+			s := Show(Card{Request: request()}, time.Unix(100, 0))
 			lines := s.Screen(w, h, time.Unix(101, 0))
 			if len(lines) != h {
 				t.Fatalf("%dx%d: %d lines", w, h, len(lines))
@@ -347,7 +357,7 @@ func TestEncodedLayersAreRead(t *testing.T) {
 func TestFootNamesTheKeysOnNarrowScreens(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for _, width := range []int{40, 50, 60, 80, 120} {
-		s := Show(Card{Request: request()}, false, now)
+		s := Show(Card{Request: request()}, now)
 		lines := s.Screen(width, 40, now.Add(time.Second))
 		foot := " " + strings.Join(lines[len(lines)-2:], " ")
 		for _, key := range []string{" y ", " s ", " n ", " r ", " d "} {

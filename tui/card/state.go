@@ -48,8 +48,7 @@ const (
 // far the answer has come.
 type State struct {
 	Card
-	Pos, Total int  // place in the queue, from 1
-	Typed      bool // an approval needs Word typed
+	Pos, Total int // place in the queue, from 1
 	Note       string
 
 	since   time.Time // stands in this form since
@@ -65,8 +64,8 @@ type State struct {
 }
 
 // Show returns a card that stands from now on.
-func Show(c Card, typed bool, now time.Time) *State {
-	return &State{Card: c, Typed: typed, since: now, quiet: now}
+func Show(c Card, now time.Time) *State {
+	return &State{Card: c, since: now, quiet: now}
 }
 
 // Same reports whether r is what the card shows, to the byte that is bound.
@@ -151,7 +150,7 @@ func (s *State) foot(now time.Time) [2]string {
 	case reason:
 		return [2]string{"Deny. Reason (may be empty), then Enter; Esc: back", "> " + s.text}
 	case typing:
-		return [2]string{"Type " + s.Word() + " and Enter to approve; Esc: back    " + note, "> " + s.text}
+		return [2]string{"Type " + s.Request.Confirm + " and Enter to approve; Esc: back    " + note, "> " + s.text}
 	}
 	keys := "y approve once  s approve for session  n deny  r deny, say why  d details"
 	switch {
@@ -216,7 +215,7 @@ func (s *State) pressText(k Key, now time.Time) *countersign.Approval {
 		s.text = s.text[:len(s.text)-n]
 	case k == Enter && s.mode == reason:
 		return s.answer(false, countersign.ScopeOnce, strings.TrimSpace(s.text), now)
-	case k == Enter && s.text == s.Word():
+	case k == Enter && s.text == s.Request.Confirm:
 		return s.answer(true, s.scope, "", now)
 	case k == Enter:
 		s.Note, s.text = "that was not the word", ""
@@ -232,7 +231,7 @@ func (s *State) approve(scope countersign.Scope, now time.Time) *countersign.App
 	if !s.seen {
 		return nil
 	}
-	if s.Typed {
+	if s.Request.Confirm != "" {
 		s.mode, s.scope, s.text = typing, scope, ""
 		return nil
 	}
@@ -241,8 +240,12 @@ func (s *State) approve(scope countersign.Scope, now time.Time) *countersign.App
 
 func (s *State) answer(yes bool, scope countersign.Scope, why string, now time.Time) *countersign.Approval {
 	sum := sha256.Sum256(Bytes(s.content))
+	confirmed := ""
+	if yes {
+		confirmed = s.Request.Confirm
+	}
 	return &countersign.Approval{
-		Granted: yes, Means: "tty", Scope: scope, Reason: why,
+		Granted: yes, Means: "tty", Scope: scope, Reason: why, Confirmed: confirmed,
 		Shown: "sha256:" + hex.EncodeToString(sum[:]), ShownMS: now.Sub(s.since).Milliseconds(),
 	}
 }

@@ -224,7 +224,7 @@ func TestCardSaysThatItTakesKeysHoweverLate(t *testing.T) {
 	now := time.Unix(1, 0)
 	l := &loop{Options: Options{Now: func() time.Time { return now }}, screen: newScreen(80, 24), tty: io.Discard}
 	defer l.screen.close()
-	l.over = &overlay{state: card.Show(card.Card{Request: request("1", "x")}, false, now)}
+	l.over = &overlay{state: card.Show(card.Card{Request: request("1", "x")}, now)}
 	now = now.Add(card.Arming - time.Millisecond)
 	l.draw()
 	now = now.Add(2 * time.Millisecond)

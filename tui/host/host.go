@@ -43,8 +43,6 @@ type Options struct {
 	User string
 	// Agent is the name shown on the card (optional).
 	Agent string
-	// Typed reports that a request needs its first word typed (optional).
-	Typed func(countersign.Request) bool
 	// Stopped gets a value when the agent has suspended itself (optional): the
 	// host then suspends too, as the agent alone would have.
 	Stopped <-chan struct{}

@@ -88,7 +88,7 @@ func (l *loop) look() {
 	if pos == 0 {
 		pos = 1
 		c := card.Card{Request: open[0], Agent: l.Agent}
-		l.over.state = card.Show(c, l.Typed != nil && l.Typed(open[0]), now)
+		l.over.state = card.Show(c, now)
 		l.keys = keys{}
 		defer l.draw()
 	}

@@ -222,6 +222,11 @@ func (a *App) ProjectState(root string) string {
 	return filepath.Join(a.Dirs.State, "projects", ProjectKey(root))
 }
 
+// GrantsFile holds what a person has approved for a project until a date.
+func (a *App) GrantsFile(root string) string {
+	return filepath.Join(a.ProjectState(root), "grants.json")
+}
+
 // Project finds the project of the working directory.
 func (a *App) Project() (*gitview.Project, error) {
 	dir, err := os.Getwd()

@@ -44,8 +44,7 @@ func (s *live) attend() (int, error) {
 	err = host.Run(hostCtx, host.Options{
 		Row: row, Col: col, Early: early, Guard: guard,
 		Master: s.box.PTY, In: s.In, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
-		Changed: s.desk.Changed(), Answer: s.desk.Answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent,
-		Typed: func(r countersign.Request) bool { return s.policy.Demands(r.Ruling.Rule).Typed },
+		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent,
 	})
 	if err != nil && hostCtx.Err() == nil {
 		return 1, err
@@ -57,6 +56,11 @@ func (s *live) attend() (int, error) {
 		<-ended
 	}
 	return exit, werr
+}
+
+// answer is the person's on the session's own terminal.
+func (s *live) answer(id, digest string, a countersign.Approval) error {
+	return s.gate.Answer(s.ctx, id, digest, a)
 }
 
 // why names the rule that refused the start: the sandbox saw a permission

@@ -26,6 +26,8 @@ type OpenRequest struct {
 	Exe       string   `json:"exe,omitempty"`
 	Pending   bool     `json:"pending"` // the attempt still waits; else a late approval is good for 15 minutes
 	WaitingMS int64    `json:"waiting_ms"`
+	Confirm   string   `json:"confirm,omitempty"` // the word that an approval must come with
+	Last      []string `json:"last,omitempty"`    // the last approved command of its kind
 }
 
 type AnswerArgs struct {
@@ -68,7 +70,7 @@ func describe(r countersign.Request, now time.Time) OpenRequest {
 	o := OpenRequest{
 		ID: r.ID, Session: r.Session, Kind: string(r.Action.Kind), Summary: gate.Summary(r.Action),
 		Rule: r.Ruling.Rule, Reason: r.Ruling.Reason, Digest: r.Digest, Pending: r.Pending,
-		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{},
+		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{}, Confirm: r.Confirm, Last: r.Last,
 	}
 	if e := r.Action.Exec; e != nil {
 		o.Argv, o.Cwd, o.Exe = e.Argv, e.Cwd, e.Exe.Path

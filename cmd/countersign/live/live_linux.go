@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/gate/grants"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
@@ -236,6 +237,8 @@ func (s *live) openGate() error {
 		Policy: s.policy, Ledger: s.ledger, Session: s.id, Agent: countersign.Agent{Name: s.opt.Agent},
 		Tier: s.posture.Tier, Headless: s.opt.Approver == "none", Own: s.opt.Own, Timeout: timeout,
 		Unmet: s.policy.Unmet, Now: s.Now, NewID: func() string { return base.UUIDv7(s.Now()) }, Key: s.key, Desk: s.desk,
+		Typed: func(rule string) bool { return s.policy.Demands(rule).Typed },
+		Kept:  &grants.File{Path: s.GrantsFile(s.project.Root), Project: s.project.Root},
 	})
 	s.mu.Unlock()
 	return nil
@@ -247,6 +250,9 @@ func (s *live) announce() error {
 		if _, err := s.ledger.Append(s.ctx, r, true); err != nil {
 			return err
 		}
+	}
+	if err := s.gate.Sweep(s.ctx); err != nil {
+		s.Say("%v: what it granted is asked again", err)
 	}
 	return nil
 }
