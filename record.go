@@ -72,6 +72,13 @@ type ActionRecord struct {
 	Host    string   `json:"host,omitempty"`
 	Port    int      `json:"port,omitempty"`
 	Op      string   `json:"op,omitempty"`
+	// What policy looks at besides: how the program was named, where that is not
+	// its path; whether it lies where the session can write; interpreters and
+	// script operands by path.
+	Invoked  string   `json:"invoked,omitempty"`
+	Writable bool     `json:"writable,omitempty"`
+	Interp   []string `json:"interp,omitempty"`
+	Scripts  []string `json:"scripts,omitempty"`
 }
 
 // PolicyRecord says which policy spoke.

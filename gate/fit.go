@@ -20,7 +20,7 @@ const (
 )
 
 // room is how much the lists of one record may take.
-type room struct{ argv, peer, env int }
+type room struct{ argv, peer, env, more int }
 
 // roomFor leaves less to the arguments where long paths need the place.
 func roomFor(a countersign.Action) room {
@@ -32,9 +32,9 @@ func roomFor(a countersign.Action) room {
 		paths += encoded(a.File.Path)
 	}
 	if paths > 2500 {
-		return room{argv: 1200, peer: 600, env: 500}
+		return room{argv: 1200, peer: 600, env: 500, more: 100}
 	}
-	return room{argv: 5000, peer: 2500, env: 1500}
+	return room{argv: 5000, peer: 2500, env: 1500, more: 400}
 }
 
 // Argv is a command line as a leaf has room for it.

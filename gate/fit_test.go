@@ -26,8 +26,13 @@ func TestEveryRecordFitsALeaf(t *testing.T) {
 			for range 100 {
 				a.Exec.Delta = append(a.Exec.Delta, countersign.EnvChange{Name: long})
 			}
+			a.Exec.Invoked = "/" + long[:300]
+			for range 9 {
+				a.Exec.Interp = append(a.Exec.Interp, countersign.Executable{Path: long[:60]})
+				a.Exec.Scripts = append(a.Exec.Scripts, countersign.Script{Path: long[:60]})
+			}
 			short := a
-			short.Exec = &countersign.Exec{Argv: args, Cwd: "/p", Exe: countersign.Executable{Path: "/bin/x"}}
+			short.Exec = &countersign.Exec{Argv: args, Cwd: "/p", Exe: countersign.Executable{Path: "/bin/x"}, Invoked: a.Exec.Invoked, Interp: a.Exec.Interp, Scripts: a.Exec.Scripts, Delta: a.Exec.Delta}
 			short.Peer.Exe = "/bin/x"
 			file := countersign.Action{Kind: countersign.KindFileRead, Peer: peer, File: &countersign.File{Path: path, Op: "read"}}
 			for _, a := range []countersign.Action{a, short, file} {

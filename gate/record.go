@@ -71,6 +71,7 @@ func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
 			names = append(names, c.Name)
 		}
 		r.Action.Env = cut(names, room.env)
+		looked(r.Action, e, room.more)
 	case a.File != nil:
 		r.Action.Path, r.Action.Op = trim(a.File.Path, maxPath), a.File.Op
 	case a.Net != nil:
@@ -80,6 +81,23 @@ func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
 		r.Action.Summary = Summary(a)
 	}
 	return r
+}
+
+// looked puts into a record what policy looks at besides, so far as it fits: with
+// it, a policy can be held against what has been.
+func looked(r *countersign.ActionRecord, e *countersign.Exec, room int) {
+	r.Writable = e.Writable
+	if e.Invoked != e.Exe.Path && encoded(e.Invoked) <= room {
+		r.Invoked = valid(e.Invoked)
+	}
+	var interp, scripts []string
+	for _, x := range e.Interp {
+		interp = append(interp, x.Path)
+	}
+	for _, s := range e.Scripts {
+		scripts = append(scripts, s.Path)
+	}
+	r.Interp, r.Scripts = cut(interp, room), cut(scripts, room)
 }
 
 // Summary is the action in one line, redacted.

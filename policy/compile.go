@@ -4,8 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
 
 	countersign "github.com/countersign/countersign"
@@ -288,6 +291,39 @@ func (d *Document) canonical() any {
 		network,
 		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later, ports,
 	}
+}
+
+// Said is what the document says, rule by rule: by section, and for rules their id,
+// as JSON. What it does not speak of is not there.
+func (d *Document) Said() map[string]string {
+	b, err := json.Marshal(d.canonical())
+	var sections map[string]json.RawMessage
+	if err = errors.Join(err, json.Unmarshal(b, &sections)); err != nil {
+		panic(err) // strings, numbers and lists only
+	}
+	out := map[string]string{}
+	if d.Preset != "" {
+		out["preset"] = strconv.Quote(d.Preset)
+	}
+	delete(sections, "Layer")
+	for name, src := range sections {
+		name = strings.ToLower(name)
+		var rules []json.RawMessage
+		_ = json.Unmarshal(src, &rules) // what is no list stands as it is
+		plain := len(rules) == 0
+		for _, r := range rules {
+			var x struct{ ID string }
+			if json.Unmarshal(r, &x) == nil && x.ID != "" {
+				out[name+" "+x.ID] = string(r)
+			} else {
+				plain = true
+			}
+		}
+		if s := string(src); plain && s != "null" && s != `""` && s != "0" && s != "false" && s != "[]" {
+			out[name] = s
+		}
+	}
+	return out
 }
 
 // At tells the policy where project and home lie, both absolute and resolved,

@@ -1,36 +1,35 @@
 package policy
 
 import (
+	"iter"
+	"slices"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/policy/paths"
 )
 
+// Tried is one example of a rule, tried.
+type Tried struct {
+	Rule    string `json:"rule"`
+	Layer   Layer  `json:"layer"`
+	Pos     string `json:"pos,omitempty"`
+	Example string `json:"example"`
+	Match   bool   `json:"match"` // of match, not of not_match
+	OK      bool   `json:"ok"`
+
+	at Pos
+}
+
 // runExamples tests every rule against its own examples: a rule that does not
 // do what its writer thinks must not come into force.
 func (p *Policy) runExamples() error {
 	for _, d := range p.layers {
-		for i := range d.Cmds {
-			if err := p.commandExamples(d, &d.Cmds[i]); err != nil {
-				return err
+		for x, err := range d.examples() {
+			if err == nil && !x.OK {
+				err = d.fault(x.at, "correct the rule or the example", "rule %s: its example %q %s", x.Rule, x.Example, failed(x.Match))
 			}
-		}
-		for _, r := range d.Net.Network {
-			if x, want, failing := r.Failing(); failing {
-				return d.fault(r.At, exampleRemedy, "rule %s: its example %q %s", r.ID, x, failed(want))
-			}
-		}
-		for _, list := range [][]FileRule{d.Files.Deny, d.Files.HighRisk} {
-			for _, r := range list {
-				if err := pathExamples(d, r, false); err != nil {
-					return err
-				}
-			}
-		}
-		for _, x := range d.Files.Except {
-			r := FileRule{ID: x.ID, Paths: x.Paths, Match: x.Match, NotMatch: x.NotMatch, at: x.at}
-			if err := pathExamples(d, r, true); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -38,28 +37,69 @@ func (p *Policy) runExamples() error {
 	return nil
 }
 
-const exampleRemedy = "correct the rule or the example"
+// Examples tries every example of every layer, those of the presets too, and
+// goes on after one that fails.
+func Examples(docs ...*Document) ([]Tried, error) {
+	docs, err := withPresets(docs)
+	if err != nil {
+		return nil, err
+	}
+	var out []Tried
+	for _, d := range docs {
+		for x, err := range d.examples() {
+			if err != nil {
+				return nil, err
+			}
+			x.Layer, x.Pos = d.Layer, d.pos(x.at)
+			out = append(out, x)
+		}
+	}
+	return out, nil
+}
 
-func (p *Policy) commandExamples(d *Document, c *Command) error {
+func (d *Document) examples() iter.Seq2[Tried, error] {
+	return func(yield func(Tried, error) bool) {
+		for i := range d.Cmds {
+			if !d.Cmds[i].examples(d, yield) {
+				return
+			}
+		}
+		for _, r := range d.Net.Network {
+			for i, x := range append(append([]string{}, r.Match...), r.NotMatch...) {
+				bad, want, failing := r.Failing()
+				if !yield(Tried{Rule: r.ID, Example: x, Match: i < len(r.Match), OK: !failing || bad != x || want != (i < len(r.Match)), at: r.At}, nil) {
+					return
+				}
+			}
+		}
+		for _, r := range append(slices.Clone(d.Files.Deny), d.Files.HighRisk...) {
+			if !r.examples(d, false, yield) {
+				return
+			}
+		}
+		for _, x := range d.Files.Except {
+			r := FileRule{ID: x.ID, Paths: x.Paths, Match: x.Match, NotMatch: x.NotMatch, at: x.at}
+			if !r.examples(d, true, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Command) examples(d *Document, yield func(Tried, error) bool) bool {
 	var s execSet
 	s.byName = map[string][]int32{}
 	if err := s.add(c, 0); err != nil {
-		return d.fault(c.at, "", "rule %s: %v", c.ID, err)
+		return yield(Tried{}, d.fault(c.at, "", "rule %s: %v", c.ID, err))
 	}
 	q := Policy{roots: paths.Roots{Project: "/project", Home: "/home"}}
-	check := func(list []Example, want bool) error {
-		for _, x := range list {
-			e := x.exec()
-			if (q.holds(&s.rules[0], e) == "") != want {
-				return d.fault(x.at, exampleRemedy, "rule %s: its example %q %s", c.ID, strings.Join(x.Argv, " "), failed(want))
-			}
+	for i, x := range append(slices.Clone(c.Match), c.NotMatch...) {
+		want := i < len(c.Match)
+		if !yield(Tried{Rule: c.ID, Example: strings.Join(x.Argv, " "), Match: want, OK: (q.holds(&s.rules[0], x.exec()) == "") == want, at: x.at}, nil) {
+			return false
 		}
-		return nil
 	}
-	if err := check(c.Match, true); err != nil {
-		return err
-	}
-	return check(c.NotMatch, false)
+	return true
 }
 
 func failed(want bool) string {
@@ -99,28 +139,25 @@ func (x Example) exec() *countersign.Exec {
 	return e
 }
 
-// pathExamples tests a rule or an exception by itself.
-func pathExamples(d *Document, r FileRule, except bool) error {
-	if len(r.Match)+len(r.NotMatch) == 0 {
-		return nil
-	}
+// examples tests a rule or an exception by itself.
+func (r FileRule) examples(d *Document, except bool, yield func(Tried, error) bool) bool {
 	f := newFileSet()
 	if err := f.add(r); err != nil {
-		return d.fault(r.at, "", "rule %s: %v", r.ID, err)
+		return yield(Tried{}, d.fault(r.at, "", "rule %s: %v", r.ID, err))
 	}
 	var none paths.Roots
-	for i, x := range append(append([]string{}, r.Match...), r.NotMatch...) {
+	for i, x := range append(slices.Clone(r.Match), r.NotMatch...) {
 		want := i < len(r.Match)
 		t := none.Cut(x, nil)
 		_, ok := f.find(t)
 		if except {
 			ok = f.coveredBy(t)
 		}
-		if ok != want {
-			return d.fault(r.at, exampleRemedy, "rule %s: its example %q %s", r.ID, x, failed(want))
+		if !yield(Tried{Rule: r.ID, Example: x, Match: want, OK: ok == want, at: r.at}, nil) {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 func (f *fileSet) coveredBy(t paths.Target) bool {

@@ -89,11 +89,7 @@ func (p *Policy) ExplainPath(path string) Explanation {
 	var buf [32]string
 	t := p.roots.Cut(path, buf[:])
 	won, denied := p.denied(t)
-	r := countersign.Ruling{Verdict: countersign.Allow, Rule: "default", Reason: "no rule denies it", Layer: string(LayerBuiltIn)}
-	if denied {
-		f := p.deny.rules[p.deny.entries[won].rule]
-		r = p.ruling(countersign.Deny, f.ID, f.Reason, f.Layer, f.Pos)
-	}
+	r := p.File(path)
 	out := p.explanation(path, r)
 	out.Why = "no deny rule holds"
 	if denied {

@@ -136,6 +136,14 @@ func (p *Policy) Path(path string) (FileRule, bool) {
 	return p.deny.rules[p.deny.entries[i].rule], true
 }
 
+// File is Path as a ruling: deny, or allow where no rule denies.
+func (p *Policy) File(path string) countersign.Ruling {
+	if r, denied := p.Path(path); denied {
+		return p.ruling(countersign.Deny, r.ID, r.Reason, r.Layer, r.Pos)
+	}
+	return countersign.Ruling{Verdict: countersign.Allow, Rule: "default", Reason: "no rule denies it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
+}
+
 // denied finds the rule that denies t, or what t is a backup of.
 func (p *Policy) denied(t paths.Target) (int32, bool) {
 	i, ok := p.deny.find(t)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/countersign/countersign/cmd/countersign/advising"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/policy"
 	"github.com/spf13/cobra"
@@ -14,7 +15,7 @@ func (a *app) policyCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "Check the policy and ask it questions"}
 	cmd.PersistentFlags().StringVar(&from.File, "policy", "", "`FILE` in place of the user's layer")
 	cmd.PersistentFlags().StringVar(&from.Preset, "preset", "", "`NAME` of the preset in place of the one that layer names")
-	cmd.AddCommand(a.policyCheck(&from), a.policyExplain(&from), &cobra.Command{
+	cmd.AddCommand(a.policyCheck(&from), a.policyExplain(&from), a.policyTest(&from), a.policySimulate(&from), a.policySuggest(&from), a.policyDiff(), &cobra.Command{
 		Use: "show", Short: "Print a preset", Args: exactly(1, "a preset's name"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			src, err := policy.PresetSource(args[0])
@@ -93,4 +94,87 @@ func (a *app) policyExplain(from *base.PolicyFrom) *cobra.Command {
 	cmd.Flags().IntVar(&port, "port", 443, "with --host")
 	cmd.Flags().IntVar(&publish, "publish", 0, "explain whether this `PORT` of the session's is shown on this machine's loopback")
 	return cmd
+}
+
+func (a *app) policyTest(from *base.PolicyFrom) *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "test [FILE]",
+		Short: "Try every example of every layer, and say which fail",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				from.File = args[0]
+			}
+			from.Project = a.ProjectRoot()
+			return advising.Test(a.App, *from)
+		},
+	})
+}
+
+// ofRecord are the flags that say which part of the record is meant.
+func (a *app) ofRecord(cmd *cobra.Command, all *bool, since *string) {
+	cmd.Flags().StringVar(since, "since", "", "only since this `TIME`: RFC 3339, or a duration like 720h")
+	cmd.Flags().BoolVar(all, "all", false, "of every project, not only of this one")
+}
+
+func (a *app) policySimulate(from *base.PolicyFrom) *cobra.Command {
+	var of advising.Of
+	var since string
+	cmd := a.jsonFlag(&cobra.Command{
+		Use:   "simulate [FILE]",
+		Short: "Hold a policy against what has been, and say what it would have changed",
+		Long: `Ask a policy again about each action on record, with FILE in place of the user's
+layer, and print what would have been answered otherwise. Nothing is run.`,
+		Example: `  countersign policy simulate proposed.yaml --since 720h
+  countersign policy simulate --preset standard`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if len(args) == 1 {
+				from.File = args[0]
+			}
+			from.Project = a.ProjectRoot()
+			of.PolicyFrom = *from
+			if of.Since, err = a.parseSince(since); err != nil {
+				return err
+			}
+			return advising.Simulate(a.App, of)
+		},
+	})
+	a.ofRecord(cmd, &of.All, &since)
+	return cmd
+}
+
+func (a *app) policySuggest(from *base.PolicyFrom) *cobra.Command {
+	var of advising.Of
+	var since string
+	var least int
+	cmd := a.jsonFlag(&cobra.Command{
+		Use:   "suggest",
+		Short: "Propose rules from what you have approved; nothing is adopted",
+		Long: `Propose allow rules for commands that were approved again and again and never
+denied, each with what it would have covered and what it would not. It prints a
+policy; nothing of it is in force until you put it into yours.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) (err error) {
+			if least < 2 {
+				return base.Usage(errors.New("--least is 2 or more: one approval is no habit"))
+			}
+			from.Project = a.ProjectRoot()
+			of.PolicyFrom = *from
+			if of.Since, err = a.parseSince(since); err != nil {
+				return err
+			}
+			return advising.Suggest(a.App, of, least)
+		},
+	})
+	a.ofRecord(cmd, &of.All, &since)
+	cmd.Flags().IntVar(&least, "least", 3, "propose what was approved at least `N` times")
+	return cmd
+}
+
+func (a *app) policyDiff() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "diff A B", Short: "Compare two policy files, rule by rule", Args: exactly(2, "two policy files"),
+		RunE: func(_ *cobra.Command, args []string) error { return advising.Diff(a.App, args[0], args[1]) },
+	})
 }

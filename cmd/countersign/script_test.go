@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/session"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -36,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		RequireUniqueNames: true,
-		Cmds:               map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exitsWith},
+		Cmds:               map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exitsWith, "records": records},
 	})
 }
 
@@ -56,5 +63,24 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// records puts records on the ledger, one JSON a line: records FILE.
+func records(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: records FILE")
+	}
+	dirs, err := session.XDG(ts.Getenv)
+	ts.Check(err)
+	app := &base.App{Dirs: dirs, Getenv: ts.Getenv, Now: time.Now, Err: os.Stderr}
+	l, err := app.Ledger(context.Background())
+	ts.Check(err)
+	defer l.Close()
+	for _, line := range strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n") {
+		var r countersign.Record
+		ts.Check(json.Unmarshal([]byte(strings.ReplaceAll(line, "$WORK", ts.Getenv("WORK"))), &r))
+		_, err := l.Append(context.Background(), r, true)
+		ts.Check(err)
 	}
 }
