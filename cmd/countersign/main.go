@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,6 +19,7 @@ func run() int {
 	if code, helper := helperProcess(os.Args[1:]); helper {
 		return code
 	}
+	log.SetOutput(stray{os.Stderr})
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // under nohup it stays ignored
 		ends = append(ends, syscall.SIGHUP)
