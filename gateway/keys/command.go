@@ -69,17 +69,25 @@ func (s Store) program(ref Ref) (string, error) {
 	if err != nil {
 		return "", errors.New("is not there")
 	}
+	if s.avoided(p, real) {
+		return "", errors.New("lies in the project, where an agent's work lands: keep it elsewhere")
+	}
+	return p, nil
+}
+
+// avoided reports whether one of the paths lies where an agent's work lands.
+func (s Store) avoided(paths ...string) bool {
 	for _, dir := range s.Avoid {
 		if d, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = d
 		}
-		for _, at := range []string{p, real} {
+		for _, at := range paths {
 			if rel, err := filepath.Rel(dir, at); err == nil && filepath.IsLocal(rel) {
-				return "", errors.New("lies in the project, where an agent's work lands: keep it elsewhere")
+				return true
 			}
 		}
 	}
-	return p, nil
+	return false
 }
 
 // head keeps the beginning of what is written to it. It is no bytes.Buffer,

@@ -149,6 +149,10 @@ func TestFindWhereTheConfigurationSays(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "project/bin/get-key"), filepath.Join(dir, "innocent")); err != nil {
 		t.Skip(err)
 	}
+	linked := filepath.Join(dir, "linked")
+	if err := os.Symlink(filepath.Join(dir, "project/key"), linked); err != nil {
+		t.Skip(err)
+	}
 	t.Setenv("PATH", filepath.Join(dir, "project/bin")+":.:"+os.Getenv("PATH"))
 	s := store(t, chain{"corp": secret(4)})
 	s.Env = func(n string) (string, bool) { return secret(5), n == "KEY" }
@@ -168,6 +172,8 @@ func TestFindWhereTheConfigurationSays(t *testing.T) {
 		{"two lines", Ref{File: put(t, filepath.Join(dir, "two"), secret(1)+"\n"+secret(1), 0o600)}, "", "more than one line", "mode 0600"},
 		{"no file", Ref{File: filepath.Join(dir, "none")}, "", "no such file", "mode 0600"},
 		{"env", Ref{Env: "KEY"}, secret(5), "", ""},
+		{"file of the project", Ref{File: put(t, filepath.Join(dir, "project/key"), secret(1), 0o600)}, "", "lies in the project", "mode 0600"},
+		{"link to a file of the project", Ref{File: linked}, "", "lies in the project", "mode 0600"},
 		{"no env", Ref{Env: "NO"}, "", "the variable NO is not set", "set NO"},
 		{"keychain", Ref{Keyring: "corp"}, secret(4), "", ""},
 		{"no entry", Ref{Keyring: "none"}, "", "the keychain", "keys set --keyring none"},

@@ -95,6 +95,10 @@ func remedy(provider string, ref Ref, err error) string {
 func (s Store) find(ctx context.Context, provider string, ref Ref) (string, error) {
 	switch {
 	case ref.File != "":
+		real, err := filepath.EvalSymlinks(ref.File)
+		if err == nil && s.avoided(ref.File, real) {
+			return "", errors.New("the key's file lies in the project, where an agent's work lands: keep it elsewhere")
+		}
 		b, err := readPrivate(ref.File)
 		return string(b), err
 	case ref.Env != "":
