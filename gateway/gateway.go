@@ -155,7 +155,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.stranger(wire.Misnamed, "gateway-host", "this gateway answers to 127.0.0.1 and localhost only")
 	case !c.authentic():
 	case !found:
-		c.refuse(wire.Absent, "gateway-route", "the gateway serves no "+r.Method+" "+clip(r.URL.Path))
+		c.refuse(wire.Absent, "gateway-route", "the gateway serves no "+c.clean(r.Method)+" "+c.clean(r.URL.Path))
 	case c.route.Op == wire.Socket:
 		// On 426 Codex goes on over HTTP at once, on 404 it tries for seconds.
 		c.refuse(wire.Upgrade, "gateway-websocket", "no WebSocket here: use HTTP")
@@ -186,6 +186,7 @@ func (g *gateway) append(ctx context.Context, rec countersign.Record, durable bo
 	if err := g.open(); err != nil {
 		return countersign.Receipt{}, err
 	}
+	fit(&rec)
 	// The agent hanging up must not cost a record.
 	return g.Ledger.Append(context.WithoutCancel(ctx), rec, durable)
 }

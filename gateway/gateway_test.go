@@ -50,6 +50,9 @@ func (b *book) Append(ctx context.Context, r countersign.Record, durable bool) (
 	if r.Type == "model.request" && !durable {
 		return countersign.Receipt{}, errors.New("a request's record must be durable")
 	}
+	if raw, err := r.JSON(); err != nil || len(raw) > 16<<10-512 {
+		return countersign.Receipt{}, fmt.Errorf("a record of %d bytes: %w", len(raw), err)
+	}
 	r.ID = fmt.Sprint("id-", len(b.records))
 	b.records = append(b.records, r)
 	return countersign.Receipt{ID: r.ID}, nil

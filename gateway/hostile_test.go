@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -209,4 +210,52 @@ func TestASlowStrangerIsSentAway(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 401 ") {
 		t.Errorf("%q %v", b, err)
 	}
+}
+
+// Nobody can make a record that the ledger does not take, which would close the
+// door for all: no stranger, no agent, no provider.
+func TestNoRecordIsTooLarge(t *testing.T) {
+	long := strings.Repeat(`\u0001`, 250)
+	tools := func(item string) string {
+		var all []string
+		for i := range 100 {
+			all = append(all, strings.ReplaceAll(item, "%", fmt.Sprint(i)+long))
+		}
+		return strings.Join(all, ",")
+	}
+	var secrets []string
+	for i := range 100 {
+		secrets = append(secrets, pat(uint64(i)))
+	}
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"type":"message","model":"`+long+`","stop_reason":"`+long+`","content":[`+tools(`{"type":"tool_use","name":"%","input":{}}`)+`]}`)
+	})
+	r.allowed = "server-tools"
+	open := func(what string) {
+		t.Helper()
+		if resp, body := r.do(t, "POST", "/v1/messages", `{"model":"claude-x"}`, "X-Api-Key", token); resp.StatusCode != http.StatusOK {
+			t.Fatalf("after %s: %d %s", what, resp.StatusCode, body)
+		}
+	}
+	r.do(t, strings.Repeat("A", 200_000), "/"+strings.Repeat("b", 100_000), "", "X-Api-Key", "guess", "User-Agent", strings.Repeat("c", 100_000))
+	open("a stranger's method")
+	for _, body := range []string{
+		`{"model":"claude-x","tools":[` + tools(`{"type":"%"}`) + `]}`,
+		`{"model":"` + long[:6*200] + `"}`,
+		`{"model":"claude-x","system":` + quoted(strings.Join(secrets, " ")) + `,"tools":[` + tools(`{"type":"%"}`) + `]}`,
+	} {
+		r.do(t, "POST", "/v1/messages?"+strings.Repeat("x", 5000), body, "X-Api-Key", token, "Session-Id", strings.Repeat("é", 5000))
+		open(body[:60])
+	}
+	found := 0
+	for _, rec := range r.untilClosed(t, 9) {
+		if n, ok := rec.Detail["redactions_more"].(int); ok {
+			found = n + len(redactions(rec))
+		}
+	}
+	if found != len(secrets) {
+		t.Errorf("%d of %d secrets are on record or counted", found, len(secrets))
+	}
+	r.noTrace(t, secrets[0], secrets[99])
 }
