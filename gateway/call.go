@@ -251,12 +251,17 @@ func (c *call) prepare(body []byte) bool {
 			rec.Detail["attempt"], rec.Detail["attempt_of"] = n, first
 		}
 		receipt, err = c.g.append(ctx, rec, true)
-		c.record = receipt.ID
-		c.g.Attempts.Sent(c.print, n, c.record, first)
+		if c.record = receipt.ID; err == nil {
+			c.g.Attempts.Sent(c.print, n, c.record, first)
+		}
 	}
 	if err != nil {
 		c.settle(nil, price.Cost{})
-		c.shut(err)
+		if countersign.CodeOf(err) == countersign.EInvalid {
+			c.refuse(wire.Policy, "gateway-body", "the request is too large to be kept on record, so nothing was sent")
+		} else {
+			c.shut(err)
+		}
 		return false
 	}
 	return true

@@ -188,5 +188,13 @@ func (g *gateway) append(ctx context.Context, rec countersign.Record, durable bo
 	}
 	fit(&rec)
 	// The agent hanging up must not cost a record.
-	return g.Ledger.Append(context.WithoutCancel(ctx), rec, durable)
+	ctx = context.WithoutCancel(ctx)
+	receipt, err := g.Ledger.Append(ctx, rec, durable)
+	// The ledger goes on without a record that it does not take. An answer's must not
+	// be missing; a request without its prompt must not leave.
+	if countersign.CodeOf(err) == countersign.EInvalid && rec.Type == "model.response" {
+		rec.Payloads, rec.Detail["unkept"] = nil, true
+		receipt, err = g.Ledger.Append(ctx, rec, durable)
+	}
+	return receipt, err
 }

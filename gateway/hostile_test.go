@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	countersign "github.com/countersign/countersign"
@@ -258,4 +260,32 @@ func TestNoRecordIsTooLarge(t *testing.T) {
 		t.Errorf("%d of %d secrets are on record or counted", found, len(secrets))
 	}
 	r.noTrace(t, secrets[0], secrets[99])
+}
+
+// A payload that the ledger does not take refuses its call, not the next one.
+func TestPayloadsThatAreTooLarge(t *testing.T) {
+	r := newRig(t, okAnswer)
+	var too atomic.Value
+	r.book.fail = func(op string) error {
+		if op == too.Load() {
+			return &countersign.Error{Code: countersign.EInvalid, Err: errors.New("the payload has too many bytes")}
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		too    string
+		status int
+		says   string
+		recs   int
+	}{{"prompt", 400, "too large to be kept", 1}, {"answer", 200, "", 3}, {"", 200, "", 5}} {
+		too.Store(tt.too)
+		if resp, body := r.do(t, "POST", "/v1/messages", `{"model":"claude-x"}`, "X-Api-Key", token); resp.StatusCode != tt.status || !strings.Contains(body, tt.says) {
+			t.Errorf("%s: %d %s", tt.too, resp.StatusCode, body)
+		}
+		r.untilClosed(t, tt.recs)
+	}
+	recs := r.untilClosed(t, 5)
+	if recs[0].Decision.Verdict != "deny" || recs[2].Detail["unkept"] != true || len(recs[4].Payloads) != 1 || r.reached() != 2 {
+		t.Errorf("%+v", recs)
+	}
 }
