@@ -189,12 +189,20 @@ func (g *gateway) append(ctx context.Context, rec countersign.Record, durable bo
 	fit(&rec)
 	// The agent hanging up must not cost a record.
 	ctx = context.WithoutCancel(ctx)
-	receipt, err := g.Ledger.Append(ctx, rec, durable)
-	// The ledger goes on without a record that it does not take. An answer's must not
-	// be missing; a request without its prompt must not leave.
-	if countersign.CodeOf(err) == countersign.EInvalid && rec.Type == "model.response" {
-		rec.Payloads, rec.Detail["unkept"] = nil, true
-		receipt, err = g.Ledger.Append(ctx, rec, durable)
+	// The ledger goes on without a record that it does not take (fit leaves none).
+	// None must be missing all the same, but a request must not leave without its
+	// prompt.
+	for {
+		receipt, err := g.Ledger.Append(ctx, rec, durable)
+		switch whole := rec.Detail["cut"] == nil; {
+		case countersign.CodeOf(err) != countersign.EInvalid:
+			return receipt, err
+		case len(rec.Payloads) > 0 && rec.Type == "model.response":
+			rec.Payloads, rec.Detail["unkept"] = nil, true
+		case len(rec.Payloads) == 0 && whole:
+			rec.Detail = map[string]any{"cut": true}
+		default:
+			return receipt, err
+		}
 	}
-	return receipt, err
 }

@@ -33,6 +33,7 @@ type book struct {
 	records []countersign.Record
 	blobs   map[string]string
 	fail    func(op string) error
+	whole   func(countersign.Record) error // nil: takes all
 }
 
 func (b *book) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
@@ -46,6 +47,11 @@ func (b *book) Append(ctx context.Context, r countersign.Record, durable bool) (
 	defer b.mu.Unlock()
 	if err := b.fail(r.Type); err != nil {
 		return countersign.Receipt{}, err
+	}
+	if b.whole != nil {
+		if err := b.whole(r); err != nil {
+			return countersign.Receipt{}, err
+		}
 	}
 	if r.Type == "model.request" && !durable {
 		return countersign.Receipt{}, errors.New("a request's record must be durable")

@@ -289,3 +289,26 @@ func TestPayloadsThatAreTooLarge(t *testing.T) {
 		t.Errorf("%+v", recs)
 	}
 }
+
+// What else the ledger does not take is on record without its details.
+func TestARecordThatIsRefusedIsWrittenBare(t *testing.T) {
+	r := newRig(t, okAnswer)
+	r.book.whole = func(rec countersign.Record) error {
+		if rec.Detail["client"] == "odd" || rec.Detail["status"] != nil {
+			return &countersign.Error{Code: countersign.EInvalid, Err: errors.New("odd")}
+		}
+		return nil
+	}
+	for i, tt := range []struct {
+		token, agent string
+		status       int
+	}{{"guess", "odd", 401}, {token, "usual", 200}, {token, "odd", 400}} {
+		if resp, body := r.do(t, "POST", "/v1/messages", `{"model":"claude-x"}`, "X-Api-Key", tt.token, "User-Agent", tt.agent); resp.StatusCode != tt.status {
+			t.Errorf("%d: %d %s", i, resp.StatusCode, body)
+		}
+	}
+	recs := r.untilClosed(t, 4)
+	if recs[0].Detail["cut"] != true || recs[2].Detail["cut"] != true || recs[2].Type != "model.response" || recs[3].Decision.Verdict != "deny" || r.reached() != 1 {
+		t.Errorf("%+v", recs)
+	}
+}
