@@ -61,6 +61,10 @@ func (h *Hold) blocks(rule string, low bool) bool {
 func (h *Hold) hear(name, piece string) {
 	s := h.spoken[name]
 	if s == nil {
+		if len(h.spoken) >= maxTexts {
+			h.failed = errTooMany
+			return
+		}
 		s = &spoken{Stream: h.scanner.Stream(h.blocks)}
 		h.spoken[name] = s
 	}
@@ -146,7 +150,13 @@ func (f *frame) free() bool {
 // maxHeld bounds what is held of an answer in one piece.
 const maxHeld = 32 << 20
 
-var errTooLarge = errors.New("an answer in one piece is too large to be held")
+// maxTexts bounds the texts of one answer: its words and its calls of tools.
+const maxTexts = 2048
+
+var (
+	errTooLarge = errors.New("an answer in one piece is too large to be held")
+	errTooMany  = errors.New("an answer of too many parts cannot be held")
+)
 
 // stops returns a secret that stands in the way, or why that cannot be said.
 func (h *Hold) stops() (*scan.Finding, error) {

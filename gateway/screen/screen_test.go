@@ -179,3 +179,18 @@ func BenchmarkBody(b *testing.B) {
 		}
 	})
 }
+
+// A provider that begins ever new texts is stopped, not remembered.
+func TestHoldOfTooManyTexts(t *testing.T) {
+	tally := wire.NewTally("text/event-stream", func(t *wire.Tally, e wire.Value) { t.Call(e.Get("n").Text(), "", "", "x") }, nil)
+	h := NewHold(newScanner(), words{"github-pat": true}, tally)
+	for i := range 3 * maxTexts {
+		if _, _, err := h.Next([]byte(event(fmt.Sprint(i), "")), tally.Feed); err != nil {
+			if len(h.spoken) > maxTexts {
+				t.Errorf("%d texts", len(h.spoken))
+			}
+			return
+		}
+	}
+	t.Error("nothing stops it")
+}
