@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -163,9 +164,12 @@ func (g *Gate) Answer(ctx context.Context, id, digest string, ap countersign.App
 		return err
 	}
 	var given *grants.Grant
-	if ap.Granted && ap.Scope != countersign.ScopeOnce {
+	switch {
+	case ap.Granted && ap.Scope == countersign.ScopeProject && req.Action.Exec == nil:
+		err = &countersign.Error{Code: countersign.EInvalid, Op: "answer request", Thing: id, Err: errors.New("only a command is approved for a project"), Remedy: "`countersign approve ID --for session`, or a rule of your policy"}
+	case ap.Granted && ap.Scope != countersign.ScopeOnce:
 		given, err = g.give(ctx, req, ap)
-	} else if !req.Pending {
+	case !req.Pending:
 		_, err = g.note(ctx, "request.answered", req, ap)
 	}
 	if err != nil {
@@ -245,7 +249,7 @@ func word(e *countersign.Exec, typed bool) string {
 		return ""
 	}
 	w := ""
-	if len(e.Argv) > 0 {
+	if e != nil && len(e.Argv) > 0 {
 		w = path.Base(e.Argv[0])
 	}
 	if len(w) > 64 || strings.Trim(w, "._-") == "" || strings.Trim(strings.ToLower(w), "abcdefghijklmnopqrstuvwxyz0123456789._+-") != "" {
