@@ -272,15 +272,15 @@ func (p *Policy) allows(r *execRule, e *countersign.Exec) string {
 	if len(e.Argv) == 0 || !r.argsMatch("", false, e.Argv[1:]) {
 		return "another command"
 	}
-	if o, ok := r.optionsMatch(e.Argv[1+len(r.args):]); !ok {
-		return "the rule does not speak of the option " + o
-	}
 	if r.path {
 		if !p.byPath(r, e.Exe.Path) {
 			return "another program"
 		}
 	} else if !r.program.Match(base(e.Invoked)) && !r.program.Match(base(e.Exe.Path)) {
 		return "another program"
+	}
+	if o, ok := r.optionsMatch(e.Argv[1+len(r.args):]); !ok {
+		return "the rule does not speak of the option " + o
 	}
 	if !r.path && e.Writable {
 		return "the program, or a link to it, lies where the session can write: such a program is allowed by its path only"
