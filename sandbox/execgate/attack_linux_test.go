@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/flood"
 )
 
 // TestRefusedCalls is one triple a row: with the filter off the call does
@@ -195,8 +196,8 @@ func TestConnects(t *testing.T) {
 func TestFloodIsFoldedExactly(t *testing.T) {
 	g := newGated(t)
 	g.run(self(t), "execgate-helper", "flood", "1000")
-	if g.judge.total != 1000 || len(g.judge.refused) > floodFirst+10 {
-		t.Errorf("%d attempts in %d records, want 1000 in about %d", g.judge.total, len(g.judge.refused), floodFirst+1)
+	if g.judge.total != 1000 || len(g.judge.refused) > flood.Usual().First+10 {
+		t.Errorf("%d attempts in %d records, want 1000 in about %d", g.judge.total, len(g.judge.refused), flood.Usual().First+1)
 	}
 }
 

@@ -6,48 +6,37 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/flood"
 	"github.com/countersign/countersign/sandbox/execgate/names"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
-// The flood rule: the first floodFirst refusals of one call by one executable
-// are reported singly, later ones counted and reported once a second; what is
-// left is reported at the end, so that the totals are exact.
-const (
-	floodFirst = 64
-	floodKeys  = 4096
-	floodQuiet = time.Minute
-)
+// refusals fold a flood of equal refusals: of one call, by one executable, of one
+// destination or path.
+type refusals struct {
+	*flood.Flood[floodKey, refusal]
+}
 
 type floodKey struct{ call, exe, what string }
 
-type floodState struct {
-	seen   int
-	folded int
-	last   time.Time
-	a      countersign.Action
-	errno  unix.Errno
+type refusal struct {
+	a     countersign.Action
+	call  string
+	errno unix.Errno
 }
 
-type flood struct {
-	judge Judge
-	now   func() time.Time
-	mu    sync.Mutex
-	keys  map[floodKey]*floodState
+func newRefusals(j Judge, now func() time.Time) refusals {
+	return refusals{flood.New[floodKey](flood.Usual(), now, func(r refusal, n int) { j.Refused(r.a, r.call, r.errno, n) })}
 }
 
-func newFlood(j Judge, now func() time.Time) *flood {
-	return &flood{judge: j, now: now, keys: map[floodKey]*floodState{}}
-}
-
-// add counts a refusal and reports it unless it is one of a flood.
-func (f *flood) add(a countersign.Action, call string, errno unix.Errno) {
+// add counts a refusal and reports it unless it is one of a flood. An agent can
+// make executables and addresses without end: then they are not told apart.
+func (f refusals) add(a countersign.Action, call string, errno unix.Errno) {
 	k := floodKey{call: call, exe: a.Peer.Exe}
 	if a.Net != nil {
 		k.what = fmt.Sprint(a.Net.Host, " ", a.Net.Port)
@@ -55,53 +44,7 @@ func (f *flood) add(a countersign.Action, call string, errno unix.Errno) {
 	if a.File != nil {
 		k.what = a.File.Path
 	}
-	f.mu.Lock()
-	st := f.keys[k]
-	if st == nil && len(f.keys) >= floodKeys {
-		k.exe, k.what = "", "" // an agent can make executables and addresses without end
-		st = f.keys[k]
-	}
-	if st == nil {
-		st = &floodState{}
-		f.keys[k] = st
-	}
-	now := f.now()
-	if st.folded == 0 && now.Sub(st.last) > floodQuiet {
-		st.seen = 0
-	}
-	st.seen++
-	st.last, st.a, st.errno = now, a, errno
-	single := st.seen <= floodFirst
-	if !single {
-		st.folded++
-	}
-	f.mu.Unlock()
-	if single {
-		f.judge.Refused(a, call, errno, 1)
-	}
-}
-
-// flush reports what was folded, and forgets what is quiet.
-func (f *flood) flush(end bool) {
-	type report struct {
-		call string
-		n    int
-		st   floodState
-	}
-	var out []report
-	f.mu.Lock()
-	for k, st := range f.keys {
-		if st.folded > 0 {
-			out = append(out, report{k.call, st.folded, *st})
-			st.folded = 0
-		} else if end || f.now().Sub(st.last) > floodQuiet {
-			delete(f.keys, k)
-		}
-	}
-	f.mu.Unlock()
-	for _, r := range out {
-		f.judge.Refused(r.st.a, r.call, r.st.errno, r.n)
-	}
+	f.Add(k, floodKey{call: call}, refusal{a, call, errno})
 }
 
 // refuse answers a call against the sandbox. The record is made first: a call

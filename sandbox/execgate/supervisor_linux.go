@@ -37,7 +37,7 @@ type Supervisor struct {
 	files    *execfile.Cache
 	tree     *tree
 	launch   *launch
-	flood    *flood
+	flood    refusals
 	seals    *seals
 	root     atomic.Int64      // descriptor of the tree's root directory, -1 before the first call
 	links    map[string]string // the symlinks that stand in it, set before root
@@ -77,7 +77,7 @@ func New(cfg Config) (*Supervisor, error) {
 	s.cfg.Restarts = s.cfg.Restarts || !killable()
 	s.seals = &seals{pinner: cfg.Pinner, held: map[string]*sealed{}}
 	s.launch = newLaunch(cfg.Launch)
-	s.flood = newFlood(cfg.Judge, cfg.Now)
+	s.flood = newRefusals(cfg.Judge, cfg.Now)
 	for _, r := range seccomp.Table() {
 		s.rows[r.NR] = append(s.rows[r.NR], r)
 	}
@@ -107,16 +107,16 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			s.flood.flush(true)
+			s.flood.Flush(true)
 			return ctx.Err()
 		case err := <-s.done:
-			s.flood.flush(true)
+			s.flood.Flush(true)
 			if errors.Is(err, seccomp.ErrGone) {
 				return nil
 			}
 			return err
 		case <-tick.C:
-			s.flood.flush(false)
+			s.flood.Flush(false)
 			s.turn.Look()
 			s.tree.sweep()
 		}
