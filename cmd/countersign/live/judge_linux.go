@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/internal/sockowner"
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/tripwire"
 	"golang.org/x/sys/unix"
@@ -97,7 +98,11 @@ func (s *live) tripped(e tripwire.Event) {
 
 // askedName records a name that a process of the session asked the resolver for.
 func (s *live) askedName(from net.Addr, name, typ string) {
-	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Peer: asker(s.box.InitPID, from), Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
+	var peer countersign.Peer
+	if udp, ok := from.(*net.UDPAddr); ok {
+		peer = sockowner.Of(s.box.InitPID).UDP(udp.Port)
+	}
+	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Peer: peer, Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "no-network", Reason: "names are not resolved inside: asked for " + typ, Layer: "built-in"}
 	if err := s.gate.Refused(a, r, "NXDOMAIN", 1); err != nil {
 		s.fail(err)
