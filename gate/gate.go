@@ -25,6 +25,7 @@ import (
 // Policy is what the gate asks. *policy.Policy is one.
 type Policy interface {
 	Exec(e *countersign.Exec, covered bool) countersign.Ruling
+	Net(n countersign.Net) countersign.Ruling
 	Record(rule string) *countersign.PolicyRecord
 }
 
@@ -147,7 +148,7 @@ func (g *Gate) decide(ctx context.Context, a *countersign.Action, ruling counter
 		g.withdraw(ctx, *a, ruling)
 		return d
 	}
-	if a.Exec.Launch {
+	if a.Exec != nil && a.Exec.Launch {
 		d.Verdict, d.Basis, d.Reason = countersign.Allow, countersign.ByLaunch, "started by the person"
 		d.Ruling.Rule = "launch"
 		return d
@@ -186,7 +187,9 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
-	d.Ruling.Reason = sentences(d.Ruling.Reason, a.Exec.Outlived)
+	if a.Exec != nil {
+		d.Ruling.Reason = sentences(d.Ruling.Reason, a.Exec.Outlived)
+	}
 	ap, granted, err := g.cfg.Desk.ask(ctx, countersign.Request{
 		Session: g.cfg.Session, Action: *a, Digest: digest, Reuse: reuse, Ruling: d.Ruling, Since: g.cfg.Now(), Pending: true, Confirm: word(a.Exec, typed),
 	})

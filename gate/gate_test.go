@@ -59,6 +59,13 @@ func (r rules) Exec(e *countersign.Exec, covered bool) countersign.Ruling {
 	return countersign.Ruling{Verdict: v, Rule: "rule-" + e.Argv[0], Reason: "because", Alone: e.Argv[0] == "alone"}
 }
 
+func (r rules) Net(n countersign.Net) countersign.Ruling {
+	if v := r[n.Host]; v != "" {
+		return countersign.Ruling{Verdict: v, Rule: "rule-net", Reason: "because"}
+	}
+	return countersign.Ruling{Verdict: countersign.Deny, Rule: "default"}
+}
+
 func newGate(t *testing.T, r rules, change func(*Config)) (*Gate, *book) {
 	t.Helper()
 	b := &book{durable: map[string]bool{}}

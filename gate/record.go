@@ -109,7 +109,7 @@ func Summary(a countersign.Action) string {
 	case a.File != nil:
 		s = a.File.Op + " " + a.File.Path
 	case a.Net != nil:
-		s = a.Net.Proto + " " + a.Net.Host
+		s = netLine(a.Net)
 	}
 	return Line(s)
 }
@@ -212,7 +212,7 @@ func (g *Gate) Orphan(reason string) {
 	g.over = true
 	g.reports.Unlock()
 	for id, o := range open {
-		r := g.base("exec.finished", o.action)
+		r := g.base(finished(o.action), o.action)
 		r.Parent, r.Action.Digest = id, o.digest
 		r.Outcome = &countersign.Outcome{Status: "orphaned", Error: reason}
 		g.write(r)

@@ -201,6 +201,12 @@ func (g *Gate) allowed(id string, ap countersign.Approval) error {
 
 // give puts a grant on record and then, if it is the project's, in its file.
 func (g *Gate) give(ctx context.Context, req countersign.Request, ap countersign.Approval) (*grants.Grant, error) {
+	if req.Action.Exec == nil && ap.Scope == countersign.ScopeProject {
+		return nil, &countersign.Error{
+			Code: countersign.EInvalid, Op: "answer request", Thing: req.ID, Err: errors.New("only commands are approved for a project"),
+			Remedy: "approve it for the session, or write a rule of `network`, which has no end",
+		}
+	}
 	record, err := g.note(ctx, "grant.given", req, ap)
 	if err != nil {
 		return nil, err

@@ -143,8 +143,12 @@ func (s *State) foot(now time.Time) [2]string {
 	note := s.Note
 	switch s.mode {
 	case session:
+		what := "Same program and content, words, directory and variables"
+		if s.Request.Action.Net != nil {
+			what = "Same host and port, whichever program asks"
+		}
 		return [2]string{
-			"Same program and content, words, directory and variables: not asked again in this session.",
+			what + ": not asked again in this session.",
 			"s again: approve for this session   Esc: back    " + s.Request.Reuse,
 		}
 	case reason:
