@@ -19,6 +19,7 @@ import (
 // attacks are what a process may try; nil means that it worked. They run bare,
 // where they must work, and inside, where they must not.
 var attacks = map[string]func(args []string) error{
+	"echo":     echo,
 	"read":     func(a []string) error { _, err := os.ReadFile(a[0]); return err },
 	"list":     func(a []string) error { _, err := os.ReadDir(a[0]); return err },
 	"write":    func(a []string) error { return os.WriteFile(a[0]+"/planted", []byte("x"), 0o600) },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 
@@ -91,11 +92,57 @@ func (s *Sandbox) kill() {
 		s.said = strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?"))))
 	}
 	s.errors.Close()
-	for _, c := range []io.Closer{s.Gateway, s.DNS, s.DNSStream} {
+	closers := []io.Closer{s.Gateway, s.DNS, s.DNSStream}
+	for _, l := range s.Doors {
+		closers = append(closers, l)
+	}
+	for _, c := range closers {
 		if c != nil {
 			_ = c.Close()
 		}
 	}
+}
+
+// Dial connects to a port of the loopback inside, of either family, where somebody
+// listens.
+func (s *Sandbox) Dial(port int) (net.Conn, error) {
+	c, err := s.dial(unix.AF_INET, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	if errors.Is(err, unix.ECONNREFUSED) {
+		c, err = s.dial(unix.AF_INET6, &unix.SockaddrInet6{Port: port, Addr: [16]byte{15: 1}})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to port %d inside: %w", port, err)
+	}
+	return c, nil
+}
+
+// dial connects a socket that init made: it keeps init's network namespace.
+func (s *Sandbox) dial(family int, to unix.Sockaddr) (net.Conn, error) {
+	id, from := s.init.id(1)
+	defer s.init.forget(id)
+	if err := s.init.conn.Send(view.Message{Op: view.OpSocket, ID: id, Family: family}); err != nil {
+		return nil, err
+	}
+	e, err := s.init.wait(from)
+	if err != nil {
+		return nil, err
+	}
+	defer view.CloseAll(e.files)
+	if len(e.files) != 1 {
+		return nil, errors.New("init handed out no socket")
+	}
+	fd := int(e.files[0].Fd())
+	limit := unix.Timeval{Sec: 5} // of a connect that waits for a full queue, too (socket(7))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, to); err != nil {
+		return nil, err
+	}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
+		return nil, err
+	}
+	return net.FileConn(e.files[0])
 }
 
 // Ended is closed when the sandbox is gone.

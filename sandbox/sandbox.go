@@ -48,8 +48,9 @@ type Config struct {
 	OnFuse      func(*os.File) error `json:"-"`
 	RequireFuse bool                 // refuse to start where there is no /dev/fuse
 
-	Gate        bool // commands wait for a seccomp supervisor at every exec
-	GatewayPort int  // of the gateway inside, 0: the kernel chooses
+	Gate        bool  // commands wait for a seccomp supervisor at every exec
+	GatewayPort int   // of the gateway inside, 0: the kernel chooses
+	Listen      []int // more ports of the loopback inside, for the session to serve: Sandbox.Doors
 
 	TTY                   bool // give the agent a terminal; else the three files
 	Rows, Cols            uint16

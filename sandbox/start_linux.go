@@ -24,6 +24,7 @@ type Sandbox struct {
 	GatewayPort int            //
 	DNS         net.PacketConn // 127.0.0.1:53 inside
 	DNSStream   net.Listener   // the same for TCP
+	Doors       []net.Listener // those of Config.Listen, in their order
 	NSDPID      int            // in this process's pid namespace, as InitPID
 	InitPID     int
 	NoFuse      string   // why tripwires are masks; empty if they are nodes
@@ -100,7 +101,7 @@ func planFile(c Config) (*os.File, error) {
 	b, err := json.Marshal(view.Plan{
 		Home: c.Home, HomeSource: c.HomeSource, Tmp: c.Tmp, Mounts: c.Mounts, ReadOnly: c.ReadOnly, Caches: c.Caches,
 		Masks: c.Masks, Tripwires: c.Tripwires, Fuse: c.OnFuse != nil, RequireFuse: c.RequireFuse,
-		GatewayPort: c.GatewayPort, Gate: c.Gate,
+		GatewayPort: c.GatewayPort, Listen: c.Listen, Gate: c.Gate,
 	})
 	if err != nil {
 		return nil, err
@@ -214,7 +215,7 @@ func (s *Sandbox) rise(c Config) error {
 	if s.initFD, err = unix.PidfdOpen(s.InitPID, 0); err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
-	if err := s.doors(); err != nil {
+	if err := s.doors(len(c.Listen)); err != nil {
 		return err
 	}
 	if c.OnFuse != nil {
@@ -237,13 +238,13 @@ func (s *Sandbox) rise(c Config) error {
 }
 
 // doors takes the sockets that init opened inside.
-func (s *Sandbox) doors() error {
+func (s *Sandbox) doors(more int) error {
 	var files []*os.File
 	select {
 	case e := <-s.init.events:
 		files = e.files
 		defer view.CloseAll(files)
-		if e.m.Op != view.OpNet || len(files) != 3 {
+		if e.m.Op != view.OpNet || len(files) != 3+more {
 			return fmt.Errorf("init: %s with %d descriptors", e.m.Op, len(files))
 		}
 	case <-s.init.gone:
@@ -258,6 +259,13 @@ func (s *Sandbox) doors() error {
 	}
 	if s.DNSStream, err = net.FileListener(files[2]); err != nil {
 		return err
+	}
+	for _, f := range files[3:] {
+		l, err := net.FileListener(f)
+		if err != nil {
+			return err
+		}
+		s.Doors = append(s.Doors, l)
 	}
 	if a, ok := s.Gateway.Addr().(*net.TCPAddr); ok {
 		s.GatewayPort = a.Port

@@ -19,6 +19,7 @@ type Sandbox struct {
 	GatewayPort int
 	DNS         net.PacketConn
 	DNSStream   net.Listener
+	Doors       []net.Listener
 	NSDPID      int
 	InitPID     int
 	NoFuse      string
@@ -64,6 +65,9 @@ func (*Process) Signal(syscall.Signal) error { return none("signal") }
 
 // Done returns nil.
 func (*Process) Done() <-chan struct{} { return nil }
+
+// Dial fails.
+func (*Sandbox) Dial(int) (net.Conn, error) { return nil, none("connect") }
 
 // Kill does nothing.
 func (*Sandbox) Kill() {}

@@ -75,7 +75,7 @@ func (i *initd) prepare() error {
 		return err
 	}
 	ready.Close()
-	fds, err := openNet(i.plan.GatewayPort)
+	fds, err := openNet(i.plan.GatewayPort, i.plan.Listen)
 	if err != nil {
 		return err
 	}
@@ -116,10 +116,25 @@ func (i *initd) serve() error {
 			go i.spawn(m, files)
 		case OpGo:
 			i.release(m.ID)
+		case OpSocket:
+			if err := i.socket(m); err != nil {
+				return err
+			}
 		case OpSignal:
 			i.signal(m.ID, unix.Signal(m.Sig))
 		}
 	}
+}
+
+// socket hands out a socket of this network namespace, by which the session
+// reaches who listens inside.
+func (i *initd) socket(m Message) error {
+	fd, err := unix.Socket(m.Family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return i.ctl.Send(Message{Op: m.Op, ID: m.ID, Fault: err.Error()})
+	}
+	defer unix.Close(fd)
+	return i.ctl.Send(Message{Op: m.Op, ID: m.ID}, fd)
 }
 
 // signal reaches the process group that a command was started in. The lock

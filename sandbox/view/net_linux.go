@@ -7,16 +7,20 @@ import (
 )
 
 // openNet brings the loopback interface up and opens the session's doors on it:
-// the gateway's listener, and port 53 for datagrams and connections. A socket
-// keeps its network namespace, so that the session process serves them outside.
-func openNet(port int) ([]int, error) {
+// the gateway's listener, port 53 for datagrams and connections, and more ports. A
+// socket keeps its network namespace, so that the session process serves them
+// outside.
+func openNet(port int, more []int) ([]int, error) {
 	if err := loopback(); err != nil {
 		return nil, err
 	}
 	var fds []int
-	for _, s := range []struct {
-		kind, port int
-	}{{unix.SOCK_STREAM, port}, {unix.SOCK_DGRAM, 53}, {unix.SOCK_STREAM, 53}} {
+	type door struct{ kind, port int }
+	doors := []door{{unix.SOCK_STREAM, port}, {unix.SOCK_DGRAM, 53}, {unix.SOCK_STREAM, 53}}
+	for _, port := range more {
+		doors = append(doors, door{unix.SOCK_STREAM, port})
+	}
+	for _, s := range doors {
 		fd, err := listen(s.kind, s.port)
 		if err != nil {
 			closeAll(fds)

@@ -50,10 +50,11 @@ type Plan struct {
 	Caches      []Cache
 	Masks       []string // paths covered by something empty that does not open
 	Tripwires   []Trip
-	Fuse        bool // tripwires are nodes that the session serves; else masks
-	RequireFuse bool // do not start where there is no FUSE
-	GatewayPort int  // 0: the kernel chooses
-	Gate        bool // commands start under the seccomp filter; each spawn answers with its listener
+	Fuse        bool  // tripwires are nodes that the session serves; else masks
+	RequireFuse bool  // do not start where there is no FUSE
+	GatewayPort int   // 0: the kernel chooses
+	Listen      []int // more ports of the loopback that the session serves
+	Gate        bool  // commands start under the seccomp filter; each spawn answers with its listener
 }
 
 // Cache is a host cache directory with a private layer over it.
@@ -98,7 +99,8 @@ const (
 
 // Those of init:
 const (
-	OpNet    = "net"    // event: gateway listener, DNS datagram socket, DNS listener
+	OpNet    = "net"    // event: gateway listener, DNS datagram socket, DNS listener, those of Plan.Listen
+	OpSocket = "socket" // request: a stream socket of Family, unconnected; answers with it
 	OpSpawn  = "spawn"  // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
 	OpGo     = "go"     // request, same ID as its spawn: run it; answers PID
 	OpSignal = "signal" // request without answer: Sig to the process group of the spawn ID
@@ -107,21 +109,22 @@ const (
 
 // Message is one packet in either direction; descriptors ride beside it.
 type Message struct {
-	Op    string             `json:"op"`
-	ID    uint64             `json:"id,omitempty"` // of a request, echoed; of a spawn
-	Fault string             `json:"fault,omitempty"`
-	Errno int                `json:"errno,omitempty"`
-	Trips []Trip             `json:"trips,omitempty"`
-	Paths []string           `json:"paths,omitempty"`
-	Mount *countersign.Mount `json:"mount,omitempty"`
-	Spawn *Spawn             `json:"spawn,omitempty"`
-	Pin   uint64             `json:"pin,omitempty"`
-	Dev   uint64             `json:"dev,omitempty"`
-	Ino   uint64             `json:"ino,omitempty"`
-	PID   int                `json:"pid,omitempty"`
-	Exit  int                `json:"exit,omitempty"` // exit status, or 128 + signal
-	Sig   int                `json:"sig,omitempty"`
-	Notes []string           `json:"notes,omitempty"`
+	Op     string             `json:"op"`
+	ID     uint64             `json:"id,omitempty"` // of a request, echoed; of a spawn
+	Fault  string             `json:"fault,omitempty"`
+	Errno  int                `json:"errno,omitempty"`
+	Trips  []Trip             `json:"trips,omitempty"`
+	Paths  []string           `json:"paths,omitempty"`
+	Mount  *countersign.Mount `json:"mount,omitempty"`
+	Spawn  *Spawn             `json:"spawn,omitempty"`
+	Pin    uint64             `json:"pin,omitempty"`
+	Dev    uint64             `json:"dev,omitempty"`
+	Ino    uint64             `json:"ino,omitempty"`
+	PID    int                `json:"pid,omitempty"`
+	Exit   int                `json:"exit,omitempty"` // exit status, or 128 + signal
+	Sig    int                `json:"sig,omitempty"`
+	Family int                `json:"family,omitempty"`
+	Notes  []string           `json:"notes,omitempty"`
 }
 
 // packetMax bounds one packet, bytes; requests with long lists are split.

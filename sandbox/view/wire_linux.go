@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxFiles bounds the descriptors beside one packet.
+const maxFiles = 128
+
 // Conn is one end of a control socket (SOCK_SEQPACKET: a packet is a message).
 type Conn struct {
 	c        *net.UnixConn
@@ -45,7 +48,7 @@ func newConn(fd int) (*Conn, error) {
 		c.Close()
 		return nil, fmt.Errorf("control socket: not a unix socket")
 	}
-	return &Conn{c: u, buf: make([]byte, packetMax+1), oob: make([]byte, unix.CmsgSpace(8*4))}, nil
+	return &Conn{c: u, buf: make([]byte, packetMax+1), oob: make([]byte, unix.CmsgSpace(maxFiles*4))}, nil
 }
 
 // Close ends the conversation, and with it the process at the other end.
