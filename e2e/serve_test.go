@@ -351,8 +351,8 @@ func TestStandingGatewayWithTLS(t *testing.T) {
 	}
 }
 
-// certificate makes one for 127.0.0.1 that signs itself.
-func certificate(t *testing.T) (pool *x509.CertPool, cert, key string) {
+// certificate makes one for 127.0.0.1, and for names, that signs itself.
+func certificate(t *testing.T, names ...string) (pool *x509.CertPool, cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -360,7 +360,7 @@ func certificate(t *testing.T) (pool *x509.CertPool, cert, key string) {
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
 	if err != nil {

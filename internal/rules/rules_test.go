@@ -61,6 +61,7 @@ var may = map[string][]string{
 	"gateway/screen":            {"gateway/wire", "gateway/scan"},
 	"gateway/scan/*":            {},
 	"gateway/*":                 {"gateway/wire"},
+	"egress":                    {},
 	"session":                   {},
 	"export":                    {},
 	"tui":                       {"tui/*"},

@@ -43,7 +43,7 @@ func (s *live) prepareEnv() error {
 	s.env, s.removed = append(kept, settings.env...), removed
 	// Without lazy fetching git does not look for the objects that were left out.
 	s.env = append(s.env, "COUNTERSIGN_SESSION="+s.id, "GIT_NO_LAZY_FETCH=1")
-	s.env = append(s.env, sandbox.EnvExtra()...)
+	s.env = append(append(s.env, sandbox.EnvExtra()...), proxyEnv(s.policy)...)
 	return settings.plant(s.home)
 }
 
@@ -70,7 +70,7 @@ func (s *live) startBox() error {
 		Exe: self, Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
 		Mounts: append(start, s.staging.Mounts()...), ReadOnly: s.toolchains, Caches: freshCaches(s.ctx, sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ())),
 		Tripwires: trips, OnFuse: func(f *os.File) error { return s.serveTripwires(self, f, nodes) }, RequireFuse: s.posture.Tier == "A",
-		Gate: true, GatewayPort: gatewayPort, TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols,
+		Gate: true, GatewayPort: gatewayPort, Listen: doorPorts(s.policy), TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols,
 		Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
@@ -298,10 +298,13 @@ func (p pinner) Pin(path string, content []byte) (execgate.Pin, error) {
 	return execgate.Pin{Dev: pin.Dev, Ino: pin.Ino, Release: func() { _ = p.box.Unpin(pin) }}, nil
 }
 
-// startDoors opens the model door, the name stub, the supervisor, the watcher
+// startDoors opens the model door, the network door, the name stub, the supervisor, the watcher
 // and the control socket.
 func (s *live) startDoors() error {
 	if err := s.startGateway(); err != nil {
+		return err
+	}
+	if err := s.startEgress(); err != nil {
 		return err
 	}
 	if s.box.DNS != nil {

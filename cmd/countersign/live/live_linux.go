@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
+	"github.com/countersign/countersign/egress"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/gate/grants"
 	"github.com/countersign/countersign/gateway/budget"
@@ -63,6 +64,7 @@ type live struct {
 	gate       *gate.Gate
 	box        *sandbox.Sandbox
 	trips      *tripwire.Server
+	egress     *egress.Door // nil where the policy has none
 	sup        *execgate.Supervisor
 	denied     *deniedContent
 	supervised chan struct{} // closed when the supervisor has ended
@@ -131,7 +133,7 @@ func (s *live) check() error {
 	if s.posture, err = probe(); err != nil {
 		return err
 	}
-	s.posture.Mechanisms = append(s.posture.Mechanisms, confined(s.policy)...)
+	s.posture.Mechanisms = append(append(s.posture.Mechanisms, confined(s.policy)...), doorMechanism(s.policy)...)
 	return checkPosture(s.posture, s.policy)
 }
 
@@ -309,6 +311,9 @@ func (s *live) work() (exit int, by string, err error) {
 func (s *live) settle() {
 	if s.trips != nil {
 		s.trips.Close()
+	}
+	if s.egress != nil {
+		s.egress.Close()
 	}
 	select {
 	case <-s.supervised:
