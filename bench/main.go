@@ -35,8 +35,15 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == "-fetch" {
+		if err := fetch(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	rounds := flag.Int("rounds", 5, "rounds of bare, snapshot, overlay in turn")
-	only := flag.String("only", "", "comma-separated groups: exec, builds, npm, decided, start, ledger, gateway; empty for all")
+	only := flag.String("only", "", "comma-separated groups: exec, builds, npm, decided, start, ledger, gateway, egress; empty for all")
 	bin := flag.String("bin", "bin/countersign", "the program under measurement")
 	cache := flag.String("cache", defaultCache(), "where the npm packages are kept between runs")
 	flag.Parse()
@@ -81,6 +88,7 @@ func measure(rounds int, only, bin, cache string) error {
 		{"start", func() ([]row, error) { return p.start(rounds * 4) }},
 		{"ledger", ledgerFigures},
 		{"gateway", func() ([]row, error) { return p.gatewayFigures(min(rounds, 3)) }},
+		{"egress", func() ([]row, error) { return p.egressFigures(rounds) }},
 	} {
 		if !wanted(g.group) {
 			continue
