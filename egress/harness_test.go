@@ -142,7 +142,7 @@ type world struct {
 	web   *httptest.Server
 }
 
-func newWorld(t *testing.T, change func(*Config)) *world {
+func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
 	var mu sync.Mutex
 	var seen []string
