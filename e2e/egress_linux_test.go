@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -218,4 +219,37 @@ publish: [{id: t-page, verdict: allow, port: 3000, reason: r}]
 	if !slices.Equal(got, want) {
 		t.Errorf("on record %q", got)
 	}
+}
+
+// A connection whose session is killed gets its end on record at the next start.
+func TestConnectionsOfALostSession(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("agent.sh", "bash ./inner.sh\n")
+	w.write("inner.sh", "exec 3<>/dev/tcp/127.0.0.1/$(cat port); read -u 3 x; echo \"$x\"; sleep 60\n")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			fmt.Fprintln(c, "connected")
+		}
+	}()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	w.write("port", port+"\n")
+	w.repo()
+	policy := w.policy(allowBash + "services: [{id: t-s, verdict: allow, port: " + port + ", reason: r}]\n")
+	j := w.start("run", "--policy", policy, "--approver", "none", "--", "bash", "agent.sh")
+	j.prints("connected")
+	if err := syscall.Kill(j.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	j.wait()
+	w.must("run", "--policy", policy, "--approver", "none", "--", "true")
+	decided, ended := w.log("--type", "net.decided"), w.log("--type", "net.finished")
+	if len(decided) != 1 || len(ended) != 1 || ended[0].Parent != decided[0].ID || ended[0].Outcome.Status != "orphaned" || ended[0].Session != decided[0].Session {
+		t.Errorf("decided %+v\nended %+v", decided, ended)
+	}
+	w.must("verify")
 }

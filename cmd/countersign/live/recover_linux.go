@@ -30,7 +30,11 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 			continue
 		}
 		for _, e := range open {
-			r := countersign.Record{Type: "exec.finished", Session: k.ID, Parent: e.Parent, Actor: e.Actor, Agent: e.Agent, Action: e.Action, Policy: e.Policy, Cov: e.Cov, Outcome: &countersign.Outcome{Status: "orphaned", Error: "its session was lost"}}
+			typ := "exec.finished"
+			if e.Type == "net.decided" {
+				typ = "net.finished"
+			}
+			r := countersign.Record{Type: typ, Session: k.ID, Parent: e.Parent, Actor: e.Actor, Agent: e.Agent, Action: e.Action, Policy: e.Policy, Cov: e.Cov, Outcome: &countersign.Outcome{Status: "orphaned", Error: "its session was lost"}}
 			if _, err := l.Append(ctx, r, false); err != nil {
 				return err
 			}
@@ -59,8 +63,8 @@ func (s *live) recoverLost(ctx context.Context, l countersign.Ledger) error {
 	return nil
 }
 
-// openExecs finds the starts of a session's commands that have no outcome, and
-// the session's end, if that is on record.
+// openExecs finds the starts of a session's commands, and its connections, that
+// have no outcome, and the session's end, if that is on record.
 func (s *live) openExecs(id string) (out []countersign.Record, ended *countersign.Record, err error) {
 	var order []countersign.Record
 	open := map[string]bool{}
@@ -72,7 +76,10 @@ func (s *live) openExecs(id string) (out []countersign.Record, ended *countersig
 			ended = &rec
 		case rec.Type == "exec.started":
 			order, open[rec.Parent] = append(order, rec), true
-		case rec.Type == "exec.finished":
+		case rec.Type == "net.decided":
+			rec.Parent = rec.ID
+			order, open[rec.ID] = append(order, rec), true
+		case rec.Type == "exec.finished", rec.Type == "net.finished", rec.Type == "net.denied":
 			delete(open, rec.Parent)
 		}
 	}
