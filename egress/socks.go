@@ -2,6 +2,7 @@ package egress
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net/netip"
 	"time"
@@ -24,7 +25,7 @@ func (c *client) socks() {
 	command, to, err := c.socksRequest()
 	_ = c.conn.SetReadDeadline(time.Time{})
 	if err != nil {
-		if f, ok := err.(*fault); ok { //nolint:errorlint // made here
+		if f := (*fault)(nil); errors.As(err, &f) {
 			c.refuse(c.action(countersign.Net{Proto: ProtoHost, Host: "?"}), ruling(RuleRequest, "%s", f.why))
 			c.socksReply(byte(f.status))
 		}
