@@ -16,6 +16,9 @@ import (
 // exec answers an execve or execveat: read, decide, hold, compare.
 func (w *worker) exec(call string) {
 	r := w.s.tree.cover(&w.t)
+	if r == nil {
+		w.pass()
+	}
 	p, n := w.read(call, r == nil)
 	if n != nil {
 		if n.why != "" {
@@ -40,7 +43,7 @@ func (w *worker) exec(call string) {
 	if !w.s.listener.Valid(w.n.ID) {
 		return // the caller is gone: what was read may be another's
 	}
-	ctx := &waiting{Context: w.s.ctx, listener: w.s.listener, id: w.n.ID}
+	ctx := &waiting{Context: w.s.ctx, listener: w.s.listener, id: w.n.ID, pass: w.pass}
 	ans := w.s.cfg.Judge.Exec(ctx, a)
 	ctx.release()
 	if ans.Errno != 0 || ans.Permit.Record == "" {
@@ -59,6 +62,7 @@ type waiting struct {
 	context.Context
 	listener seccomp.Listener
 	id       uint64
+	pass     func() // of the turn, before somebody waits
 	mu       sync.Mutex
 	inner    context.Context
 	cancel   context.CancelFunc
@@ -70,6 +74,7 @@ func (c *waiting) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
+		c.pass()
 		c.inner, c.cancel = context.WithCancel(c.Context)
 		go c.watch(c.inner, c.cancel)
 	}
@@ -141,6 +146,9 @@ func (w *worker) carryOut(p *plan, a countersign.Action, permit countersign.Perm
 	if s.cfg.Restarts || err != nil {
 		h.interrupt()
 	}
+	if s.listener.Waits() {
+		w.pass()
+	}
 	pid, ended := h.untilExec()
 	if pid == 0 {
 		pins.release()
@@ -200,6 +208,7 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 		s.follow(pid, end, pins, img.root)
 	}
 	if pins.any() {
+		w.pass() // its interpreter makes calls of its own before it opens the script
 		return h.watchOpens(pid, w, pins, p.exec.Cwd)
 	}
 	h.detach(pid, 0)

@@ -177,6 +177,7 @@ func (s *Supervisor) notify() {
 		w.handle()
 		if s.idle.Add(1) > maxIdle {
 			s.idle.Add(-1)
+			w.pass()
 			return
 		}
 	}
@@ -186,25 +187,32 @@ func (s *Supervisor) notify() {
 // once, until there is something that cannot.
 func (w *worker) receive() error {
 	turn := &w.s.turn
-	turn.Take()
+	if w.mark == 0 || !turn.End(w.mark) {
+		turn.Take()
+	}
 	for {
 		if err := w.s.listener.Recv(&w.n); err != nil {
 			turn.Pass()
 			return err
 		}
-		mark := turn.Begin()
-		done := w.quick()
-		switch mine := turn.End(mark); {
-		case mine && done:
-			continue
-		case mine:
-			turn.Pass()
+		w.mark = turn.Begin()
+		if !w.quick() {
+			return nil // with the turn, if it is not taken away: see pass
 		}
-		if !done {
-			return nil
+		if !turn.End(w.mark) {
+			turn.Take()
 		}
-		turn.Take()
 	}
+}
+
+// pass gives the turn away, if this thread still has it, before whatever may
+// take long: a person's answer, the disk, the exec itself. To wake another thread
+// costs as much as all else that a covered exec needs before it runs.
+func (w *worker) pass() {
+	if w.mark != 0 && w.s.turn.End(w.mark) {
+		w.s.turn.Pass()
+	}
+	w.mark = 0
 }
 
 func blockSignals() {
@@ -232,6 +240,7 @@ type worker struct {
 	n    seccomp.Notif
 	row  *seccomp.Row // that n meets
 	tid  int
+	mark uint64 // of the turn that this thread has, 0: it has none
 	t    target
 	m    seccomp.Memory
 	buf  []byte
@@ -264,6 +273,9 @@ func (w *worker) quick() bool {
 // handle answers what quick could not. Whatever is not understood is refused.
 func (w *worker) handle() {
 	s := w.s
+	if w.row == nil || w.row.Do != seccomp.Gate {
+		w.pass()
+	}
 	if s.ctx.Err() != nil {
 		w.fail(unix.ENOSYS)
 		return

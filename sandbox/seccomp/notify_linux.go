@@ -121,6 +121,12 @@ func (l Listener) send(r resp) error {
 	return nil
 }
 
+// Waits reports whether another call waits to be received.
+func (l Listener) Waits() bool {
+	e, err := pollfd.Events(int(l), unix.POLLIN, pollfd.Now)
+	return err == nil && e&unix.POLLIN != 0
+}
+
 // Valid reports whether the notified call still waits: what was read of the
 // caller before is then really the caller's.
 func (l Listener) Valid(id uint64) bool {

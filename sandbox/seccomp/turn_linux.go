@@ -12,7 +12,8 @@ import (
 // Turn is the right to receive from a listener. One thread has it and waits
 // there, the others wait for it: the kernel would wake all that wait at a
 // listener for each notification. Who has it answers at once what can be, and
-// gives it away before whatever takes longer.
+// gives it away before whatever takes longer; a short thing it may do first, as
+// long as nothing else waits.
 type Turn struct {
 	free atomic.Uint32
 	mark atomic.Uint64 // odd: who has it is looking at a notification
