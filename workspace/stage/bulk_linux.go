@@ -229,7 +229,7 @@ func (s *Staging) refreshBulk(ctx context.Context, sc *survey.Survey, d string, 
 // the project: one session at a time writes it, another gets a copy.
 func (s *Staging) attach(d string) error {
 	name := hex.EncodeToString(sig(sha256.Sum256([]byte(d)))[:8])
-	dir := filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "ignored", name)
+	dir := filepath.Join(s.projectDir(), "ignored", name)
 	for _, sub := range []string{"upper", "work"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return err

@@ -14,28 +14,29 @@ import (
 	"github.com/countersign/countersign/workspace/survey"
 )
 
-// prepareGit makes the session's git and what it needs in the tree.
-func (s *Staging) prepareGit(ctx context.Context, sc *survey.Survey) (err error) {
+// sessionGit makes the git directories of the session.
+func (s *Staging) sessionGit(ctx context.Context, sc *survey.Survey) (err error) {
 	hooks := filepath.Join(s.layer, "hooks")
 	if err := os.MkdirAll(hooks, 0o755); err != nil {
 		return err
 	}
-	s.base.Nested = sc.Nested
 	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
-		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "git"),
+		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(s.projectDir(), "git"),
 		Hooks: hooks, Nested: sc.Nested, Denied: s.opts.Denied,
 	})
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// placeGit puts the session's git directories where they belong in the tree.
+func (s *Staging) placeGit(sc *survey.Survey) error {
+	s.base.Nested = sc.Nested
 	for _, p := range s.git.Places {
 		s.base.Places[p.Rel] = true
 		if err := s.place(p); err != nil {
 			return err
 		}
 		if p.File != nil {
-			at := filepath.Join(s.tree.Path, p.Rel)
-			s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: at, Target: filepath.Join(s.opts.Project.Root, p.Rel), RO: true})
+			s.mounts = append(s.mounts, countersign.Mount{Type: "bind", Source: filepath.Join(s.tree.Path, p.Rel), Target: filepath.Join(s.opts.Project.Root, p.Rel), RO: true})
 		}
 	}
 	s.mounts = append(s.mounts, s.git.Mounts...)

@@ -19,7 +19,7 @@ import (
 // starts. While the holder runs, another session gets a copy.
 
 func (s *Staging) holderFile() string {
-	return filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "holder")
+	return filepath.Join(s.projectDir(), "holder")
 }
 
 // inherit brings the ignored files of the project's holder into this layer.

@@ -95,7 +95,7 @@ func explain(err error, root string) error {
 // back as it was found.
 func (s *Staging) acquire() (undo func(), err error) {
 	undo = func() {}
-	if err := os.MkdirAll(ProjectDir(s.opts.StateDir, s.opts.Project.Root), 0o700); err != nil {
+	if err := os.MkdirAll(s.projectDir(), 0o700); err != nil {
 		return undo, err
 	}
 	if err := os.MkdirAll(s.opts.SessionDir, 0o700); err != nil {
@@ -170,7 +170,7 @@ func (s *Staging) fits(backend string) bool {
 }
 
 func (s *Staging) keptDir() string {
-	return filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "kept")
+	return filepath.Join(s.projectDir(), "kept")
 }
 
 // load opens what the layer directory holds.
@@ -250,23 +250,24 @@ func (s *Staging) prepare(ctx context.Context) error {
 	if err := s.inherit(ctx); err != nil {
 		return err
 	}
+	git := sync.OnceValue(func() error { return s.sessionGit(ctx, sc) })
+	go git() // beside the files: both wait for others
+	build := s.prepareSnapshot
 	if s.meta.Backend == Overlay {
-		err = s.prepareOverlay(ctx, sc)
-	} else {
-		err = s.prepareSnapshot(ctx, sc)
+		build = s.prepareOverlay
+	}
+	if err = errors.Join(build(ctx, sc), git()); err == nil {
+		err = s.placeGit(sc)
 	}
 	if err != nil {
-		return err
-	}
-	if err := s.prepareGit(ctx, sc); err != nil {
 		return err
 	}
 	return errors.Join(s.names.Save(s.deniedFile()), s.store())
 }
 
-func (s *Staging) deniedFile() string {
-	return filepath.Join(ProjectDir(s.opts.StateDir, s.opts.Project.Root), "denied.json")
-}
+func (s *Staging) deniedFile() string { return filepath.Join(s.projectDir(), "denied.json") }
+
+func (s *Staging) projectDir() string { return ProjectDir(s.opts.StateDir, s.opts.Project.Root) }
 
 // look says how the real tree is walked.
 func (s *Staging) look() survey.Options {
