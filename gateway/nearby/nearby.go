@@ -4,7 +4,9 @@
 // It promises that nothing but the loopback is reached, that nothing of a prompt
 // is sent, that a port whose owner is another person of the machine is left
 // alone (who listens there first would read prompts), and that a look takes no
-// longer than half a second and is not repeated within half a minute.
+// longer than a second and is not repeated within half a minute, ten seconds
+// where a server did not answer. One that was found and is too busy to answer,
+// as with a model at work, is still there while its port is listened on.
 //
 // It may dial these ports and read /proc/net. It must never start a server, nor
 // take the word of one for more than what it is.
@@ -18,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,10 +52,12 @@ type Finder struct {
 	until time.Time // that found is good
 }
 
-// fresh is how long an answer is good, patience how long a look may take.
+// fresh is how long an answer is good, doubt how long none is, patience how long a
+// look may take.
 const (
 	fresh    = 30 * time.Second
-	patience = 500 * time.Millisecond
+	doubt    = 10 * time.Second
+	patience = time.Second
 )
 
 // New returns a finder of what listens on the usual ports, or for Ollama where
@@ -125,36 +130,55 @@ func (f *Finder) Find(ctx context.Context) []Server {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	there := make([]bool, len(f.places))
+	there := make([]answer, len(f.places))
 	var wg sync.WaitGroup
 	for i, p := range f.places {
 		wg.Go(func() { there[i] = f.answers(ctx, p) })
 	}
 	wg.Wait()
+	before := f.found
 	f.found = nil
+	good := fresh
 	for i, p := range f.places {
-		if there[i] {
-			f.found = append(f.found, Server{p.name, p.url})
+		s := Server{p.name, p.url}
+		if there[i] == yes || there[i] == silent && slices.Contains(before, s) {
+			f.found = append(f.found, s)
+		} else if there[i] == silent {
+			good = doubt
 		}
 	}
-	f.until = f.now().Add(fresh)
+	f.until = f.now().Add(good)
 	return f.found
 }
 
-func (f *Finder) answers(ctx context.Context, p place) bool {
+// answer is what a port says.
+type answer int
+
+const (
+	no answer = iota
+	yes
+	silent // somebody listens and has not said who
+)
+
+func (f *Finder) answers(ctx context.Context, p place) answer {
 	u, err := url.Parse(p.url)
 	if err != nil || !f.mine(u.Port()) {
-		return false
+		return no
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+p.path, nil)
 	if err != nil {
-		return false
+		return no
 	}
 	resp, err := f.client.Do(req)
-	if err != nil {
-		return false
+	if err == nil {
+		defer resp.Body.Close()
+		var b []byte
+		if b, err = io.ReadAll(io.LimitReader(resp.Body, 4<<10)); err == nil && resp.StatusCode == http.StatusOK && p.is(bytes.TrimSpace(b)) {
+			return yes
+		}
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	return err == nil && resp.StatusCode == http.StatusOK && p.is(bytes.TrimSpace(b))
+	if err != nil && ctx.Err() != nil {
+		return silent
+	}
+	return no
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +68,37 @@ func TestLooksAgainAfterAWhile(t *testing.T) {
 	}
 	if now = now.Add(fresh); len(f.Find(t.Context())) != 0 {
 		t.Error("not looked again")
+	}
+}
+
+// A server that was found and is too busy to answer is still there; one that never
+// said who it is is not, and is asked again sooner.
+func TestBusyServersStay(t *testing.T) {
+	now := time.Now()
+	var busy atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if busy.Load() {
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, `{"version":"1"}`)
+	}))
+	t.Cleanup(s.Close)
+	f := at(s.URL, "http://127.0.0.1:1", func() time.Time { return now })
+	if len(f.Find(t.Context())) != 1 {
+		t.Fatal("not found")
+	}
+	busy.Store(true)
+	now = now.Add(fresh)
+	if len(f.Find(t.Context())) != 1 {
+		t.Error("a busy server is gone")
+	}
+	other := at(s.URL, "http://127.0.0.1:1", func() time.Time { return now })
+	if len(other.Find(t.Context())) != 0 {
+		t.Error("who said nothing was found")
+	}
+	busy.Store(false)
+	if now = now.Add(doubt); len(other.Find(t.Context())) != 1 {
+		t.Error("not asked again")
 	}
 }
 
