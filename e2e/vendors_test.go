@@ -90,6 +90,7 @@ var vendors = []vendor{
 // Each agent, as its vendor ships it, does a two-step task through the session's
 // gateway, on its own wire, without a word of configuration.
 func TestVendorsAgentsFinishATask(t *testing.T) {
+	t.Parallel()
 	for _, v := range vendors {
 		t.Run(v.name, func(t *testing.T) {
 			bin := npmAgent(t, v.pkg, v.version)

@@ -86,6 +86,7 @@ func TestCapturedRequestsByteForByte(t *testing.T) {
 		{"copilot-1.0.102-chat", "openai-chat", "Authorization", stream, answerChat, ""},
 		{"cline-3.0.65-chat", "openai-chat", "Authorization", stream, answerChat, ""},
 		{"copilot-1.0.102-azure", "azure-chat", "Api-Key", stream, answerChat, ""},
+		{"copilot-1.0.102-deployment", "azure-chat", "Api-Key", stream, answerChat, ""},
 		{"gemini-cli-0.61.0", "gemini", "X-Goog-Api-Key", stream, answerGemini, ""},
 		{"cline-3.0.65-ollama", "ollama-chat", "", "application/x-ndjson", answerOllama, "/local/api/chat"},
 	}
