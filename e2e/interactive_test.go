@@ -28,12 +28,20 @@ type reply struct {
 // carded reports whether a card has the screen.
 func carded(screen string) bool { return strings.HasPrefix(screen, " Run command?") }
 
-// press presses keys and waits until something has come of it.
+// press presses keys and waits until something has come of it, two seconds at
+// the most: then it was too early for the agent, and they are pressed again.
 func (a *interactive) press(before string, keys ...string) {
 	a.w.t.Helper()
+	a.pressFor(2*time.Second, before, keys...)
+}
+
+// pressFor is press with more patience, for keys that would do something else if
+// they were pressed again while the agent has them already.
+func (a *interactive) pressFor(patience time.Duration, before string, keys ...string) {
+	a.w.t.Helper()
 	a.key(keys...)
-	for deadline := time.Now().Add(2 * time.Second); a.screen() == before && time.Now().Before(deadline); {
-		time.Sleep(30 * time.Millisecond) // then it was too early for the agent, and is pressed again
+	for deadline := time.Now().Add(patience); a.screen() == before && time.Now().Before(deadline); {
+		time.Sleep(30 * time.Millisecond)
 	}
 }
 
@@ -69,7 +77,7 @@ func (a *interactive) attend(what string, done func(screen string) bool) string 
 		for _, r := range a.replies {
 			if !slices.ContainsFunc(r.when, func(text string) bool { return !strings.Contains(last, text) }) {
 				a.capture("asks", last)
-				a.press(last, r.keys...)
+				a.pressFor(20*time.Second, last, r.keys...)
 				pressed = true
 				break
 			}
