@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"strings"
 
 	"github.com/countersign/countersign/workspace/tree"
 )
@@ -26,15 +25,27 @@ func (p *plan) vacated() map[string]bool {
 	return m
 }
 
+// above are the directories that the files which earlier steps make lie in.
+func (p *plan) above(gone map[string]bool) map[string]bool {
+	m := map[string]bool{}
+	for n, v := range p.cur {
+		if v == nil || gone[n] || p.real[n] != nil {
+			continue
+		}
+		for d := path.Dir(n); d != "." && !m[d]; d = path.Dir(d) {
+			m[d] = true
+		}
+	}
+	return m
+}
+
 // blocked says why a group's target cannot be written, or "".
-func (p *plan) blocked(g *group, gone map[string]bool) string {
+func (p *plan) blocked(g *group, gone, above map[string]bool) string {
 	if g.post == nil {
 		return ""
 	}
-	for n, v := range p.cur {
-		if v != nil && !gone[n] && p.real[n] == nil && strings.HasPrefix(n, g.to+"/") {
-			return "a directory of that name is there"
-		}
+	if above[g.to] {
+		return "a directory of that name is there"
 	}
 	for d := path.Dir(g.to); d != "."; d = path.Dir(d) {
 		info, err := p.root.Lstat(d)

@@ -324,8 +324,13 @@ func (e *engine) clean() error {
 		if err := e.step(StepClean); err != nil {
 			return err
 		}
-		for _, t := range []string{string(e.j.Entries[i].Temp), string(e.j.Entries[i].Temp) + aside} {
-			if err := e.root.Remove(t); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t := string(e.j.Entries[i].Temp)
+		switch err := e.root.Remove(t); {
+		case err == nil:
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		default: // nothing was displaced, or it was where two names cannot be exchanged
+			if err := gone(e.root.Remove(t + aside)); err != nil {
 				return err
 			}
 		}

@@ -124,9 +124,10 @@ func (p *plan) step(hs []countersign.Hunk) error {
 	for again := true; again; {
 		again = false
 		gone := p.vacated()
+		above := p.above(gone)
 		for _, g := range p.groups {
 			if g.stale == "" {
-				if g.stale = p.blocked(g, gone); g.stale != "" {
+				if g.stale = p.blocked(g, gone, above); g.stale != "" {
 					again = true
 				}
 			}

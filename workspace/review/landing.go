@@ -20,8 +20,31 @@ type seen struct {
 // not, rejected hunks included. ok is false where there is no staged version or
 // the two do not go together; then both stay as they are.
 func (r *Review) Landing(path string, real *tree.State) (l tree.Landing, ok bool) {
+	return r.Landings()(path, real)
+}
+
+// Landings is Landing of many paths, as the hunks are now.
+func (r *Review) Landings() func(path string, real *tree.State) (tree.Landing, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	at := map[string][]countersign.Hunk{}
+	for _, h := range r.hunks {
+		if h.Branch != "" {
+			continue
+		}
+		at[h.Path] = append(at[h.Path], h)
+		if h.OldPath != "" && h.OldPath != h.Path {
+			at[h.OldPath] = append(at[h.OldPath], h)
+		}
+	}
+	return func(path string, real *tree.State) (tree.Landing, bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.landing(path, at[path], real)
+	}
+}
+
+func (r *Review) landing(path string, hunks []countersign.Hunk, real *tree.State) (l tree.Landing, ok bool) {
 	s, ok := r.seen[path]
 	if !ok || s.staged == nil || real == nil {
 		return l, false
@@ -29,10 +52,7 @@ func (r *Review) Landing(path string, real *tree.State) (l tree.Landing, ok bool
 	l = tree.Landing{Path: []byte(path), Was: s.staged.SHA256, Mode: s.staged.Mode, Real: real.SHA256}
 	left := false
 	var lines []countersign.Hunk
-	for _, h := range r.hunks {
-		if h.Branch != "" || h.Path != path && h.OldPath != path {
-			continue
-		}
+	for _, h := range hunks {
 		left = left || h.State != countersign.Applied
 		if h.Op == countersign.OpModify && !r.kept[key(h)] {
 			lines = append(lines, h)

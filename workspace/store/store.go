@@ -56,8 +56,10 @@ func (s *Store) Put(r io.Reader) (sum string, n int64, err error) {
 		return "", 0, s.fail(err)
 	}
 	defer func() {
-		f.Close()
-		os.Remove(f.Name()) // after the rename there is nothing left to remove
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
 	}()
 	h := sha256.New()
 	if n, err = io.Copy(io.MultiWriter(f, h), r); err != nil {

@@ -336,9 +336,10 @@ func (r *Reviewing) land(res apply.Result) (landed map[string]bool, err error) {
 	landed = map[string]bool{}
 	var all []tree.Landing
 	var paths []string
+	landing := r.review.Landings()
 	for _, f := range res.Files {
 		if st, ok := r.realFile(f.Path); ok && st != nil && st.SHA256 == f.Post {
-			if l, ok := r.review.Landing(f.Path, st); ok {
+			if l, ok := landing(f.Path, st); ok {
 				all, paths = append(all, l), append(paths, f.Path)
 				landed[f.Path] = true
 			}
