@@ -182,49 +182,6 @@ func (r *Reviewing) Context(h countersign.Hunk, n int) (before, after []string) 
 	return before, after
 }
 
-// recordDecisions writes one hunk.decided for each hunk, durable before the decision
-// counts; its bytes go into an encrypted payload, never into the leaf.
-func (r *Reviewing) recordDecisions(hs []countersign.Hunk, load func(*countersign.Hunk) error) error {
-	l, err := r.book()
-	if err != nil {
-		return err
-	}
-	var diffs []countersign.Payload
-	for i, h := range hs {
-		if i%together == 0 {
-			if diffs, err = r.diffs(l, hs[i:min(i+together, len(hs))], load); err != nil {
-				return err
-			}
-		}
-		verdict, means := countersign.Allow, "cli"
-		if h.State == countersign.Rejected {
-			verdict = countersign.Deny
-		}
-		if r.quiet {
-			means = "tty" // the screen
-		}
-		rec := countersign.Record{
-			Type: "hunk.decided", Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
-			Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Digest: h.Digest, Risk: string(h.Risk), Path: base.Printable(h.Path), Op: string(h.Op), Summary: summary(h)},
-			Policy:   r.policy.Record("review"),
-			Decision: &countersign.DecisionRecord{Verdict: verdict, Basis: countersign.ByPerson, By: base.Who(), Means: means, Shown: h.Digest, Scope: countersign.ScopeOnce},
-			Payloads: diffs[i%together : i%together+1],
-			Detail:   map[string]any{"hunk": h.ID, "state": said(h), "lines": []int{h.OldStart, h.OldLines, h.NewStart, h.NewLines}, "edited": h.State == countersign.Edited},
-		}
-		if h.OldPath != "" {
-			rec.Detail["old_path"] = base.Printable(h.OldPath)
-		}
-		if h.Unread() {
-			rec.Detail["unread"] = true
-		}
-		// The flush of the last one is that of all before it.
-		if _, err := l.Append(r.ctx, rec, i == len(hs)-1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func summary(h countersign.Hunk) string {
 	if h.Op == countersign.OpRename {
 		return fmt.Sprintf("%s %s to %s", h.Op, base.Printable(h.OldPath), base.Printable(h.Path))
