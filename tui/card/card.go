@@ -10,10 +10,10 @@ package card
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/tui/visible"
 )
 
@@ -195,7 +195,7 @@ func (p *page) script(s countersign.Script, details bool) {
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		n++
 	}
-	p.put(Head, fmt.Sprintf("script %s: %s, %s", p.clean(s.Path), count(n, "line"), count(len(text), "byte")))
+	p.put(Head, fmt.Sprintf("script %s: %s, %s", p.clean(s.Path), count.Of(n, "line"), count.Of(len(text), "byte")))
 	p.field("  sha256", prefix(s.SHA256, 16, details))
 	if text != "" {
 		p.element("", strings.TrimSuffix(text, "\n"))
@@ -281,15 +281,4 @@ func prefix(s string, n int, full bool) string {
 		return s
 	}
 	return s[:n] + " (d: all)"
-}
-
-func count(n int, noun string) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	if n != 1 {
-		noun += "s"
-	}
-	return s + " " + noun
 }

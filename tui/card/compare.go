@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/count"
 )
 
 // maxCompared bounds, in words of either command, what is compared.
@@ -34,7 +35,7 @@ func (p *page) compared(r countersign.Request) {
 		case '=':
 			look = Dim
 			if n := len(run.words); n > 4 {
-				text = strings.Join(run.words[:2], " ") + " (" + count(n-4, "more word") + ") " + strings.Join(run.words[n-2:], " ")
+				text = strings.Join(run.words[:2], " ") + " (" + count.Of(n-4, "more word") + ") " + strings.Join(run.words[n-2:], " ")
 			}
 		case '+':
 			look = Head

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/internal/redact"
 )
 
@@ -36,7 +37,7 @@ func (p *page) words(argv []string) {
 	for _, s := range argv {
 		n += len(s)
 	}
-	head := fmt.Sprintf("command: %s, %s", count(len(argv), "word"), count(n, "byte"))
+	head := fmt.Sprintf("command: %s, %s", count.Of(len(argv), "word"), count.Of(n, "byte"))
 	if len(argv) <= crowd {
 		p.put(Head, head)
 		for i, s := range argv {
@@ -110,6 +111,6 @@ func (p *page) environment(delta []countersign.EnvChange, details bool) {
 		p.field("variable", line)
 	}
 	if harmless > 0 {
-		p.put(Dim, "           "+count(harmless, "harmless variable")+" (d shows them)")
+		p.put(Dim, "           "+count.Of(harmless, "harmless variable")+" (d shows them)")
 	}
 }

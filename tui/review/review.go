@@ -22,6 +22,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/count"
 )
 
 // Source is the review as the screen sees it.
@@ -348,7 +349,7 @@ func (m *model) acceptFile(path string) {
 		m.next(yes())
 		return
 	}
-	q := fmt.Sprintf("Accept %s of this file?", plural(len(ids), "hunk"))
+	q := fmt.Sprintf("Accept %s of this file?", count.Of(len(ids), "hunk"))
 	if left > 0 {
 		q += fmt.Sprintf(" (%d high-risk or stale stay)", left)
 	}
@@ -362,7 +363,7 @@ func (m *model) apply() {
 		m.note = "nothing accepted yet"
 		return
 	}
-	m.ask = &confirm{fmt.Sprintf("Apply %s to %s?", plural(n, "accepted hunk"), plural(files, "file")), func() error {
+	m.ask = &confirm{fmt.Sprintf("Apply %s to %s?", count.Of(n, "accepted hunk"), count.Of(files, "file")), func() error {
 		said, err := m.Source.Apply()
 		if again := m.reload(); err == nil {
 			err = again
@@ -382,11 +383,4 @@ func (m *model) ready() (hunks, files int) {
 		}
 	}
 	return hunks, len(paths)
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

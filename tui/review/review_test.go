@@ -117,7 +117,7 @@ func (s *screen) want(parts ...string) {
 func TestScreen(t *testing.T) {
 	s := start(t, hunk("aa11", "src/main.go", "old\tline\n", "new\tline\r\n"), hunk("bb22", "src/main.go", "x\n", "y"))
 	s.want("Review of session s1: 2 of 2 hunks undecided", "> src/main.go", " 0/2", "[undecided] modify -7,1 +7,1  sha256:aa11",
-		"    6   before", "    7 - old→   line", `    7 + new→   line\u{d}`, "    8   after", "3 files that git ignores stay", "y accept n reject")
+		"    6   before", "    7 - old→   line", `    7 + new→   line\u{d}`, "    8   after", "3 files that git ignores stay", "y accept  n reject  s split", "A apply  ? help  q quit")
 	s.press("]")
 	s.want("sha256:bb22", `\ no line end here`)
 }
@@ -293,4 +293,18 @@ func TestFilesStandUnderTheirCommit(t *testing.T) {
 		at = i
 	}
 	s.want("part of commit 1111")
+}
+
+// Two spaces stand between two keys, and help and quit are named, at every width.
+func TestKeysFit(t *testing.T) {
+	for width := 40; width <= 140; width++ {
+		m := model{width: width}
+		s := m.keys()
+		if len(s) > width || !strings.Contains(s, "y accept  ") || !strings.HasSuffix(s, "  q quit") || !strings.Contains(s, "  ? help") {
+			t.Errorf("%d: %q", width, s)
+		}
+		if whole := strings.Contains(s, "a file"); whole != (width >= 77) {
+			t.Errorf("%d: %q", width, s)
+		}
+	}
 }

@@ -2,11 +2,13 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/tui/visible"
 )
 
@@ -95,12 +97,12 @@ func (m *model) header() string {
 		}
 	}
 	session, _ := visible.String(m.set.Session)
-	s := fmt.Sprintf(" Review of session %s: %d of %s undecided", session, n, plural(len(m.set.Hunks), "hunk"))
+	s := fmt.Sprintf(" Review of session %s: %s of %s undecided", session, count.Number(n), count.Of(len(m.set.Hunks), "hunk"))
 	return s + strings.Repeat(" ", max(m.width-cells(s), 0))
 }
 
 func (m *model) footer() []line {
-	keys := line{"y accept n reject s split e edit a file ]/[ next/prev A apply ? help q quit", dim}
+	keys := line{m.keys(), dim}
 	status := line{text: m.note, look: bold}
 	n, files := m.ready()
 	switch {
@@ -109,13 +111,30 @@ func (m *model) footer() []line {
 	case m.note != "":
 		status.text, _ = visible.String(m.note)
 	case n > 0:
-		status.text = fmt.Sprintf("A: apply %s to %s", plural(n, "accepted hunk"), plural(files, "file"))
+		status.text = fmt.Sprintf("A: apply %s to %s", count.Of(n, "accepted hunk"), count.Of(files, "file"))
 	}
 	ignored := line{}
 	if m.set.Ignored > 0 {
-		ignored = line{plural(m.set.Ignored, "file") + " that git ignores stay in the staging layer", dim}
+		ignored = line{count.Of(m.set.Ignored, "file") + " that git ignores stay in the staging layer", dim}
 	}
 	return []line{ignored, status, keys}
+}
+
+// keys are those that fit, set apart so that a key is seen to go with the word
+// behind it; what a narrow screen has no room for, the help names.
+func (m *model) keys() string {
+	all := []string{"y accept", "n reject", "s split", "e edit", "a file", "][ next", "A apply", "? help", "q quit"}
+	for _, drop := range []int{-1, 4, 3, 2, 2, 2} {
+		if drop >= 0 {
+			all = slices.Delete(all, drop, drop+1)
+		}
+		for _, gap := range []string{"   ", "  "} {
+			if s := strings.Join(all, gap); len(s) <= m.width {
+				return s
+			}
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 // files lists the files with their counts, around the one shown.

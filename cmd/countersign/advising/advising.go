@@ -18,6 +18,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/policy/history"
@@ -62,13 +63,13 @@ func Test(a *base.App, from base.PolicyFrom) error {
 		}
 	}
 	if len(failed) > 0 {
-		return &countersign.Error{Code: countersign.EInvalid, Op: "test policy", Err: fmt.Errorf("%d of %s fail", len(failed), base.Counted(len(all), "example")), Remedy: "correct the rule or the example"}
+		return &countersign.Error{Code: countersign.EInvalid, Op: "test policy", Err: fmt.Errorf("%d of %s fail", len(failed), count.Of(len(all), "example")), Remedy: "correct the rule or the example"}
 	}
 	if _, err := policy.Compile(docs...); err != nil {
 		return err
 	}
 	if !a.JSON {
-		fmt.Fprintf(a.Out, "ok %s\n", base.Counted(len(all), "example"))
+		fmt.Fprintf(a.Out, "ok %s\n", count.Of(len(all), "example"))
 	}
 	return nil
 }
@@ -128,7 +129,7 @@ func Simulate(a *base.App, of Of) error {
 			history.Report
 		}{p.Bundle(), p.Preset(), rep})
 	}
-	fmt.Fprintf(a.Out, "%s, %d would be answered otherwise", base.Counted(rep.Actions, "action"), rep.Changed)
+	fmt.Fprintf(a.Out, "%s, %d would be answered otherwise", count.Of(rep.Actions, "action"), rep.Changed)
 	for i, what := range slices.Sorted(maps.Keys(rep.Totals)) {
 		sep := ", "
 		if i == 0 {
@@ -138,7 +139,7 @@ func Simulate(a *base.App, of Of) error {
 	}
 	fmt.Fprintln(a.Out)
 	if rep.Skipped > 0 {
-		a.Say("%s kept only in part (cut, or with a secret marked) and not asked about", base.Counted(rep.Skipped, "action"))
+		a.Say("%s kept only in part (cut, or with a secret marked) and not asked about", count.Of(rep.Skipped, "action"))
 	}
 	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
 	for _, c := range rep.Changes {

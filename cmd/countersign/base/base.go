@@ -152,11 +152,3 @@ func PlainLines(s string) string {
 	}
 	return strings.Join(lines, "\n")
 }
-
-// Counted is a number with its noun: 1 hunk, 2 hunks.
-func Counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/tui/host"
 	"github.com/countersign/countersign/workspace/stage"
 )
@@ -130,7 +131,7 @@ func (s *live) farewell() {
 		return
 	}
 	if n := s.gate.Denied(); n > 0 && s.opt.Approver == "none" {
-		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", base.Counted(n, "command"), s.id)
+		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", count.Of(n, "command"), s.id)
 	}
 	cs, err := reviewing.HeldChangeset(context.Background(), s.App, s.kept, s.policy, s.staging)
 	if err != nil {
@@ -146,7 +147,7 @@ func (s *live) farewell() {
 		}
 	}
 	if open > 0 {
-		s.Say("session %s ended: %s in %s to review: countersign review %s", s.id, base.Counted(open, "hunk"), base.Counted(len(files), "file"), s.id)
+		s.Say("session %s ended: %s in %s to review: countersign review %s", s.id, count.Of(open, "hunk"), count.Of(len(files), "file"), s.id)
 	} else {
 		s.Say("session %s ended: nothing to review", s.id)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/session"
@@ -256,7 +257,7 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 	if serr := r.settleApplied(ctx, res); serr != nil {
 		return "", serr
 	}
-	return fmt.Sprintf("applied %s to %s; %d stale stayed behind", base.Counted(len(res.Applied), "hunk"), base.Counted(len(res.Files)+len(res.Moves), "file"), len(res.Stale)), err
+	return fmt.Sprintf("applied %s to %s; %d stale stayed behind", count.Of(len(res.Applied), "hunk"), count.Of(len(res.Files)+len(res.Moves), "file"), len(res.Stale)), err
 }
 
 // settleApplied moves the base forward where hunks landed, and takes over
@@ -363,7 +364,7 @@ func (r *Reviewing) record(ctx context.Context, l *ledger.Client, typ string, re
 	_, err = l.Append(ctx, countersign.Record{
 		Type: typ, Session: r.kept.ID, Actor: r.Human(), Agent: &countersign.Agent{Name: r.kept.Agent},
 		Policy:   r.policy.Record("review"),
-		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: base.Counted(len(res.Applied), "hunk") + " in " + base.Counted(len(res.Files)+len(res.Moves), "file")},
+		Action:   &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: r.kept.Project, Summary: count.Of(len(res.Applied), "hunk") + " in " + count.Of(len(res.Files)+len(res.Moves), "file")},
 		Outcome:  &countersign.Outcome{Status: "ok"},
 		Payloads: []countersign.Payload{p},
 		Detail:   detail,
@@ -450,6 +451,6 @@ func Undo(ctx context.Context, a *base.App, k session.Kept, gone bool) error {
 	if _, gone := r.staging.(noLayer); gone {
 		a.Say("session %s has no layer any more: what was taken back is not listed for review again", k.ID)
 	}
-	fmt.Fprintf(a.Out, "took %s back\n", base.Counted(len(res.Files)+len(res.Moves), "file"))
+	fmt.Fprintf(a.Out, "took %s back\n", count.Of(len(res.Files)+len(res.Moves), "file"))
 	return nil
 }

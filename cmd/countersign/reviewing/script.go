@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/countersign/countersign/internal/count"
 	tuireview "github.com/countersign/countersign/tui/review"
 	"github.com/countersign/countersign/workspace/stage"
 
@@ -153,7 +154,7 @@ func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
 // the start is not looked through for that.
 func sayIgnored(a *base.App, cs countersign.Changeset) {
 	if cs.Ignored > 0 {
-		a.Say("%s that git ignores: not listed, kept in the staging layer, beside what changed in directories it ignores whole", base.Counted(cs.Ignored, "changed file"))
+		a.Say("%s that git ignores: not listed, kept in the staging layer, beside what changed in directories it ignores whole", count.Of(cs.Ignored, "changed file"))
 	}
 }
 
