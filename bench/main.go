@@ -43,11 +43,12 @@ func main() {
 		return
 	}
 	rounds := flag.Int("rounds", 5, "rounds of bare, snapshot, overlay in turn")
-	only := flag.String("only", "", "comma-separated groups: exec, builds, npm, decided, start, ledger, gateway, egress; empty for all")
+	only := flag.String("only", "", "comma-separated groups: exec, builds, npm, decided, start, ledger, gateway, egress; empty for all; and soak, which is asked for by name only")
+	minutes := flag.Float64("minutes", 10, "how long a soak lasts")
 	bin := flag.String("bin", "bin/countersign", "the program under measurement")
 	cache := flag.String("cache", defaultCache(), "where the npm packages are kept between runs")
 	flag.Parse()
-	if err := measure(*rounds, *only, *bin, *cache); err != nil {
+	if err := measure(*rounds, *minutes, *only, *bin, *cache); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -64,7 +65,7 @@ func defaultCache() string {
 // ways are the ways of running a work, in turn.
 var ways = []string{"bare", "snapshot", "overlay"}
 
-func measure(rounds int, only, bin, cache string) error {
+func measure(rounds int, minutes float64, only, bin, cache string) error {
 	p, err := newPlace(bin)
 	if err != nil {
 		return err
@@ -89,8 +90,9 @@ func measure(rounds int, only, bin, cache string) error {
 		{"ledger", ledgerFigures},
 		{"gateway", func() ([]row, error) { return p.gatewayFigures(min(rounds, 3)) }},
 		{"egress", func() ([]row, error) { return p.egressFigures(rounds) }},
+		{"soak", func() ([]row, error) { return p.soak(minutes) }},
 	} {
-		if !wanted(g.group) {
+		if !wanted(g.group) || g.group == "soak" && only == "" {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, g.group)

@@ -51,8 +51,8 @@ func (r row) figure(v float64) string {
 	switch {
 	case r.unit == "x":
 		return fmt.Sprintf("%.2f", v)
-	case r.unit == "ms" && r.aim < 100:
-		return fmt.Sprintf("%.2f ms", v)
+	case r.unit == "MB/min" || r.unit == "ms" && r.aim < 100:
+		return fmt.Sprintf("%.2f %s", v, r.unit)
 	}
 	return fmt.Sprintf("%.0f %s", v, r.unit)
 }
