@@ -28,8 +28,8 @@ func (d *door) systems() []system {
 type scene struct {
 	name string
 	c    int           // workers
-	n    int           // calls of each; 0: as long as d lasts
-	d    time.Duration // how long
+	n    int           // calls of each, at most; 0: any
+	d    time.Duration // how long, at most
 	body func(worker, n int) []byte
 }
 
@@ -47,11 +47,11 @@ func scenes(text []byte, round int) []scene {
 		{"whole c=16", 16, 0, 1200 * time.Millisecond, small(modelWhole)},
 		{"whole c=64", 64, 0, 1200 * time.Millisecond, small(modelWhole)},
 		{"whole c=256", 256, 0, 2 * time.Second, small(modelWhole)},
-		{"paced c=256", 256, 3, 0, small(modelPaced)},
-		{"first sight", 1, 40, 0, func(w, n int) []byte {
+		{"paced c=256", 256, 3, 6 * time.Second, small(modelPaced)},
+		{"first sight", 1, 40, 3 * time.Second, func(w, n int) []byte {
 			return prompt(modelLong, text, 16, 256<<10, fmt.Sprint(round, w, n))
 		}},
-		{"next turn", 1, 60, 0, func(w, n int) []byte {
+		{"next turn", 1, 60, 3 * time.Second, func(w, n int) []byte {
 			return append(bytes.TrimSuffix(prompt(modelLong, text, 16, 256<<10, fmt.Sprint(round, "same")), []byte("]}")),
 				fmt.Sprintf(`,{"role":"user","content":"and now the next question, number %d"}]}`, n)...)
 		}},

@@ -57,13 +57,13 @@ func (l *load) warm(c int) took {
 	return l.workers(c, func(w int) took { return l.once(w, -1) })
 }
 
-// run has c workers call until d is over or each has made n calls, whichever is
-// given.
+// run has c workers call until d is over, or each has made n calls if that is not
+// 0.
 func (l *load) run(c, n int, d time.Duration) took {
 	begun := time.Now()
 	all := l.workers(c, func(w int) took {
 		var t took
-		for i := 0; n > 0 && i < n || n == 0 && time.Since(begun) < d; i++ {
+		for i := 0; (n == 0 || i < n) && time.Since(begun) < d; i++ {
 			t.add(l.once(w, i))
 		}
 		return t
