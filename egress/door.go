@@ -70,8 +70,8 @@ type Config struct {
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// Own are this machine's addresses, which are not reached either.
 	Own func() ([]netip.Addr, error)
-	// Peer is the process inside that has a connection from this port.
-	Peer func(port int) countersign.Peer
+	// Peer is the process inside that has a connection with these two ends.
+	Peer func(local, remote netip.AddrPort) countersign.Peer
 	// Taken reports whether Countersign itself listens on a port of this machine.
 	Taken func(port int) bool
 	Now   func() time.Time
@@ -237,8 +237,10 @@ const maxHead = 64 << 10
 
 func (d *Door) newClient(conn net.Conn) *client {
 	return &client{d: d, conn: conn, br: bufio.NewReaderSize(conn, maxHead), peer: sync.OnceValue(func() countersign.Peer {
-		if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok && d.cfg.Peer != nil {
-			return d.cfg.Peer(a.Port)
+		theirs, ok := conn.RemoteAddr().(*net.TCPAddr)
+		ours, is := conn.LocalAddr().(*net.TCPAddr)
+		if ok && is && d.cfg.Peer != nil {
+			return d.cfg.Peer(theirs.AddrPort(), ours.AddrPort())
 		}
 		return countersign.Peer{}
 	})}

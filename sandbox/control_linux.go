@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 
@@ -116,8 +117,11 @@ func (s *Sandbox) Dial(port int) (net.Conn, error) {
 	return c, nil
 }
 
-// dial connects a socket that init made: it keeps init's network namespace.
-func (s *Sandbox) dial(family int, to unix.Sockaddr) (net.Conn, error) {
+// Diag is a socket of sock_diag(7) for the network inside.
+func (s *Sandbox) Diag() (*os.File, error) { return s.socket(unix.AF_NETLINK) }
+
+// socket has init make a socket: it keeps init's network namespace.
+func (s *Sandbox) socket(family int) (*os.File, error) {
 	id, from := s.init.id(1)
 	defer s.init.forget(id)
 	if err := s.init.conn.Send(view.Message{Op: view.OpSocket, ID: id, Family: family}); err != nil {
@@ -127,11 +131,20 @@ func (s *Sandbox) dial(family int, to unix.Sockaddr) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer view.CloseAll(e.files)
 	if len(e.files) != 1 {
+		view.CloseAll(e.files)
 		return nil, errors.New("init handed out no socket")
 	}
-	fd := int(e.files[0].Fd())
+	return e.files[0], nil
+}
+
+func (s *Sandbox) dial(family int, to unix.Sockaddr) (net.Conn, error) {
+	f, err := s.socket(family)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fd := int(f.Fd())
 	limit := unix.Timeval{Sec: 5} // of a connect that waits for a full queue, too (socket(7))
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
 		return nil, err
@@ -142,7 +155,7 @@ func (s *Sandbox) dial(family int, to unix.Sockaddr) (net.Conn, error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
 		return nil, err
 	}
-	return net.FileConn(e.files[0])
+	return net.FileConn(f)
 }
 
 // Ended is closed when the sandbox is gone.

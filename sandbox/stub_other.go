@@ -69,6 +69,9 @@ func (*Process) Done() <-chan struct{} { return nil }
 // Dial fails.
 func (*Sandbox) Dial(int) (net.Conn, error) { return nil, none("connect") }
 
+// Diag fails.
+func (*Sandbox) Diag() (*os.File, error) { return nil, none("ask for sockets") }
+
 // Kill does nothing.
 func (*Sandbox) Kill() {}
 

@@ -3,6 +3,7 @@ package sockowner
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/procstat"
+	"github.com/countersign/countersign/internal/sockdiag"
 )
 
 // remembered is how many holders are tried before all processes are looked at: a
@@ -22,70 +24,54 @@ const remembered = 8
 // Namespace is the network namespace of a process, which must live.
 type Namespace struct {
 	pid    int
+	diag   int        // a socket of the namespace, see sockdiag.Open
+	asking sync.Mutex // held for a question and its answer
 	mu     sync.Mutex
 	recent []string // directories of /proc, the last found first
 }
 
-// Of returns the network namespace of a process.
-func Of(pid int) *Namespace { return &Namespace{pid: pid} }
+// Of returns the network namespace of a process; diag is a socket of sockdiag.Open made
+// there, which stays the caller's. Datagrams are found without: then it may be -1.
+func Of(pid, diag int) *Namespace { return &Namespace{pid: pid, diag: diag} }
 
-// entry is a line of a table of sockets.
-type entry struct {
-	local, state, inode string
-	port                int
-}
-
-// entries reads tables: the second field is the local address and port in hex, the
-// fourth the state, the tenth the inode.
-func (n *Namespace) entries(tables ...string) (out []entry) {
-	for _, table := range tables {
+// UDP is the process that sends datagrams from a port. It reads a table: the second
+// field is the local address and port in hex, the tenth the inode.
+func (n *Namespace) UDP(port int) countersign.Peer {
+	for _, table := range []string{"udp", "udp6"} {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", n.pid, table))
 		for line := range bytes.Lines(b) {
 			f := strings.Fields(string(line))
-			if len(f) < 10 {
-				continue
+			if len(f) > 9 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+				return n.holder(f[9])
 			}
-			host, hex, ok := strings.Cut(f[1], ":")
-			port, err := strconv.ParseUint(hex, 16, 16)
-			if ok && err == nil {
-				out = append(out, entry{host, f[3], f[9], int(port)})
-			}
-		}
-	}
-	return out
-}
-
-// UDP is the process that sends datagrams from a port.
-func (n *Namespace) UDP(port int) countersign.Peer {
-	for _, e := range n.entries("udp", "udp6") {
-		if e.port == port {
-			return n.holder(e.inode)
 		}
 	}
 	return countersign.Peer{}
 }
 
-// states of TCP, as the kernel numbers them.
-const (
-	established = "01"
-	listening   = "0A"
-)
-
-// TCP is the process that has a connection from a port.
-func (n *Namespace) TCP(port int) countersign.Peer {
-	for _, e := range n.entries("tcp", "tcp6") {
-		if e.port == port && e.state == established && e.inode != "0" {
-			return n.holder(e.inode)
-		}
+// TCP is the process that has a connection with these two ends, both IPv4.
+func (n *Namespace) TCP(local, remote netip.AddrPort) countersign.Peer {
+	n.asking.Lock()
+	s, err := sockdiag.Connected(n.diag, local, remote)
+	n.asking.Unlock()
+	if err != nil || s.Inode == "" || s.Inode == "0" {
+		return countersign.Peer{}
 	}
-	return countersign.Peer{}
+	return n.holder(s.Inode)
+}
+
+func (n *Namespace) listeners() []sockdiag.Socket {
+	n.asking.Lock()
+	defer n.asking.Unlock()
+	all, _ := sockdiag.Listening(n.diag) // what cannot be asked is not found
+	return all
 }
 
 // Listeners are the processes that listen on a port, on any address.
 func (n *Namespace) Listeners(port int) (out []countersign.Peer) {
-	for _, e := range n.entries("tcp", "tcp6") {
-		if e.port == port && e.state == listening {
-			out = append(out, n.holder(e.inode))
+	for _, s := range n.listeners() {
+		if int(s.Local.Port()) == port {
+			out = append(out, n.holder(s.Inode))
 		}
 	}
 	return out
@@ -95,9 +81,9 @@ func (n *Namespace) Listeners(port int) (out []countersign.Peer) {
 // address. Processes of other users are not known by name, and so are not found.
 func (n *Namespace) Serves(program string, port int) bool {
 	var links []string
-	for _, e := range n.entries("tcp", "tcp6") {
-		if e.port == port && e.state == listening {
-			links = append(links, "socket:["+e.inode+"]")
+	for _, s := range n.listeners() {
+		if int(s.Local.Port()) == port {
+			links = append(links, "socket:["+s.Inode+"]")
 		}
 	}
 	all, _ := filepath.Glob("/proc/[0-9]*")
@@ -118,13 +104,9 @@ func (n *Namespace) Serves(program string, port int) bool {
 // Listening returns the ports that are listened on where 127.0.0.1 or ::1 leads,
 // sorted.
 func (n *Namespace) Listening() (out []int) {
-	local := []string{
-		"00000000", "0100007F", // as the bytes lie in memory, little-endian
-		"00000000000000000000000000000000", "00000000000000000000000001000000",
-	}
-	for _, e := range n.entries("tcp", "tcp6") {
-		if e.state == listening && slices.Contains(local, e.local) {
-			out = append(out, e.port)
+	for _, s := range n.listeners() {
+		if a := s.Local.Addr(); a.IsUnspecified() || a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback() {
+			out = append(out, int(s.Local.Port()))
 		}
 	}
 	slices.Sort(out)

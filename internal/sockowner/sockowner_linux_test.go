@@ -2,10 +2,15 @@ package sockowner
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign/internal/sockdiag"
 )
 
 // This process is found behind each kind of its own sockets.
@@ -25,10 +30,15 @@ func TestOwnSocketsAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	n := Of(os.Getpid())
+	diag, err := sockdiag.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(diag)
+	n := Of(os.Getpid(), diag)
 	port := l.Addr().(*net.TCPAddr).Port
 	for range 2 { // by looking at all, and by memory
-		if p := n.TCP(c.LocalAddr().(*net.TCPAddr).Port); p.PID != os.Getpid() || p.Start == 0 || p.Exe == "" || p.UID != os.Getuid() {
+		if p := n.TCP(c.LocalAddr().(*net.TCPAddr).AddrPort(), c.RemoteAddr().(*net.TCPAddr).AddrPort()); p.PID != os.Getpid() || p.Start == 0 || p.Exe == "" || p.UID != os.Getuid() {
 			t.Errorf("connection: %+v", p)
 		}
 	}
@@ -48,7 +58,7 @@ func TestOwnSocketsAreFound(t *testing.T) {
 	if slices.Contains(n.Listening(), port) {
 		t.Error("a closed listener is listed")
 	}
-	if p := n.TCP(1); p.PID != 0 {
+	if p := n.TCP(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2")); p.PID != 0 {
 		t.Errorf("nobody has it: %+v", p)
 	}
 }

@@ -127,9 +127,13 @@ func (i *initd) serve() error {
 }
 
 // socket hands out a socket of this network namespace, by which the session
-// reaches who listens inside.
+// reaches who listens inside, or asks whose a connection is.
 func (i *initd) socket(m Message) error {
-	fd, err := unix.Socket(m.Family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	kind, proto := unix.SOCK_STREAM, 0
+	if m.Family == unix.AF_NETLINK {
+		kind, proto = unix.SOCK_DGRAM, unix.NETLINK_SOCK_DIAG
+	}
+	fd, err := unix.Socket(m.Family, kind|unix.SOCK_CLOEXEC, proto)
 	if err != nil {
 		return i.ctl.Send(Message{Op: m.Op, ID: m.ID, Fault: err.Error()})
 	}

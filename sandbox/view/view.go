@@ -100,7 +100,7 @@ const (
 // Those of init:
 const (
 	OpNet    = "net"    // event: gateway listener, DNS datagram socket, DNS listener, those of Plan.Listen
-	OpSocket = "socket" // request: a stream socket of Family, unconnected; answers with it
+	OpSocket = "socket" // request: a stream socket of Family, or of netlink one for sock_diag(7); answers with it
 	OpSpawn  = "spawn"  // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
 	OpGo     = "go"     // request, same ID as its spawn: run it; answers PID
 	OpSignal = "signal" // request without answer: Sig to the process group of the spawn ID

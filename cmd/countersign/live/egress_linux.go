@@ -13,9 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/egress"
 	"github.com/countersign/countersign/gate"
+	"github.com/countersign/countersign/internal/sockdiag"
 	"github.com/countersign/countersign/internal/sockowner"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/policy/hosts"
@@ -75,7 +78,12 @@ func (s *live) startEgress() error {
 	if len(ports)+len(publish) == 0 {
 		return nil
 	}
-	inside := sockowner.Of(s.box.InitPID)
+	diag, err := s.box.Diag()
+	if err != nil {
+		return err
+	}
+	s.closers.Add(func() { diag.Close() })
+	inside := sockowner.Of(s.box.InitPID, int(diag.Fd()))
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -86,7 +94,7 @@ func (s *live) startEgress() error {
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", to.String())
 		},
-		Taken: func(port int) bool { return sockowner.Of(os.Getpid()).Serves(filepath.Base(self), port) },
+		Taken: func(port int) bool { return taken(filepath.Base(self), port) },
 	})
 	s.closers.Add(s.egress.Close)
 	for i, port := range ports {
@@ -104,6 +112,17 @@ func (s *live) startEgress() error {
 		s.publish(inside, publish)
 	}
 	return nil
+}
+
+// taken reports whether a program of Countersign's name listens on a port of this
+// machine; where that cannot be told, one may.
+func taken(program string, port int) bool {
+	diag, err := sockdiag.Open()
+	if err != nil {
+		return true
+	}
+	defer unix.Close(diag)
+	return sockowner.Of(os.Getpid(), diag).Serves(program, port)
 }
 
 // lookEvery is how often published ports are looked for inside: /proc tells

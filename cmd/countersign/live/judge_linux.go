@@ -100,7 +100,7 @@ func (s *live) tripped(e tripwire.Event) {
 func (s *live) askedName(from net.Addr, name, typ string) {
 	var peer countersign.Peer
 	if udp, ok := from.(*net.UDPAddr); ok {
-		peer = sockowner.Of(s.box.InitPID).UDP(udp.Port)
+		peer = sockowner.Of(s.box.InitPID, -1).UDP(udp.Port)
 	}
 	a := countersign.Action{Kind: countersign.KindNet, Session: s.id, Peer: peer, Net: &countersign.Net{Proto: "dns", Host: name, Port: 53}}
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "no-network", Reason: "names are not resolved inside: asked for " + typ, Layer: "built-in"}
