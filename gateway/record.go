@@ -47,7 +47,10 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	rec.Policy = &countersign.PolicyRecord{Bundle: ruling.Bundle, Rule: ruling.Rule}
 	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
 	rec.Payloads = payloads
-	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = c.clean(r.Method), c.clean(r.URL.Path), size
+	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, c.clean(r.URL.Path), size
+	if len(r.Method) > len(http.MethodOptions) { // a word of the agent's own
+		rec.Detail["method"] = c.clean(r.Method)
+	}
 	if len(c.features) > 0 {
 		rec.Detail["features"] = c.features
 	}
