@@ -31,27 +31,6 @@ func (s *Sandbox) AddTripwire(trips ...Trip) error {
 	return nil
 }
 
-// Mask covers paths with something empty that does not open.
-func (s *Sandbox) Mask(paths ...string) error { return s.paths(view.OpMask, paths) }
-
-// ReadOnly freezes what stands at paths of the view.
-func (s *Sandbox) ReadOnly(paths ...string) error { return s.paths(view.OpReadOnly, paths) }
-
-func (s *Sandbox) paths(op string, paths []string) error {
-	for part := range slices.Chunk(paths, batch) {
-		if _, err := s.nsd.ask(view.Message{Op: op, Paths: part}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// AddMount mounts one thing more.
-func (s *Sandbox) AddMount(m countersign.Mount) error {
-	_, err := s.nsd.ask(view.Message{Op: view.OpMount, Mount: &m})
-	return err
-}
-
 // Pin lays a sealed copy of content over the file at path until Unpin: who
 // opens path, whatever the file becomes meanwhile, reads content.
 func (s *Sandbox) Pin(path string, content []byte) (Pin, error) {
@@ -65,6 +44,20 @@ func (s *Sandbox) Pin(path string, content []byte) (Pin, error) {
 		return Pin{}, err
 	}
 	return Pin{ID: m.Pin, Dev: m.Dev, Ino: m.Ino}, nil
+}
+
+// Text lays content over the file at path, in the place of what an earlier call laid
+// there: who opens it reads all of the one or of the other. Of two traps that the
+// server knows an overlay is made, and who tries to write there is reported; without
+// them the file is read-only.
+func (s *Sandbox) Text(path string, content []byte, traps ...Trip) error {
+	f, err := memory("countersign-text", content)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = s.nsd.ask(view.Message{Op: view.OpText, Paths: []string{path}, Trips: traps}, int(f.Fd()))
+	return err
 }
 
 // Unpin takes a copy away. Who has it open keeps reading it.

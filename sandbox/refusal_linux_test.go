@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -177,7 +176,7 @@ func TestHostRename(t *testing.T) {
 	if err := os.Rename(write(t, g.project+"/.env.tmp", "NEW"), path); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(s.Mask(path), s.Mask(path)); err != nil {
+	if err := s.AddTripwire(Trip{Path: path}, Trip{Path: path}); err != nil {
 		t.Fatal(err)
 	}
 	write(t, g.project+"/go", "")

@@ -81,14 +81,8 @@ func (*Sandbox) Ended() <-chan struct{} { return nil }
 // AddTripwire fails.
 func (*Sandbox) AddTripwire(...Trip) error { return none("lay a tripwire") }
 
-// Mask fails.
-func (*Sandbox) Mask(...string) error { return none("mask") }
-
-// ReadOnly fails.
-func (*Sandbox) ReadOnly(...string) error { return none("freeze") }
-
-// AddMount fails.
-func (*Sandbox) AddMount(countersign.Mount) error { return none("mount") }
+// Text fails.
+func (*Sandbox) Text(string, []byte, ...Trip) error { return none("lay a text") }
 
 // Pin fails.
 func (*Sandbox) Pin(string, []byte) (Pin, error) { return Pin{}, none("pin") }

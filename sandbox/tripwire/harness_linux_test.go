@@ -156,12 +156,14 @@ func confinedMain(argv []string) {
 
 // world is one sandbox with its tripwire server.
 type world struct {
-	t    testing.TB
-	dir  string
-	srv  *Server
-	enc  *json.Encoder
-	dec  *json.Decoder
-	next uint64
+	t     testing.TB
+	dir   string
+	mnt   string // where the nodes are
+	maker int    // process that mounts
+	srv   *Server
+	enc   *json.Encoder
+	dec   *json.Decoder
+	next  uint64
 
 	mu  sync.Mutex
 	got []Event
@@ -189,6 +191,7 @@ func newWorld(t testing.TB) *world {
 	needFuse(t)
 	w := &world{t: t, dir: t.TempDir(), next: 1000}
 	mnt := t.TempDir()
+	w.mnt = mnt
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +212,7 @@ func newWorld(t testing.TB) *world {
 		t.Skipf("NOT PROTECTED HERE: no user namespaces: %v", err)
 	}
 	theirs.Close()
+	w.maker = cmd.Process.Pid
 	w.enc, w.dec = json.NewEncoder(stdin), json.NewDecoder(stdout)
 	fuse := receiveFD(t, p[0])
 	w.srv, err = Start(context.Background(), exe(t), fuse, w.see)

@@ -47,6 +47,8 @@ type daemon struct {
 	mu      sync.RWMutex
 	nodes   map[uint64]*entry     // by FUSE node id, which is Node.ID + 1
 	shelves map[uint64]*shelfNode // by FUSE node id
+	trapped map[uint64]trapped    // by FUSE node id
+	white   string                // name of the last whiteout in a trap
 
 	reading sync.Mutex // held until the event of an open on a shelf is sent
 	read    map[reader]bool
@@ -161,6 +163,9 @@ func (d *daemon) serve(r request) error {
 		return d.serveRoot(r)
 	}
 	if served, err := d.serveShelf(r); served {
+		return err
+	}
+	if served, err := d.serveTrap(r); served {
 		return err
 	}
 	d.mu.RLock()

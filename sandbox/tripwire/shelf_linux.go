@@ -45,7 +45,10 @@ func (d *daemon) shelve(id uint64, files []Shelved) error {
 		d.shelves[id+1] = top
 	}
 	for _, f := range files {
-		dir, there := d.stand(top, f.Dir)
+		dir, there := top, true
+		if f.Dir != "" {
+			dir, there = d.stand(top, f.Dir)
+		}
 		if !there {
 			dir.ids, dir.file = map[string]uint64{}, Shelved{Node: id, Path: e.Path + "/" + f.Dir, Rule: e.Rule}
 		}
@@ -92,6 +95,9 @@ func (d *daemon) serveShelf(r request) (served bool, err error) {
 	at := Node{ID: n.file.Node, Path: n.file.Path, Rule: n.file.Rule}
 	switch {
 	case r.op == opOpen && r.u32(0)&(unix.O_ACCMODE|unix.O_TRUNC) == unix.O_RDONLY:
+		if n.file.Free {
+			return true, d.answer(r, 0, openReply(openKeepCache))
+		}
 		if err := d.reportRead(d.event(r, at, OpWithheld)); err != nil {
 			return true, err
 		}

@@ -26,6 +26,10 @@
 // path. To look about there is none. To change a directory of a shelf, which may
 // hold nothing at all, is refused with EPERM.
 //
+// A trap is the other: a directory node below an overlay file system, so that who
+// reads there pays nothing, and who would change what lies there is refused with
+// EPERM and reported, whatever the call.
+//
 // What the kernel refuses by itself is not seen here: unlink and rename of a
 // mount point (EBUSY) and link (EXDEV), which sandbox/execgate sees and reports;
 // exec of a file without an x bit (EACCES).
@@ -66,6 +70,9 @@ type Node struct {
 	Path string // as seen inside the session, absolute
 	Rule string // id of the deny rule
 	Attr Attr
+	// Maker makes a directory node a trap: the process that mounts an overlay of it,
+	// by its id here. 0: the node is none.
+	Maker int
 }
 
 // The operations of an event.
@@ -91,11 +98,12 @@ const (
 
 // Shelved is a file on a shelf, which stands in for content that is withheld.
 type Shelved struct {
-	Dir, Name string // the shelf has directories, and they have files
+	Dir, Name string // the shelf has directories, and they have files; without Dir, on the shelf itself
 	Content   []byte
 	Node      uint64 // what its events bear: the id of a node, which need not be there,
 	Path      string // the path whose content is withheld,
 	Rule      string // and the id of the deny rule
+	Free      bool   // it stands in for nothing: to open it is no event
 }
 
 // Event is one refused call, or, in a flood, several of the same kind.

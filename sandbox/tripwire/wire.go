@@ -101,6 +101,7 @@ func encodeNode(n Node) []byte {
 		dir = 1
 	}
 	e.u(dir)
+	e.u(uint64(n.Maker))
 	return e.b
 }
 
@@ -111,6 +112,7 @@ func decodeNode(b []byte) (Node, error) {
 		Mode: uint32(d.u()), Size: int64(d.u()), Mtime: d.t(), Ctime: d.t(), Atime: d.t(),
 		Ino: d.u(), UID: uint32(d.u()), GID: uint32(d.u()), Nlink: uint32(d.u()), Dir: d.u() != 0,
 	}
+	n.Maker = int(d.u())
 	return n, d.end()
 }
 
@@ -126,6 +128,7 @@ func encodeShelved(shelf uint64, files []Shelved) (msg []byte, rest []Shelved) {
 		one.u(f.Node)
 		one.s(f.Path)
 		one.s(f.Rule)
+		one.s(map[bool]string{true: "free"}[f.Free])
 		if i > 0 && len(e.b)+len(one.b) > maxMessage {
 			return e.b, files[i:]
 		}
@@ -138,7 +141,7 @@ func decodeShelved(b []byte) (shelf uint64, files []Shelved, err error) {
 	d := &decoder{b: b}
 	shelf = d.u()
 	for d.err == nil && len(d.b) > 0 {
-		files = append(files, Shelved{Dir: d.s(), Name: d.s(), Content: []byte(d.s()), Node: d.u(), Path: d.s(), Rule: d.s()})
+		files = append(files, Shelved{Dir: d.s(), Name: d.s(), Content: []byte(d.s()), Node: d.u(), Path: d.s(), Rule: d.s(), Free: d.s() != ""})
 	}
 	return shelf, files, d.end()
 }

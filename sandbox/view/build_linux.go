@@ -202,13 +202,13 @@ func (b *builder) file(path, content string) error {
 
 // mask covers paths with something empty that nobody may open.
 func (b *builder) mask(paths []string) error {
-	for _, t := range tripsOf(paths) {
+	for _, path := range paths {
 		trees, err := maskTrees(b.stage)
 		if err == nil {
-			err = b.cover(t, trees)
+			err = b.cover(Trip{Path: path}, trees)
 		}
 		if err != nil {
-			return fmt.Errorf("mask %s: %w", t.Path, err)
+			return fmt.Errorf("mask %s: %w", path, err)
 		}
 	}
 	return nil

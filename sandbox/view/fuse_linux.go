@@ -50,16 +50,15 @@ func fuseTree(fd int) (int, error) {
 		option{"group_id", strconv.Itoa(os.Getgid())}, option{"allow_other", ""})
 }
 
-// lay covers paths: with their nodes, or, if masks is set or there is no FUSE,
-// with masks. The trees are made here, and attached on the view's thread in one
+// lay covers paths: with their nodes, or, if there is no FUSE, with masks. The trees are made here, and attached on the view's thread in one
 // go. Before anything of the agent runs (first), a link that an earlier session
 // left in the private home in the way is removed.
-func (d *nsd) lay(trips []Trip, masks, first bool) error {
+func (d *nsd) lay(trips []Trip, first bool) error {
 	trips = d.uncovered(trips)
 	trees := make([][]int, len(trips))
 	for i, t := range trips {
 		var err error
-		if masks || d.src.fuse == "" {
+		if d.src.fuse == "" {
 			trees[i], err = maskTrees(stageDir)
 		} else {
 			trees[i] = make([]int, 1)

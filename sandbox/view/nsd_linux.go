@@ -24,6 +24,7 @@ type nsd struct {
 	init  int
 	pins  map[uint64]pinned
 	pin   uint64
+	texts map[string]laidText
 	dirs  map[string]bool // directories that are tripwires
 }
 
@@ -38,7 +39,7 @@ func runNSD() error {
 	if err != nil {
 		return err
 	}
-	d := &nsd{plan: plan, ctl: ctl, pins: map[uint64]pinned{}, dirs: map[string]bool{}}
+	d := &nsd{plan: plan, ctl: ctl, pins: map[uint64]pinned{}, texts: map[string]laidText{}, dirs: map[string]bool{}}
 	if err := d.start(); err != nil {
 		return err
 	}

@@ -85,24 +85,7 @@ func (d *nsd) unpin(id uint64) error {
 		return fmt.Errorf("no pin %d", id)
 	}
 	delete(d.pins, id)
-	proc, err := d.src.open("/proc")
-	if err != nil {
-		return err
-	}
-	defer unix.Close(proc)
-	err = d.view.do(func() error {
-		if err := unix.Fchdir(proc); err != nil {
-			return err
-		}
-		err := unix.Unmount(fmt.Sprintf("self/fd/%d", p.mount), unix.MNT_DETACH)
-		if err == unix.EINVAL { // a rename outside has taken it off already
-			err = nil
-		}
-		if e := unix.Chdir("/"); err == nil {
-			err = e
-		}
-		return err
-	})
+	err := d.view.do(func() error { return d.unmount(p.mount) })
 	unix.Close(p.mount)
 	if e := os.Remove(p.name); err == nil {
 		err = e
@@ -111,4 +94,24 @@ func (d *nsd) unpin(id uint64) error {
 		return fmt.Errorf("unpin: %w", err)
 	}
 	return nil
+}
+
+// unmount takes a mount of the view off, on the view's thread.
+func (d *nsd) unmount(mount int) error {
+	proc, err := d.src.open("/proc")
+	if err != nil {
+		return err
+	}
+	defer unix.Close(proc)
+	if err := unix.Fchdir(proc); err != nil {
+		return err
+	}
+	err = unix.Unmount(fmt.Sprintf("self/fd/%d", mount), unix.MNT_DETACH)
+	if err == unix.EINVAL { // a rename outside has taken it off already
+		err = nil
+	}
+	if e := unix.Chdir("/"); err == nil {
+		err = e
+	}
+	return err
 }

@@ -56,8 +56,11 @@ func (s source) bind(path string, attrs uint64) (tree int, dir bool, err error) 
 
 // node clones one tripwire.
 func (s source) node(id uint64) (int, error) {
-	return treeOf(unix.AT_FDCWD, fmt.Sprintf("%s/%d", s.fuse, id), 0)
+	return treeOf(unix.AT_FDCWD, s.trap(id), 0)
 }
+
+// trap is where node id is found.
+func (s source) trap(id uint64) string { return fmt.Sprintf("%s/%d", s.fuse, id) }
 
 // mount makes the tree of a project's mount.
 func (s source) mount(m countersign.Mount) (tree int, dir bool, err error) {

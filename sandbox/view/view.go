@@ -86,15 +86,13 @@ type Spawn struct {
 
 // The operations of the protocol. Those of nsd:
 const (
-	OpFuse     = "fuse"     // event: the FUSE descriptor, or the reason why there is none
-	OpLay      = "lay"      // request: the nodes are served; lay the plan's tripwires
-	OpUp       = "up"       // event: the view stands and init lives
-	OpTrip     = "trip"     // request: Trips
-	OpMask     = "mask"     // request: Paths
-	OpPin      = "pin"      // request: Paths[0], content as a descriptor; answers Dev, Ino, Pin
-	OpUnpin    = "unpin"    // request: Pin
-	OpMount    = "mount"    // request: Mount
-	OpReadOnly = "readonly" // request: Paths, made read-only where they stand
+	OpFuse  = "fuse"  // event: the FUSE descriptor, or the reason why there is none
+	OpLay   = "lay"   // request: the nodes are served; lay the plan's tripwires
+	OpUp    = "up"    // event: the view stands and init lives
+	OpTrip  = "trip"  // request: Trips
+	OpPin   = "pin"   // request: Paths[0], content as a descriptor; answers Dev, Ino, Pin
+	OpText  = "text"  // request: Paths[0], content as a descriptor, Trips: two traps, or none
+	OpUnpin = "unpin" // request: Pin
 )
 
 // Those of init:
@@ -109,22 +107,21 @@ const (
 
 // Message is one packet in either direction; descriptors ride beside it.
 type Message struct {
-	Op     string             `json:"op"`
-	ID     uint64             `json:"id,omitempty"` // of a request, echoed; of a spawn
-	Fault  string             `json:"fault,omitempty"`
-	Errno  int                `json:"errno,omitempty"`
-	Trips  []Trip             `json:"trips,omitempty"`
-	Paths  []string           `json:"paths,omitempty"`
-	Mount  *countersign.Mount `json:"mount,omitempty"`
-	Spawn  *Spawn             `json:"spawn,omitempty"`
-	Pin    uint64             `json:"pin,omitempty"`
-	Dev    uint64             `json:"dev,omitempty"`
-	Ino    uint64             `json:"ino,omitempty"`
-	PID    int                `json:"pid,omitempty"`
-	Exit   int                `json:"exit,omitempty"` // exit status, or 128 + signal
-	Sig    int                `json:"sig,omitempty"`
-	Family int                `json:"family,omitempty"`
-	Notes  []string           `json:"notes,omitempty"`
+	Op     string   `json:"op"`
+	ID     uint64   `json:"id,omitempty"` // of a request, echoed; of a spawn
+	Fault  string   `json:"fault,omitempty"`
+	Errno  int      `json:"errno,omitempty"`
+	Trips  []Trip   `json:"trips,omitempty"`
+	Paths  []string `json:"paths,omitempty"`
+	Spawn  *Spawn   `json:"spawn,omitempty"`
+	Pin    uint64   `json:"pin,omitempty"`
+	Dev    uint64   `json:"dev,omitempty"`
+	Ino    uint64   `json:"ino,omitempty"`
+	PID    int      `json:"pid,omitempty"`
+	Exit   int      `json:"exit,omitempty"` // exit status, or 128 + signal
+	Sig    int      `json:"sig,omitempty"`
+	Family int      `json:"family,omitempty"`
+	Notes  []string `json:"notes,omitempty"`
 }
 
 // packetMax bounds one packet, bytes; requests with long lists are split.
