@@ -19,7 +19,7 @@ func TestContractOfRecords(t *testing.T) {
 		w.write("inner.sh", `for i in 1 2 3; do read x < .env; done
 (exec 3<>/dev/tcp/10.1.2.3/443)
 getent hosts asked.example
-git config core.fsmonitor ./evil; until [ -z "$(git config core.fsmonitor)" ]; do read -t 0.05 x < <(sleep 1); done
+git config core.fsmonitor ./evil; git config core.fsmonitor
 echo new > made.txt; git add made.txt; git commit -qm inside; git log -1 --format=%an:%ce
 X=$(printf %2000s | tr ' ' a); Y=$(printf %5000s | tr ' ' '\1')
 bash -c '/usr/bin/printf %s "$@" | wc -c' x $X $X $X $X $X $X $X $X $X $X
@@ -52,7 +52,7 @@ exit 3
 					}
 				}
 			}
-			if typ == "workspace.git-config" && field(m, "actor.kind") == "agent" && field(m, "decision.verdict") == "deny" {
+			if typ == "file.denied" && field(m, "policy.rule") == "git-config" && field(m, "action.op") == "rename" && field(m, "decision.verdict") == "deny" {
 				refusedKeys++
 			}
 			exe, _ := field(m, "actor.peer.exe").(string)

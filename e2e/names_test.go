@@ -61,7 +61,7 @@ for i in range(500):
     except OSError: n+=1
 print("got-through" if n<500 else n)'`, word: "got-through", needs: "python3", records: denied(500, "unlink")},
 	changed("lay a hook", `echo x > .git/hooks/pre-commit && echo got-through`, "create"),
-	changed("mv to a hook", `echo x > h1; mv h1 .git/hooks/post-commit && echo got-through`, "create"),
+	changed("mv to a hook", `echo x > h1; mv h1 .git/hooks/post-commit && echo got-through`, "rename"),
 	changed("a link as a hook", `ln -s /bin/true .git/hooks/pre-push && echo got-through`, "create"),
 	changed("a directory among hooks", `mkdir .git/hooks/d && echo got-through`, "create"),
 	changed("chmod of the hooks", `chmod 700 .git/hooks && echo got-through`, "chmod"),

@@ -1,10 +1,12 @@
 // Package gitkeys knows which keys of a git configuration are inert: they start
-// no program, include no file and carry no credential. It is a list of what is
-// harmless, so that it stays right when git learns a new key. It is pure.
+// no program, include no file and carry no credential, and how keys are written, and
+// what hooks are called. It is a list of what is harmless, so that it stays right when
+// git learns a new key. It is pure.
 package gitkeys
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +27,7 @@ func (s Setting) Parts() (section, sub, name string) {
 // stays right when git learns a new key.
 var inert = map[string]string{
 	"core":       "repositoryformatversion filemode bare logallrefupdates ignorecase precomposeunicode symlinks autocrlf eol safecrlf quotepath whitespace abbrev checkstat trustctime untrackedcache protecthfs protectntfs sparsecheckout sparsecheckoutcone bigfilethreshold compression loosecompression checkroundtripencoding preferfileformat worktree commentchar preloadindex",
-	"extensions": "objectformat partialclone compatobjectformat",
+	"extensions": "objectformat partialclone compatobjectformat worktreeconfig",
 	"branch":     "remote merge rebase description pushremote autosetupmerge autosetuprebase sort",
 	"remote":     "url fetch tagopt prune prunetags pushurl push promisor partialclonefilter skipdefaultupdate skipfetchall mirror",
 	"user":       "name email useconfigonly", "author": "name email", "committer": "name email",
@@ -42,6 +44,9 @@ var inert = map[string]string{
 // Inert tells whether a setting can start no program and carries no secret.
 func (s Setting) Inert() bool {
 	section, _, name := s.Parts()
+	if section == "submodule" && name == "update" { // of which any other may be a command
+		return slices.Contains([]string{"checkout", "rebase", "merge", "none"}, s.Value)
+	}
 	names, ok := inert[section]
 	if !ok {
 		return false

@@ -20,6 +20,10 @@ func TestCleanKeepsWhatStartsNothing(t *testing.T) {
 		{"credential.helper", "evil", false},
 		{"remote.origin.url", "ext::evil", false},
 		{"a.key.git.never.had", "x", false},
+		{"submodule.s.update", "rebase", true},
+		{"init.templateDir", "/x", false},
+		{"submodule.s.update", "!evil", false},
+		{"submodule.s.update", "checkout rebase", false},
 	}
 	for _, tt := range tests {
 		kept, refused := Clean([]Setting{{tt.key, tt.value}})

@@ -64,6 +64,10 @@ type Config struct {
 	Writable func(path string) bool // whether the session can write at a path of the view; nil: everywhere
 	Launch   Launch                 // Argv nil: no exec is a launch
 	Names    *names.Set             // what is guarded against unlink, rename and link; nil: nothing
+	// Rewrite decides the bytes that a rename would put in a guarded text's place, and
+	// puts them there. EBUSY is for the caller, any other error is EPERM; each is
+	// reported, in its own words. nil: none.
+	Rewrite func(ctx context.Context, path string, text []byte) error
 	// Restarts says that the filter could not be installed with
 	// WAIT_KILLABLE_RECV (before Linux 5.19): signals restart waiting calls.
 	Restarts bool

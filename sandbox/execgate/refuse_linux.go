@@ -4,6 +4,7 @@ package execgate
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -61,9 +62,9 @@ func (w *worker) refuse(call string, errno unix.Errno) {
 // refuseName refuses a call on a guarded name, and lets every other go on.
 func (w *worker) refuseName(row *seccomp.Row) {
 	root, err := w.s.rootFD(w.t.tid)
-	g, ok := names.Guard{}, false
+	g, ok, who := names.Guard{}, false, names.Caller{Root: root, TGID: w.t.tgid, TID: w.t.tid}
 	if err == nil {
-		g, ok = w.call.Guard(w.s.cfg.Names, names.Caller{Root: root, TGID: w.t.tgid, TID: w.t.tid})
+		g, ok = w.call.Guard(w.s.cfg.Names, who)
 	}
 	if !ok {
 		w.goOn()
@@ -73,11 +74,30 @@ func (w *worker) refuseName(row *seccomp.Row) {
 	if g.Frozen {
 		errno = unix.EPERM
 	}
+	if g.Text {
+		err := w.call.Hand(who, func(text []byte) error { return w.hand(g.Path, text) })
+		if err == nil {
+			w.fail(0) // done here, in the kernel's place
+			return
+		}
+		if a.Summary = err.Error(); errors.Is(err, unix.EBUSY) {
+			errno = unix.EBUSY
+		}
+	}
 	a.File = &countersign.File{Path: g.Path, Op: w.call.Op(), Rule: g.Rule}
 	if w.s.listener.Valid(w.n.ID) {
 		w.s.flood.add(a, row.Call, errno)
 	}
 	w.fail(errno)
+}
+
+// hand has the bytes that a guarded text is to have decided, for a caller that
+// still waits: they were read from its directory.
+func (w *worker) hand(path string, text []byte) error {
+	if w.s.cfg.Rewrite == nil || !w.s.listener.Valid(w.n.ID) {
+		return unix.EPERM
+	}
+	return w.s.cfg.Rewrite(w.s.ctx, path, text)
 }
 
 func foreignName(d *seccomp.Data) string {

@@ -1,12 +1,6 @@
 package gitview
 
-import (
-	"bytes"
-	"fmt"
-	"strings"
-
-	"github.com/countersign/countersign/internal/gitkeys"
-)
+import "github.com/countersign/countersign/internal/gitkeys"
 
 // PushURL is what every push inside is aimed at: no helper and no path of that
 // name exists, so git answers with these words.
@@ -22,7 +16,8 @@ func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig) []gitkeys
 		switch {
 		case section == "core" && (name == "worktree" || name == "checkstat" || name == "trustctime" || name == "repositoryformatversion"):
 			continue
-		case section == "gc" && name == "auto", section == "maintenance":
+		case section == "gc" && name == "auto", section == "maintenance",
+			section == "extensions" && name == "worktreeconfig": // what it would have read is not carried in
 			continue
 		case section == "extensions" && name == "partialclone", section == "remote" && name == "promisor":
 			partial = true
@@ -65,23 +60,3 @@ func sessionConfig(all []gitkeys.Setting, r sessionRepo, u userConfig) []gitkeys
 
 // promisor is the remote of a session whose real repository is a partial clone.
 const promisor = "countersign-unfetched"
-
-// formatConfig writes settings as git reads them (git-config(1), "Syntax").
-func formatConfig(all []gitkeys.Setting) []byte {
-	var b bytes.Buffer
-	last := ""
-	for _, s := range all {
-		section, sub, name := s.Parts()
-		head := "[" + section + "]"
-		if sub != "" {
-			head = fmt.Sprintf("[%s \"%s\"]", section, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(sub))
-		}
-		if head != last {
-			b.WriteString(head + "\n")
-			last = head
-		}
-		v := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`, "\b", `\b`).Replace(s.Value)
-		fmt.Fprintf(&b, "\t%s = \"%s\"\n", name, v)
-	}
-	return b.Bytes()
-}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +73,8 @@ func newView(t testing.TB, root string, o Options) *view {
 		} else if strings.HasSuffix(m.Target, "countersign/objects") {
 			os.RemoveAll(m.Target)
 			must(t, os.Symlink(m.Source, m.Target))
+		} else if strings.HasSuffix(m.Target, ".git/commondir") {
+			must(t, os.Remove(m.Source)) // it would not name .git, which is a link here
 		}
 	}
 	return &view{s, o.View, o}
@@ -277,7 +281,6 @@ func TestOutsideMovesAreCarriedIn(t *testing.T) {
 }
 
 func TestConfigKeysThatStartProgramsAreTakenOut(t *testing.T) {
-	ctx := context.Background()
 	root := repository(t)
 	sh(t, root, `git config core.fsmonitor /nonexistent/evil; git config alias.x '!evil'; git config filter.f.clean evil; git config remote.origin.url https://user:token@host/x.git
 		git config remote.evil.url 'ext::sh -c evil'; git config http.extraheader 'Authorization: x'; git config include.path /nonexistent/evil; git config branch.main.description 'two
@@ -292,16 +295,74 @@ lines "q" \\'`)
 	if !strings.Contains(conf, "remote.origin.url=https://host/x.git") || !strings.Contains(conf, "branch.main.description=two\nlines \"q\" \\") {
 		t.Errorf("inert keys are missing:\n%s", conf)
 	}
-	sh(t, v.dir, `git config core.hooksPath /nonexistent/evil; git config core.fsmonitor true; git config diff.x.textconv evil; git config gc.recentObjectsHook evil; git config submodule.s.url ext::evil; git config branch.y.remote origin`)
-	refused, err := v.GuardConfig(ctx)
+}
+
+// TestOnlyInertKeysAreWritten: what git inside would write is shown to the agent and
+// kept for the next session, unless a key of it starts a program.
+func TestOnlyInertKeysAreWritten(t *testing.T) {
+	ctx := context.Background()
+	root := repository(t)
+	v := newView(t, root, Options{})
+	shown := map[string]string{}
+	v.Texts.Serve(func(path string, content []byte) error { shown[path] = string(content); return nil })
+	at := filepath.Join(v.o.View, ".git", "config")
+	was := v.textNow(t, at)
+	for _, bad := range []string{
+		"[core]\n\thooksPath = /nonexistent/evil\n", "[CORE]\nFsMonitor\n", "[diff \"x\"]\ntextconv=evil", "[gc]\nrecentObjectsHook=evil", "[submodule \"s\"]\nurl=ext::evil",
+		"[include]\npath=/x", "[includeIf \"gitdir:/\"]\npath=/x", "[alias]\nx=!evil", "[remote \"o\"]\nurl = https://me:secret@example.com/x", "[submodule \"s\"]\nupdate=!evil",
+		"[core]\nbare=false\\\n\n[core]fsmonitor=evil # x", "[branch \"x\\\"]\nfsmonitor", "[core", "[user]\nname=a\x00b\n", "\xef\xbb\xbf[core]\nfsmonitor=evil",
+	} {
+		if err := v.Texts.Rewrite(ctx, at, []byte(bad)); err == nil {
+			t.Errorf("taken: %q", bad)
+		}
+	}
+	if v.textNow(t, at) != was || len(shown) != 0 {
+		t.Errorf("something was written: %v", shown)
+	}
+	good := was + "[branch \"y\"]\n\tremote = origin # mine\n"
+	must(t, v.Texts.Rewrite(ctx, at, []byte(good)))
+	must(t, v.Texts.Rewrite(ctx, filepath.Join(v.o.View, ".git", "config.worktree"), []byte("[core]\n\tsparseCheckout = true\n")))
+	for _, other := range []string{filepath.Join(v.o.View, ".git", "commondir"), filepath.Join(v.o.View, "config"), "config"} {
+		if v.Texts.Rewrite(ctx, other, []byte("")) == nil {
+			t.Errorf("%s was rewritten", other)
+		}
+	}
+	if shown[at] != good || v.textNow(t, at) != good {
+		t.Errorf("shown %q", shown[at])
+	}
+	must(t, v.Texts.Rewrite(ctx, at, []byte(strings.Replace(good, `"true"`, "false", 1))))
+	if now := v.textNow(t, at); !strings.Contains(now, `filemode = "true"`) {
+		t.Errorf("git init inside has taken the modes away: %s", now)
+	}
+	must(t, v.Texts.Rewrite(ctx, at, []byte(good)))
+	v.Texts.Serve(func(string, []byte) error { return syscall.EBUSY })
+	if err := v.Texts.Rewrite(ctx, at, []byte(was)); !errors.Is(err, syscall.EBUSY) || v.textNow(t, at) != good {
+		t.Errorf("kept though nobody sees it: %v", err)
+	}
+	// The next session goes on with it, whatever lies in the agent's directory.
+	must(t, os.Remove(filepath.Join(v.o.Dir, "0/config")))
+	must(t, os.Symlink("/etc/passwd", filepath.Join(v.o.Dir, "0/config")))
+	must(t, os.WriteFile(filepath.Join(v.o.Dir, "0/commondir"), []byte("../evil\n"), 0o644))
+	w := newView(t, root, v.o)
+	if w.textNow(t, at) != good {
+		t.Errorf("the next session has %q", w.textNow(t, at))
+	}
+	if b, err := os.ReadFile(filepath.Join(v.o.Dir, "0/config")); err != nil || string(b) != good {
+		t.Errorf("under it lies %q (%v)", b, err)
+	}
+}
+
+func (v *view) textNow(t *testing.T, at string) string {
+	t.Helper()
+	all, err := v.Texts.All()
 	must(t, err)
-	if len(refused) != 5 {
-		t.Errorf("refused %v", refused)
+	for _, x := range all {
+		if x.Path == at {
+			return string(x.Content)
+		}
 	}
-	conf = sh(t, v.dir, "git config --local --list")
-	if strings.Contains(conf, "evil") || !strings.Contains(conf, "branch.y.remote=origin") {
-		t.Errorf("after the guard:\n%s", conf)
-	}
+	t.Fatalf("no text at %s", at)
+	return ""
 }
 
 func TestStoreGrowsAndIsMadeAnew(t *testing.T) {

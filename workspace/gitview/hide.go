@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/countersign/countersign/internal/gitkeys"
-	"github.com/countersign/countersign/workspace/gitrun"
 	"github.com/countersign/countersign/workspace/gitstore"
 )
 
@@ -25,7 +25,7 @@ const alternates = "../countersign/objects\n../countersign/objects/" + gitstore.
 // of ours that it took out come back.
 func (s *Session) hide(ctx context.Context, r *sessionRepo) error {
 	err := s.hideNow(ctx, r)
-	if errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EBUSY) {
 		return nil // a lock: git inside is at it, or was killed there; what it reads is safe anyway
 	}
 	return err
@@ -46,12 +46,12 @@ func (s *Session) hideNow(ctx context.Context, r *sessionRepo) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	all, sparse, err := a.settings(ctx)
+	all, sparse, err := s.settings(ctx, r)
 	if err != nil {
 		return err
 	}
 	if all != nil {
-		if err := a.replace("config", formatConfig(all)); err != nil {
+		if err := s.setConfig(r, a, gitkeys.Format(all)); err != nil {
 			return err
 		}
 	}
@@ -110,14 +110,9 @@ var sparseKeys = []gitkeys.Setting{
 
 // settings returns the configuration with the sparse keys set, nil if they are,
 // and whether the person's own checkout is sparse.
-func (a agentDir) settings(ctx context.Context) (all []gitkeys.Setting, sparse bool, err error) {
-	b, err := a.read("config")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (s *Session) settings(ctx context.Context, r *sessionRepo) (all []gitkeys.Setting, sparse bool, err error) {
+	if all, err = s.Texts.Settings(ctx, path.Join(r.inside, "config")); err != nil {
 		return nil, false, err
-	}
-	all, err = gitrun.ParseConfig(ctx, b)
-	if err != nil {
-		return nil, true, nil // git inside cannot read it either
 	}
 	have := map[string]string{}
 	for _, x := range all {

@@ -9,13 +9,16 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/gitkeys"
 	"github.com/countersign/countersign/workspace/gitrun"
 	"github.com/countersign/countersign/workspace/gitstore"
+	"github.com/countersign/countersign/workspace/gittext"
 )
 
 // Options say how a session's git directories are made.
@@ -39,6 +42,7 @@ type Place struct {
 type Session struct {
 	Places   []Place
 	Mounts   []countersign.Mount
+	Texts    *gittext.Keeper
 	ReadOnly []string // paths inside that cannot be changed: the hooks directories and .git files
 
 	project *Project
@@ -84,7 +88,7 @@ func (p *Project) SessionGit(ctx context.Context, o Options) (*Session, error) {
 	if o.View == "" {
 		o.View = p.Root
 	}
-	s := &Session{project: p, opts: o}
+	s := &Session{project: p, opts: o, Texts: gittext.New(o.Dir)}
 	if !p.Git {
 		return s, nil
 	}
@@ -122,13 +126,32 @@ func (s *Session) layout() error {
 			sr.worktree = back
 			s.Places = append(s.Places, Place{Rel: path.Join(rel, ".git"), File: []byte("gitdir: " + to + "\n")})
 			s.ReadOnly = append(s.ReadOnly, path.Join(at, ".git"))
+			s.anchor(filepath.ToSlash(below))
 		} else {
 			s.Places = append(s.Places, Place{Rel: path.Join(rel, ".git")})
 			s.Mounts = append(s.Mounts, countersign.Mount{Type: "bind", Source: sr.dir, Target: sr.inside})
 		}
+		same, err := filepath.Rel(s.opts.Dir, sr.dir)
+		if err != nil {
+			return err
+		}
+		s.Texts.Add(sr.inside, same)
 		s.repos = append(s.repos, sr)
 	}
 	return nil
+}
+
+// anchor makes a mount of each directory on the way from the root's git directory to
+// another within: else it could be renamed, and another be made in its place.
+func (s *Session) anchor(below string) {
+	at := ""
+	for name := range strings.SplitSeq(below, "/") {
+		at = path.Join(at, name)
+		m := countersign.Mount{Type: "bind", Source: filepath.Join(s.opts.Dir, "0", at), Target: path.Join(s.opts.View, ".git", at)}
+		if !slices.ContainsFunc(s.Mounts, func(x countersign.Mount) bool { return x.Target == m.Target }) {
+			s.Mounts = append(s.Mounts, m)
+		}
+	}
 }
 
 // prepare fills one repository's session git directory.
@@ -149,8 +172,11 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 		countersign.Mount{Type: "bind", Source: r.store.Objects(), Target: path.Join(r.inside, "countersign/objects"), RO: true},
 		countersign.Mount{Type: "bind", Source: s.opts.Hooks, Target: path.Join(r.inside, "hooks"), RO: true})
 	s.ReadOnly = append(s.ReadOnly, path.Join(r.inside, "hooks"))
+	for _, name := range gittext.Names {
+		s.Mounts = append(s.Mounts, countersign.Mount{Type: "bind", Source: filepath.Join(r.dir, name), Target: path.Join(r.inside, name), RO: true})
+	}
 	if s.loadBase(r) {
-		if err := s.hide(ctx, r); err != nil {
+		if err := errors.Join(s.layTexts(ctx, r), s.hide(ctx, r)); err != nil {
 			return err
 		}
 		_, err := s.syncRepo(ctx, r, refs)
@@ -162,8 +188,14 @@ func (s *Session) prepare(ctx context.Context, r *sessionRepo) error {
 	if err := s.clear(r); err != nil {
 		return err
 	}
-	if err := s.build(ctx, r, refs); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return s.Texts.Forget(r.inside) },
+		func() error { return s.build(ctx, r, refs) },
+		func() error { return s.layTexts(ctx, r) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	return s.hide(ctx, r)
 }
@@ -299,7 +331,7 @@ func (s *Session) writeConfig(ctx context.Context, r *sessionRepo) error {
 		return err
 	}
 	conf := sessionConfig(all, *r, s.project.userSettings(ctx))
-	return os.WriteFile(filepath.Join(r.dir, "config"), formatConfig(conf), 0o644)
+	return os.WriteFile(filepath.Join(r.dir, "config"), gitkeys.Format(conf), 0o644)
 }
 
 // writeRefs writes packed-refs (gitformat: git-pack-refs(1)) and symbolic refs.

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/countersign/countersign/internal/gitkeys"
 	"github.com/countersign/countersign/workspace/gitrun"
 	"github.com/countersign/countersign/workspace/gitstore"
 )
@@ -332,56 +331,6 @@ func (s *Session) Own() bool {
 		}
 	}
 	return false
-}
-
-// GuardConfig takes out of the session's git configurations every key that
-// starts a program, reads another file or holds a credential, and returns what
-// it took. Between the agent's write and this there is a moment in which git
-// inside reads the key: the program then runs inside, under the gate, as any
-// other; the host never reads these files.
-func (s *Session) GuardConfig(ctx context.Context) (refused []string, err error) {
-	for i := range s.repos {
-		r := &s.repos[i]
-		a, err := s.agent(r)
-		if err != nil {
-			return refused, err
-		}
-		took, err := guard(ctx, a)
-		a.close()
-		if err != nil && !errors.Is(err, fs.ErrExist) { // a config.lock: git inside is at it
-			return refused, err
-		}
-		refused = append(refused, took...)
-	}
-	return refused, nil
-}
-
-func guard(ctx context.Context, a agentDir) ([]string, error) {
-	b, err := a.read("config")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	all, err := gitrun.ParseConfig(ctx, b)
-	if err != nil {
-		return nil, nil // git inside cannot read it either
-	}
-	kept, refused := gitkeys.Clean(all)
-	if len(refused) == 0 {
-		return nil, nil
-	}
-	return refused, a.replace("config", formatConfig(kept))
-}
-
-// GitDirs are the session's git directories on the host, for a watcher.
-func (s *Session) GitDirs() []string {
-	var dirs []string
-	for _, r := range s.repos {
-		dirs = append(dirs, r.dir)
-	}
-	return dirs
 }
 
 // RealDirs are the real git directories, for a watcher of HEAD, index and refs.

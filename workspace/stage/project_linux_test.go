@@ -37,7 +37,11 @@ func TestNestedSubmoduleAndWorktree(t *testing.T) {
 					t.Errorf("a secret: %s", out)
 				}
 				mustInside(t, s, `cd sub; echo more >> l.txt; git commit -qam 'in sub'; git log -1 --format=%s | grep -q 'in sub'; cd ..; git submodule status | grep -q '^+'; git add sub; git commit -qm bump`)
-				for _, try := range []string{"touch .git/hooks/pre-commit", "touch sub/../.git/modules/sub/hooks/x", "echo x > sub/.git", "rm -rf .git/hooks", "mv .git git2", "rm sub/.git", "touch .git/countersign/objects/x"} {
+				for _, try := range []string{
+					"touch .git/hooks/pre-commit", "touch sub/../.git/modules/sub/hooks/x", "echo x > sub/.git", "rm -rf .git/hooks", "mv .git git2", "rm sub/.git", "touch .git/countersign/objects/x",
+					"git config core.fsmonitor evil", "echo x > .git/config", "rm .git/config", "mv .git/config c", "echo x > c; mv c .git/config", "echo ../c > .git/commondir", "echo x > .git/config.worktree",
+					"git -C sub config core.fsmonitor evil", "git -C nested config core.fsmonitor evil", "mv .git/modules m", "mv .git/modules/sub .git/modules/s2",
+				} {
 					if name == "worktree" && strings.Contains(try, "modules") {
 						continue
 					}
@@ -93,7 +97,7 @@ func TestIgnoredDirectoriesLiveOn(t *testing.T) {
 	e := newEnv(t, project(t))
 	sh(t, e.root, `mkdir -p node_modules/p; cd node_modules; for i in $(seq 10); do mkdir p/d$i; for j in $(seq 8); do echo $i > p/d$i/f$j; done; done; echo SECRET > p/.env; ln p/.env p/other; ln p/d1/f1 p/hard`)
 	s := e.start(t, nil)
-	if len(s.Mounts()) != 4 { // the tree, git, its objects, its hooks
+	if len(s.Mounts()) != 7 { // the tree, git, its objects, its hooks, its three texts
 		t.Errorf("mounts: %+v", s.Mounts())
 	}
 	if len(s.Tripwires()) != 3 {
@@ -145,7 +149,7 @@ func TestHugeIgnoredDirectoryIsAttached(t *testing.T) {
 	sh(t, e.root, `mkdir -p node_modules/p; cd node_modules; for i in $(seq 60); do echo $i > p/f$i; done; echo SECRET > p/.env`)
 	big := func(o *Options) { o.BulkFiles = 55 }
 	s := e.start(t, big)
-	if len(s.Mounts()) != 5 || len(s.Tripwires()) != 2 {
+	if len(s.Mounts()) != 8 || len(s.Tripwires()) != 2 {
 		t.Errorf("mounts: %+v", s.Mounts())
 	}
 	mustInside(t, s, `rm -rf node_modules/* ; mkdir node_modules/q; echo 1 > node_modules/q/x; test $(ls node_modules | wc -l) = 1; echo S > node_modules/q/.env`)

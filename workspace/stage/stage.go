@@ -93,13 +93,12 @@ type Trip struct {
 type EventKind string
 
 const (
-	Carried    EventKind = "carried"     // a person's edit is now in the layer
-	Conflict   EventKind = "conflict"    // a person and the agent changed the same path
-	Denied     EventKind = "denied"      // a denied name appeared or changed on the host
-	Gone       EventKind = "denied-gone" // a denied name is gone from the host
-	Branch     EventKind = "branch"      // HEAD or the index of the real repository moved
-	GitRefused EventKind = "git-config"  // a key that starts a program was taken out of a session's git configuration
-	Failed     EventKind = "failed"      // an edit could not be carried in
+	Carried  EventKind = "carried"     // a person's edit is now in the layer
+	Conflict EventKind = "conflict"    // a person and the agent changed the same path
+	Denied   EventKind = "denied"      // a denied name appeared or changed on the host
+	Gone     EventKind = "denied-gone" // a denied name is gone from the host
+	Branch   EventKind = "branch"      // HEAD or the index of the real repository moved
+	Failed   EventKind = "failed"      // an edit could not be carried in
 )
 
 // Event is something that happened on the real tree.

@@ -40,7 +40,6 @@ const (
 	onVault                     // a denied directory there
 	onTree                      // an overlay's upper directory
 	onRealGit                   // a real git directory
-	onOwnGit                    // a session's git directory
 )
 
 // carrier is a running Watch.
@@ -70,13 +69,12 @@ type noted struct {
 	dirty map[string]bool // paths of the real tree to be looked at
 	saves map[string]bool // paths the agent has touched
 	git   bool            // a real git directory changed
-	conf  bool            // a session's git configuration changed
 	all   bool            // events were lost: look at everything
 }
 
 func nothing() noted { return noted{dirty: map[string]bool{}, saves: map[string]bool{}} }
 
-func (n *noted) pending() bool { return len(n.dirty)+len(n.saves) > 0 || n.git || n.conf || n.all }
+func (n *noted) pending() bool { return len(n.dirty)+len(n.saves) > 0 || n.git || n.all }
 
 // Conflicts lists the paths that a person and the agent both changed.
 func (s *Staging) Conflicts() []string {
@@ -95,7 +93,7 @@ func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
 		return err
 	}
 	c := &carrier{s: s, w: w, on: onEvent, wake: make(chan struct{}, 1), first: make(chan string, 4096), now: nothing(), told: map[string]layer.Stamp{}}
-	c.now.git, c.now.conf, c.now.all = true, true, true
+	c.now.git, c.now.all = true, true
 	c.look = survey.Sentry{Names: s.names, Real: s.real, Watch: w, Denied: c.deniedAtOnce, Shown: s.shown, New: onNew, Vault: onVault}
 	c.watchAll(ctx)
 	var noting sync.WaitGroup
@@ -226,8 +224,6 @@ func (n *noted) note(e layer.Seen) {
 		}
 	case e.Side == onRealGit:
 		n.git = n.git || !strings.HasSuffix(e.Name, ".lock")
-	case e.Side == onOwnGit:
-		n.conf = n.conf || e.Name == "config"
 	}
 }
 
@@ -243,9 +239,6 @@ func (c *carrier) watchAll(ctx context.Context) {
 	}
 	for _, d := range s.git.RealDirs() {
 		c.w.AddPath(d, layer.Place{Side: onRealGit, Rel: d})
-	}
-	for _, d := range s.git.GitDirs() {
-		c.w.AddPath(d, layer.Place{Side: onOwnGit, Rel: d})
 	}
 	if c.w.Full() {
 		c.on(Event{Kind: Failed, Text: "not every directory can be watched: raise fs.inotify.max_user_watches; edits there reach the session at its next start"})
@@ -331,9 +324,6 @@ func (c *carrier) flush(ctx context.Context) {
 	if c.git {
 		c.syncGit(ctx)
 	}
-	if c.conf {
-		c.guard(ctx)
-	}
 }
 
 func (c *carrier) syncGit(ctx context.Context) {
@@ -350,16 +340,6 @@ func (c *carrier) syncGit(ctx context.Context) {
 	}
 	if moved {
 		c.on(Event{Kind: Branch, Text: strings.Join(told, "; ")})
-	}
-}
-
-func (c *carrier) guard(ctx context.Context) {
-	keys, err := c.s.git.GuardConfig(ctx)
-	for _, k := range keys {
-		c.on(Event{Kind: GitRefused, Text: k})
-	}
-	if err != nil && ctx.Err() == nil {
-		c.on(Event{Kind: Failed, Error: err, Text: "a session's git configuration cannot be checked"})
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -172,14 +171,4 @@ func TestDeletedOutsideChangedInsideIsAConflict(t *testing.T) {
 	if got := changes(t, s); got != "M src/a.go\n" {
 		t.Errorf("changes:\n%s", got)
 	}
-}
-
-func TestConfigGuardRuns(t *testing.T) {
-	e := newEnv(t, project(t))
-	s := e.start(t, nil)
-	w := watch(t, s)
-	mustInside(t, s, "git config core.fsmonitor /nonexistent/evil; git config branch.x.remote o")
-	eventually(t, "the key is taken out", func() bool {
-		return w.saw(GitRefused, "") && !strings.Contains(read(t, filepath.Join(s.layer, "git/0/config")), "evil")
-	})
 }

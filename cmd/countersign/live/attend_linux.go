@@ -92,7 +92,7 @@ func (s *live) watch() {
 				s.fail(fmt.Errorf("reading withheld git objects would not be seen: %w", err))
 			}
 			s.noted(e)
-		case stage.Conflict, stage.GitRefused, stage.Failed:
+		case stage.Conflict, stage.Failed:
 			s.noted(e)
 		}
 	})
@@ -107,19 +107,14 @@ func (s *live) noted(e stage.Event) {
 	}
 }
 
-// workspaceRecord is what the staging layer noticed: of the person's doing
-// outside, but for the git configuration, which the agent tried to change.
+// workspaceRecord is what the staging layer noticed of the person's doing outside.
 func (s *live) workspaceRecord(e stage.Event) countersign.Record {
 	r := countersign.Record{
 		Type: "workspace." + string(e.Kind), Session: s.id, Actor: &countersign.Actor{Kind: "human", ID: base.Who()}, Agent: &countersign.Agent{Name: s.opt.Agent},
 		Action: &countersign.ActionRecord{Kind: countersign.KindFileWrite, Path: base.Printable(e.Path), Summary: gate.Line(e.Text)},
 		Policy: s.policy.Record(""),
 	}
-	switch e.Kind {
-	case stage.GitRefused:
-		r.Actor, r.Policy.Rule = &countersign.Actor{Kind: "agent", ID: s.opt.Agent}, "git-config"
-		r.Decision = &countersign.DecisionRecord{Verdict: countersign.Deny, Basis: countersign.ByPolicy, Reason: "the key starts a program, or is not the session's to change: it was taken back"}
-	case stage.Failed:
+	if e.Kind == stage.Failed {
 		r.Actor = &countersign.Actor{Kind: "system"}
 	}
 	return r

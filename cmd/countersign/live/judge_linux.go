@@ -67,12 +67,19 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 
 const whyDenied = "the path is on the deny-list"
 
-// frozen is the rule of what may be looked at inside and not changed.
-const frozen = "sandbox"
+// The rules of what may be looked at inside and not changed; gitConfig is of what
+// git itself may change, as far as that starts nothing.
+const (
+	frozen    = "sandbox"
+	gitConfig = "git-config"
+)
 
 func whyRefused(rule string) string {
-	if rule == frozen {
+	switch rule {
+	case frozen:
 		return "git's hooks and the session's own objects cannot be changed from inside"
+	case gitConfig:
+		return "git's configuration takes from inside what git itself writes there, and of that no key that starts a program"
 	}
 	return whyDenied
 }
@@ -85,7 +92,7 @@ func (s *live) tripped(e tripwire.Event) {
 	}
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: e.Rule, Reason: whyRefused(e.Rule), Layer: "built-in"}
 	errno := "EACCES"
-	if e.Rule == frozen {
+	if e.Rule == frozen || e.Rule == gitConfig {
 		errno = "EPERM"
 	}
 	if e.Op == tripwire.OpWithheld {

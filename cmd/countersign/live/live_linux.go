@@ -75,6 +75,7 @@ type live struct {
 	shelved map[string]int    // shelves by path inside: how many files stand there
 	nextID  uint64
 	names   *names.Set // the guarded names of the view
+	texts   map[string]*laidText
 	failed  error
 	staged  map[string]*tree.State // by path: the changes that a review asked for last
 	steps   map[string]*tree.State // by SHA-256: what the steps of those hold
@@ -86,7 +87,7 @@ var errLedgerGone = errors.New("the ledger process is gone or cannot write")
 // Run runs one session from start to end. It returns the agent's exit
 // code and who ended the session.
 func Run(ctx context.Context, a *base.App, o Options) (exit int, by string, err error) {
-	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}, shelved: map[string]int{}, names: names.NewSet(), supervised: make(chan struct{})}
+	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}, shelved: map[string]int{}, names: names.NewSet(), texts: map[string]*laidText{}, supervised: make(chan struct{})}
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	defer s.end(nil)
 	defer s.closers.Close()

@@ -29,7 +29,7 @@ func (s *live) spawnOwn(ctx context.Context, args ShellArgs, files []*os.File) (
 	})
 	sup, err := execgate.New(execgate.Config{
 		Listener: p.Listener, Judge: judge{own, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.ownEnv(args.Term),
-		Writable: s.writable, Launch: execgate.Launch{Argv: args.Argv}, Names: s.names, Now: s.Now, Log: s.log,
+		Writable: s.writable, Launch: execgate.Launch{Argv: args.Argv}, Names: s.names, Rewrite: s.staging.Git().Texts.Rewrite, Now: s.Now, Log: s.log,
 	})
 	if err != nil {
 		return 1, err

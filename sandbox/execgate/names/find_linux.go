@@ -24,7 +24,8 @@ type Operand struct {
 	Dir    int // the descriptor that a relative path starts at, or AT_FDCWD
 	Path   string
 	Follow bool // a symlink at its end is followed
-	New    bool // the call makes it: only the directory counts
+	New    bool // it must not be there: only the directory counts
+	Made   bool // the call makes it: what is frozen counts too
 }
 
 // fuseType is what mountinfo calls the tripwires' file system (proc_pid_mountinfo(5)).
@@ -51,13 +52,12 @@ const maxLinks = 40 // MAXSYMLINKS of include/linux/namei.h
 // step looks at the operand's last name, and gives the path that a link there
 // leads to, if it is to be followed.
 func (l look) step(o Operand) (g Guard, ok bool, next string) {
-	dir, name := path.Split(strings.TrimRight(o.Path, "/"))
-	if name == "" || name == "." || name == ".." {
-		return g, false, ""
-	}
-	pl, errno := l.resolve(o.Dir, dir)
-	if errno != 0 {
-		return g, false, ""
+	pl, name, err := l.parent(o)
+	if err != nil { // the directory may be a node, of which nobody outside is told
+		if dir, _ := path.Split(strings.TrimRight(o.Path, "/")); dir != "" && dir != o.Path {
+			g, ok = l.set.Find(l.c, Operand{Dir: o.Dir, Path: dir, Follow: true})
+		}
+		return g, ok && g.Frozen, ""
 	}
 	defer pl.Close()
 	if g, ok = l.at(pl.FD, ""); ok { // a name in a guarded directory
@@ -67,7 +67,7 @@ func (l look) step(o Operand) (g Guard, ok bool, next string) {
 		return g, false, ""
 	}
 	if g, ok = l.at(pl.FD, name); ok || !o.Follow {
-		return g, ok, ""
+		return g, ok && (g.Frozen || !o.Made), ""
 	}
 	if end, errno := l.resolve(o.Dir, o.Path); errno == 0 {
 		defer end.Close()
@@ -81,9 +81,23 @@ func (l look) step(o Operand) (g Guard, ok bool, next string) {
 		return g, false, ""
 	}
 	if next = string(buf[:n]); !strings.HasPrefix(next, "/") {
+		dir, _ := path.Split(strings.TrimRight(o.Path, "/"))
 		next = dir + next
 	}
 	return g, false, next
+}
+
+// parent opens the directory that an operand's last name is in.
+func (l look) parent(o Operand) (pl asseen.Place, name string, err error) {
+	dir, name := path.Split(strings.TrimRight(o.Path, "/"))
+	if name == "" || name == "." || name == ".." {
+		return pl, "", unix.ENOENT
+	}
+	pl, errno := l.resolve(o.Dir, dir)
+	if errno != 0 {
+		return pl, "", errno
+	}
+	return pl, name, nil
 }
 
 // behind is the guard that a descriptor of the caller stands for.

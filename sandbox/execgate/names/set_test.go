@@ -12,7 +12,8 @@ func guarded() *Set {
 	for i, p := range []string{"/p/.env", "/p/sub/Server.PEM", "/p/stra\u00dfe", "/h/.ssh", "/p/a b"} {
 		s.Add(Guard{ID: uint64(i + 1), Path: p, Rule: "r"})
 	}
-	s.Add(Guard{Path: "/p/.git/hooks", Rule: "h", Frozen: true}, "pre-commit")
+	s.Add(Guard{ID: 99, Path: "/p/.git/hooks", Rule: "h", Frozen: true, Below: []string{"pre-commit"}})
+	s.Add(Guard{ID: 98, Path: "/p/.git/config", Rule: "c", Frozen: true, Text: true})
 	return s
 }
 
@@ -21,6 +22,7 @@ func TestHas(t *testing.T) {
 	for path, want := range map[string]bool{
 		".env": true, "./.env": true, "/any/where/.ENV": true, ".env/": true, ".env///": true, ".\uff45nv": true, ".e\u200bnv": true,
 		".env. ": true, "server.pem": true, "STRASSE": true, ".ssh": true, "A B": true, "pre-commit": true, "hooks": true,
+		".git/hooks/lib": true, "HOOKS//lib//": true, "hooks/lib/x": false, "a/config": true, "config/x": false,
 		"": false, "/": false, ".": false, "..": false, "env": false, ".env/x": false, ".envx": false, "a.env": false,
 		strings.Repeat("a", 256): false, strings.Repeat("a", 255): false, "...": false,
 	} {
@@ -43,7 +45,8 @@ func FuzzHas(f *testing.F) {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, guard, path string) {
-		name := string(last([]byte(path)))
+		base, _ := last([]byte(path))
+		name := string(base)
 		if strings.ContainsAny(guard, "/\x00") || guard == "" || name == "" || len(name) > nameMax {
 			return
 		}
