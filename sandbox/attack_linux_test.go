@@ -177,7 +177,7 @@ func TestWithoutFilter(t *testing.T) {
 	g := newGround(t)
 	g.Gate = false
 	write(t, g.project+"/.env", "SECRET")
-	g.Masks = []string{g.project + "/.env"}
+	g.Tripwires = []Trip{{Path: g.project + "/.env"}}
 	rows := []string{
 		"umount " + g.project + "/.env",
 		"mount -o remount,rw /usr",

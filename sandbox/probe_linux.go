@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/landlock"
 	"github.com/countersign/countersign/sandbox/view"
 )
 
@@ -23,7 +24,7 @@ import (
 func Probe(ctx context.Context, exe string) countersign.Posture {
 	p, err := probe(ctx, exe)
 	if err != nil {
-		return posture(view.Probed{Mount: err.Error(), Notify: notifyUnprobed(), Landlock: view.LandlockABI()}, err)
+		return posture(view.Probed{Mount: err.Error(), Notify: notifyUnprobed(), Landlock: landlock.ABI()}, err)
 	}
 	return posture(p, nil)
 }
@@ -96,7 +97,7 @@ func posture(p view.Probed, clone error) countersign.Posture {
 		}
 	}
 	add("network", okUnless(space), orElse(space, "an empty network namespace"), spaceRemedy)
-	if p.Landlock >= view.LandlockMin {
+	if p.Landlock >= landlock.Min {
 		add("landlock", "ok", fmt.Sprintf("ABI %d: commands started apart cannot trace each other", p.Landlock), "")
 	} else {
 		add("landlock", "partial", "the agent can trace a shell that is started beside it", "use Linux 5.19 or newer, with landlock in the lsm= list of the kernel command line")

@@ -161,7 +161,7 @@ func TestLinkRace(t *testing.T) {
 func TestHostRename(t *testing.T) {
 	g := newGround(t)
 	path := write(t, g.project+"/.env", "OLD")
-	g.Masks = []string{path}
+	g.Tripwires = []Trip{{Path: path}}
 	s := g.start(t, "bash", "-c", "cat .env; while [ ! -e go ]; do sleep 0.01; done; cat .env")
 	out, err := os.CreateTemp(g.base, "out")
 	if err != nil {

@@ -40,7 +40,6 @@ type Config struct {
 	Mounts     []countersign.Mount
 	ReadOnly   []string // host paths shown read-only at their own places: toolchains
 	Caches     []Cache
-	Masks      []string // covered by something that does not open
 	Tripwires  []Trip
 
 	// OnFuse has the FUSE descriptor served, with a node for every tripwire, before it

@@ -100,7 +100,7 @@ func (s *Sandbox) launch(c Config) error {
 func planFile(c Config) (*os.File, error) {
 	b, err := json.Marshal(view.Plan{
 		Home: c.Home, HomeSource: c.HomeSource, Tmp: c.Tmp, Mounts: c.Mounts, ReadOnly: c.ReadOnly, Caches: c.Caches,
-		Masks: c.Masks, Tripwires: c.Tripwires, Fuse: c.OnFuse != nil, RequireFuse: c.RequireFuse,
+		Tripwires: c.Tripwires, Fuse: c.OnFuse != nil, RequireFuse: c.RequireFuse,
 		GatewayPort: c.GatewayPort, Listen: c.Listen, Gate: c.Gate,
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func (b *builder) build() error {
 			return err
 		}
 	}
-	return b.mask(b.plan.Masks)
+	return nil
 }
 
 // links copies the links of the host's root (/bin to usr/bin).

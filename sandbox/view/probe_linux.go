@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/countersign/countersign/internal/landlock"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -33,7 +34,7 @@ func runProbe() error {
 		p.Overlay = text(probeOverlay())
 	}
 	p.Loopback = text(loopback())
-	p.Landlock = LandlockABI()
+	p.Landlock = landlock.ABI()
 	p.Notify, p.Killable = probeNotify()
 	return json.NewEncoder(os.Stdout).Encode(p)
 }
@@ -100,13 +101,4 @@ func probeNotify() (string, bool) {
 	}
 	_, killable, err := seccomp.Install(prog)
 	return text(err), killable
-}
-
-// LandlockABI asks the kernel which Landlock it has; 0: none.
-func LandlockABI() int {
-	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if e != 0 {
-		return 0
-	}
-	return int(v)
 }

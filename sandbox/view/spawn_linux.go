@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/countersign/countersign/internal/landlock"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -71,7 +72,7 @@ func (i *initd) spawn(m Message, files []*os.File) {
 // bind puts the domain and the filter on this thread, and returns the listener,
 // or -1 without gate.
 func (i *initd) bind(c *command) (int, error) {
-	if err := confine(); err != nil {
+	if err := landlock.Confine(); err != nil {
 		return -1, err
 	}
 	if i.filter == nil {

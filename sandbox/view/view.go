@@ -48,7 +48,6 @@ type Plan struct {
 	Mounts      []countersign.Mount // the project, in order; after everything else
 	ReadOnly    []string            // host paths bound read-only at their own places
 	Caches      []Cache
-	Masks       []string // paths covered by something empty that does not open
 	Tripwires   []Trip
 	Fuse        bool  // tripwires are nodes that the session serves; else masks
 	RequireFuse bool  // do not start where there is no FUSE

@@ -1,4 +1,4 @@
-package view
+package landlock
 
 import (
 	"fmt"
@@ -7,28 +7,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LandlockMin is the least Landlock ABI that is of use here.
+// Min is the least Landlock ABI that is of use here.
 //
 // A Landlock domain goes over each command that the session starts, so that
 // commands started apart, the agent and the person's shell, cannot trace, read,
-// see or (from landlockSignals on) signal each other. A kernel whose Landlock
+// see or (from signals on) signal each other. A kernel whose Landlock
 // cannot say REFER (before 5.19) would refuse every rename between directories,
 // and gets no domain.
 const (
-	LandlockMin     = 2
-	landlockSignals = 6 // Linux 6.12
+	Min     = 2
+	signals = 6 // Linux 6.12
 )
 
-// confine puts a new domain on this thread. It rules no file: the mounts say
+// Confine puts a new domain on this thread. It rules no file: the mounts say
 // what may be written to, and a domain that says it again costs every open a walk
 // to the root.
-func confine() error {
-	abi := LandlockABI()
-	if abi < LandlockMin {
+func Confine() error {
+	abi := ABI()
+	if abi < Min {
 		return nil
 	}
 	attr := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_SIGNAL}
-	if abi < landlockSignals { // one that rules nothing is no domain there
+	if abi < signals { // one that rules nothing is no domain there
 		attr = unix.LandlockRulesetAttr{Handled_access_fs: unix.LANDLOCK_ACCESS_FS_REFER}
 	}
 	r, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
@@ -38,7 +38,7 @@ func confine() error {
 	set := int(r)
 	defer unix.Close(set)
 	if attr.Handled_access_fs != 0 {
-		root, err := openDir("/")
+		root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
@@ -52,4 +52,13 @@ func confine() error {
 		return fmt.Errorf("landlock_restrict_self: %w", e)
 	}
 	return nil
+}
+
+// ABI asks the kernel which Landlock it has; 0: none.
+func ABI() int {
+	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if e != 0 {
+		return 0
+	}
+	return int(v)
 }
