@@ -131,17 +131,18 @@ func (s *live) directory(path, rule string) tripwire.Node {
 }
 
 // freeze has a shelf without a hook stand over each hooks directory, so that a try to
-// lay one is on record. Without a server they are read-only, and it is not.
+// lay one is on record. Without a server they are read-only, and renames, links and
+// unlinks alone are.
 func (s *live) freeze() error {
-	if s.trips == nil {
-		return nil
-	}
 	var trips []sandbox.Trip
 	for _, path := range s.staging.ReadOnly() {
 		if filepath.Base(path) != "hooks" {
 			continue
 		}
 		top := s.shelf(path)
+		if s.trips == nil {
+			continue // names moved in are on record by the mount's path
+		}
 		if err := s.trips.Add(top); err != nil {
 			return err
 		}

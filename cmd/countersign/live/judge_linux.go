@@ -53,7 +53,9 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "sandbox", Reason: "the sandbox has no such door: " + call, Layer: "built-in"}
 	switch {
 	case a.Kind == countersign.KindFileWrite:
-		r.Rule, r.Reason = a.File.Rule, whyRefused(a.File.Rule)
+		if r.Rule, r.Reason = a.File.Rule, whyRefused(a.File.Rule); a.Summary != "" {
+			r.Reason += ": " + gate.Line(a.Summary)
+		}
 	case a.Kind == countersign.KindNet:
 		r.Rule = "no-network"
 	default:
