@@ -9,7 +9,9 @@
 // the decided process, or the very process's earlier covered exec); calls
 // against the sandbox, connects to anywhere but loopback, and calls that would
 // remove, rename or link a guarded name are refused and reported, each once,
-// floods folded into counts. A call that names files costs one read of the
+// floods folded into counts. A rename over a guarded text is not let go either: the
+// bytes that were read of its source go to Rewrite, which has them or refuses, and
+// the caller is told that it is done. A call that names files costs one read of the
 // caller's memory and one answer by the thread that received it, unless its last
 // name is that of something guarded.
 //
