@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,22 +155,6 @@ func (a *interactive) sane() {
 	}
 }
 
-// quiet is what docs/differences.md says of an agent's own housekeeping.
-func quiet(t *testing.T) string {
-	t.Helper()
-	b, err := os.ReadFile("../docs/differences.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, text, _ := strings.Cut(string(b), "### An agent's own housekeeping")
-	_, text, _ = strings.Cut(text, "```yaml\n")
-	rules, _, ok := strings.Cut(text, "```")
-	if !ok {
-		t.Fatal("docs/differences.md has no such rules")
-	}
-	return rules
-}
-
 // cards is how many commands the person was asked about, and how many of them
 // were different ones.
 func (a *interactive) cards() (all, different int) {
@@ -210,14 +193,10 @@ func TestAgentsInTheirOwnScreens(t *testing.T) {
 		t.Run(ag.name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting for cards to take keys
 			bin := npmAgent(t, ag.pkg, ag.version)
-			asked := 0
-			for i, size := range sizes { // in the second the agent's own housekeeping is refused
+			for i, size := range sizes {
 				uid := users()[i%len(users())]
 				w, m := realAgent(t, ag.wire, ag.path, uid, twoSteps...)
 				w.withPath(bin)
-				if i > 0 {
-					w.write(w.root+"/config/countersign/policy.yaml", quiet(t))
-				}
 				if ag.name == "claude" {
 					m.steps[0].write = w.project + "/hello.txt"
 				}
@@ -231,10 +210,14 @@ func TestAgentsInTheirOwnScreens(t *testing.T) {
 				a.keep(ag.name + "-done")
 				all, different := a.cards()
 				t.Logf("%s, %dx%d, uid %d: %d cards for %d different commands", ag.name, size[0], size[1], uid, all, different)
-				if i > 0 && all >= asked {
-					t.Errorf("%d cards with the housekeeping refused, %d without", all, asked)
+				if all > 3 {
+					t.Errorf("%d cards for a task of two steps", all)
+					for _, r := range w.log("--type", "exec.decided") {
+						if r.Decision.Basis == "person" {
+							t.Logf("%.200q … %q env %q", r.Action.Argv, r.Action.Argv[max(0, len(r.Action.Argv)-16):], r.Action.Env)
+						}
+					}
 				}
-				asked = all
 				a.suspend()
 				m.then(step{run: "sleep 2; echo more-$((1+2))"})
 				a.ask("wait a little")

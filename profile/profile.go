@@ -64,7 +64,7 @@ type File struct{ Path, Content string }
 type Rule struct {
 	ID      string
 	Verdict countersign.Verdict // allow or deny
-	Argv    []string            // as a policy's rule has it
+	Argv    []string            // as a policy's rule has it; the word <<project>> is the project's root
 	Env     []string            // names that may differ from the session's
 	Reason  string
 }

@@ -65,8 +65,8 @@ func TestEveryProfile(t *testing.T) {
 
 // looks are the programs, and git's own commands, that housekeeping may be.
 var (
-	looks    = []string{"git", "env", "getconf", "lsb_release", "getopt", "uname", "bash"}
-	gitLooks = []string{"config", "rev-parse", "log", "status", "remote", "ls-files", "rev-list", "worktree", "symbolic-ref", "for-each-ref", "--version", "version"}
+	looks    = []string{"git", "env", "getconf", "lsb_release", "getopt", "uname", "bash", "sh", "cut", "tr", "head", "hostname", "cat", "copilot"}
+	gitLooks = []string{"config", "rev-parse", "log", "status", "remote", "ls-files", "rev-list", "worktree", "symbolic-ref", "for-each-ref", "branch", "--version", "version"}
 )
 
 // harmless holds a rule to what lets nothing happen.
@@ -78,13 +78,13 @@ func harmless(t *testing.T, r Rule) {
 	if wild(r.Argv) != "" || !slices.Contains(looks, r.Argv[0]) {
 		t.Errorf("%s: %q", r.ID, r.Argv)
 	}
-	if r.Argv[0] == "bash" && strings.Join(r.Argv, " ") != "bash -c env" {
+	if sh := strings.Join(r.Argv, " "); (r.Argv[0] == "bash" || r.Argv[0] == "sh") && sh != "bash -c env" && !strings.HasPrefix(sh, "sh -c ( cat /var/lib/dbus/machine-id /etc/machine-id ") {
 		t.Errorf("%s: a shell with a text: %q", r.ID, r.Argv)
 	}
 	if r.Argv[0] == "git" {
 		i := 1
 		for i < len(r.Argv) && strings.HasPrefix(r.Argv[i], "-") && !strings.HasSuffix(r.Argv[i], "version") {
-			if r.Argv[i] == "-c" {
+			if r.Argv[i] == "-c" || r.Argv[i] == "-C" && r.Argv[i+1] == "<<project>>" {
 				i++
 			}
 			i++
@@ -93,12 +93,12 @@ func harmless(t *testing.T, r Rule) {
 			t.Errorf("%s: git does more than look: %q", r.ID, r.Argv)
 			return
 		}
-		if cmd := r.Argv[i]; cmd == "status" || cmd == "ls-files" {
+		if cmd := r.Argv[i]; cmd == "status" {
 			if !slices.ContainsFunc(r.Argv, func(w string) bool { return w == "core.fsmonitor=" || w == "core.fsmonitor=false" }) {
 				t.Errorf("%s: the repository's monitor of files is not off: %q", r.ID, r.Argv)
 			}
 		}
-		if cmd := r.Argv[i]; cmd == "worktree" && r.Argv[i+1] != "list" || cmd == "remote" && len(r.Argv) > i+1 && r.Argv[i+1] != "get-url" && r.Argv[i+1] != "-v" {
+		if cmd := r.Argv[i]; cmd == "worktree" && r.Argv[i+1] != "list" || cmd == "branch" && strings.Join(r.Argv[i+1:], " ") != "-v -a" || cmd == "remote" && len(r.Argv) > i+1 && r.Argv[i+1] != "get-url" && r.Argv[i+1] != "-v" {
 			t.Errorf("%s: %q", r.ID, r.Argv)
 		}
 		if n := len(r.Argv) - i; r.Argv[i] == "config" && n > 2 && !slices.Contains(r.Argv, "--get") && !slices.Contains(r.Argv, "--list") {

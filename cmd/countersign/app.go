@@ -61,7 +61,7 @@ func (a *app) root() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return base.Usage(err) })
 	cmd.PersistentFlags().StringVarP(&a.dir, "directory", "C", "", "run as if started in `DIR`")
 	cmd.AddCommand(
-		a.runCmd(), a.requestsCmd(), a.approveCmd(), a.denyCmd(), a.grantsCmd(),
+		a.runCmd(), a.requestsCmd(), a.approveCmd(), a.denyCmd(), a.grantsCmd(), a.agentsCmd(),
 		a.reviewCmd(), a.shellCmd(), a.stopCmd(), a.sessionsCmd(), a.statusCmd(),
 		a.logCmd(), a.exportCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), a.versionCmd(),
 	)

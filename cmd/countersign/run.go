@@ -11,14 +11,19 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/live"
+	"github.com/countersign/countersign/profile"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
 const runHelp = `Run a command under the umbrella: in a sandbox of its own, with every command it
 starts asked, every change staged, every denied file closed, and all of it recorded.
+
+An agent that is known by name (countersign agents) is found where it is installed
+and has its own settings, home and housekeeping; any other program asks for all.
 
 Headless (--approver none, the default without a terminal) every ask is a deny.
 The agent's own exit code is passed through. With --json the last line on stderr
@@ -31,10 +36,10 @@ EXIT STATUS
 func (a *app) runCmd() *cobra.Command {
 	var o live.Options
 	cmd := &cobra.Command{
-		Use:   "run [flags] -- COMMAND [ARG…]",
+		Use:   "run [flags] NAME|COMMAND [ARG…]",
 		Short: "Run an agent under the umbrella, in this terminal",
 		Long:  runHelp,
-		Example: `  countersign run -- claude
+		Example: `  countersign run claude
   countersign run --policy ci.yaml --approver none -- bash agent.sh`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -109,7 +114,13 @@ func (a *app) settle(o *live.Options) error {
 	if o.Backend != "" && o.Backend != "snapshot" && o.Backend != "overlay" {
 		return base.Usage(fmt.Errorf("--backend is snapshot or overlay, not %q", o.Backend))
 	}
-	path, err := exec.LookPath(o.Argv[0])
+	if o.Agent != "" && (!filepath.IsLocal(o.Agent) || strings.Contains(o.Agent, "/")) {
+		return base.Usage(fmt.Errorf("--agent is a name, not %q", o.Agent))
+	}
+	path, err := a.program(o.Argv[0], exec.LookPath)
+	if known := (*countersign.Error)(nil); errors.As(err, &known) {
+		return err
+	}
 	if errors.Is(err, fs.ErrPermission) && strings.Contains(o.Argv[0], "/") {
 		return &countersign.Error{Code: countersign.EInvalid, Op: "run", Thing: o.Argv[0], Err: errors.New("it is no program that may be executed"), Remedy: "name a program; `chmod +x` makes a script one"}
 	}
@@ -123,9 +134,13 @@ func (a *app) settle(o *live.Options) error {
 		return err
 	}
 	if o.Agent == "" {
-		o.Agent = live.AgentName(o.Argv)
+		o.Agent = profile.NameOf(o.Argv[0])
 	}
-	o.Argv = append([]string{live.Native(o.Agent, path)}, o.Argv[1:]...)
+	known, err := profile.For(o.Agent)
+	if err != nil {
+		return err
+	}
+	o.Argv = append([]string{agents.Native(known, path)}, o.Argv[1:]...)
 	return nil
 }
 

@@ -69,6 +69,7 @@ var may = map[string][]string{
 	"tui/*":                     {"tui/visible", "tui/card"},
 	"profile":                   {},
 	"cmd/countersign":           {"*"},
+	"cmd/countersign/agents":    {"*"},
 	"cmd/countersign/base":      {"*"},
 	"cmd/countersign/advising":  {"*"},
 	"cmd/countersign/reviewing": {"*"},

@@ -1,11 +1,12 @@
 // Package card says what a person is asked, in full, and takes the answer.
 //
 // It promises that every byte that an approval binds is on the card, escaped
-// where it would hide (tui/visible) and never shortened; that the same request
-// at the same width gives the same bytes; that no key counts before the card
-// has stood still for 500 ms, none approves before the end was in view, and
-// Enter, Space and Escape alone decide nothing. It is pure: no terminal, no
-// clock, no files.
+// where it would hide (tui/visible) and never shortened, but for a wrapper of the
+// agent's own that its profile knows byte for byte: that is named, the command in
+// it stands in full, and the details have both; that the same request at the same
+// width gives the same bytes; that no key counts before the card has stood still
+// for 500 ms, none approves before the end was in view, and Enter, Space and
+// Escape alone decide nothing. It is pure: no terminal, no clock, no files.
 package card
 
 import (
@@ -39,6 +40,9 @@ type Card struct {
 	Request countersign.Request
 	Agent   string // name of the agent that asks
 	Details bool   // full hashes, harmless variables, ids
+	// Unwrap returns the command that an agent's own wrapper, known byte for byte, was
+	// put around, and what that wrapper does. Nil: nothing is known of one.
+	Unwrap func(argv []string) (command, does string, ok bool)
 }
 
 // Render returns the lines of a screen of the given size with the content moved
@@ -108,7 +112,7 @@ func (c Card) Content(width int) []Line {
 	a := c.Request.Action
 	switch {
 	case a.Exec != nil:
-		p.exec(a.Exec, c.Details)
+		p.exec(a.Exec, c)
 	case a.File != nil:
 		p.field("path", a.File.Path)
 		p.field("operation", a.File.Op)
@@ -150,11 +154,11 @@ func (p *page) who(c Card) {
 	}
 }
 
-func (p *page) exec(e *countersign.Exec, details bool) {
-	p.words(e.Argv)
-	literal := p.shell(e)
-	_, shell := shellString(e.Argv)
-	p.layers(strings.Join(e.Argv, "\n"), shell, literal)
+func (p *page) exec(e *countersign.Exec, c Card) {
+	details := c.Details
+	if !p.unwrapped(e.Argv, c) {
+		p.command(e.Argv)
+	}
 	p.field("directory", e.Cwd)
 	p.executable("program", e.Exe, details)
 	for _, x := range e.Interp {

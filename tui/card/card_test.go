@@ -367,3 +367,30 @@ func TestFootNamesTheKeysOnNarrowScreens(t *testing.T) {
 		}
 	}
 }
+
+// What an agent's own wrapper was put around comes first; the details have all
+// words; what only looks wrapped is shown whole.
+func TestUnwrappedCommandStandsFirst(t *testing.T) {
+	r := request()
+	r.Action.Exec.Argv = []string{"bash", "-c", "trap x EXIT; eval 'rm -rf y; eval \"$Z\"' # end"}
+	unwrap := func(argv []string) (string, string, bool) {
+		text, ok := strings.CutPrefix(argv[2], "trap x EXIT; eval '")
+		return strings.TrimSuffix(text, "' # end"), "sets a trap", ok
+	}
+	got := texts(Card{Request: r, Agent: "claude", Unwrap: unwrap}.Content(80))
+	for _, want := range []string{"shell command: 19 bytes\n  $ | rm -rf y; eval \"$Z\"\n", "in claude's own wrapper (d: all of it), which sets a trap\n", "WARNING: runs text that is made"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "trap x") {
+		t.Errorf("shows the wrapper:\n%s", got)
+	}
+	if all := texts(Card{Request: r, Agent: "claude", Unwrap: unwrap, Details: true}.Content(80)); !strings.Contains(all, "  2 | trap x EXIT; eval 'rm -rf y") || !strings.Contains(all, "  $ | rm -rf y") {
+		t.Errorf("the details lack the wrapper:\n%s", all)
+	}
+	r.Action.Exec.Argv[2] = "x" + r.Action.Exec.Argv[2]
+	if whole := texts(Card{Request: r, Agent: "claude", Unwrap: unwrap}.Content(80)); !strings.Contains(whole, "  2 | xtrap x EXIT") {
+		t.Errorf("what looks wrapped is not shown whole:\n%s", whole)
+	}
+}

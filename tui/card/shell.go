@@ -6,19 +6,48 @@ import (
 
 	"mvdan.cc/sh/v3/syntax"
 
-	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/count"
 	"github.com/countersign/countersign/tui/visible"
 )
 
 // maxShell bounds the text that is parsed only to be shown, in bytes.
 const maxShell = 64 << 10
 
+// command shows the words, and what a shell among them reads.
+func (p *page) command(argv []string) {
+	p.words(argv)
+	text, shell := shellString(argv)
+	literal := shell && p.shell(text)
+	p.layers(strings.Join(argv, "\n"), shell, literal)
+}
+
+// unwrapped shows what the agent's model asked for, first, and the words around it
+// among the details.
+func (p *page) unwrapped(argv []string, c Card) bool {
+	if c.Unwrap == nil {
+		return false
+	}
+	text, does, ok := c.Unwrap(argv)
+	if !ok {
+		return false
+	}
+	p.put(Head, "shell command: "+count.Of(len(text), "byte"))
+	p.element("$", text)
+	p.layers(text, true, p.shell(text))
+	if !c.Details {
+		p.put(Dim, "    in "+c.Agent+"'s own wrapper (d: all of it), which "+does)
+		return true
+	}
+	p.put(Dim, "    in "+c.Agent+"'s own wrapper, which "+does+":")
+	p.words(argv)
+	return true
+}
+
 // shell adds the structure of a shell string below its exact bytes. It decides
 // nothing: what cannot be parsed is not shown twice, and says so. It reports
 // whether all that the string evaluates stands in it.
-func (p *page) shell(e *countersign.Exec) (literal bool) {
-	text, ok := shellString(e.Argv)
-	if !ok || len(text) > maxShell {
+func (p *page) shell(text string) (literal bool) {
+	if len(text) > maxShell {
 		return false
 	}
 	f, err := syntax.NewParser(syntax.KeepComments(true)).Parse(strings.NewReader(text), "")

@@ -43,6 +43,9 @@ type Options struct {
 	User string
 	// Agent is the name shown on the card (optional).
 	Agent string
+	// Unwrap finds the command that the agent's own wrapper was put around, and what
+	// that does (optional); it is for the card alone.
+	Unwrap func(argv []string) (command, does string, ok bool)
 	// Stopped gets a value when the agent has suspended itself (optional): the
 	// host then suspends too, as the agent alone would have.
 	Stopped <-chan struct{}

@@ -66,9 +66,10 @@ func unreadable(path string, err error) error {
 
 // PolicyFrom says what a policy is put together from.
 type PolicyFrom struct {
-	File    string // in place of the user's layer; may be empty
-	Preset  string // in place of the one that the user's layer names; may be empty
-	Project string // its root; without one there is no layer of one
+	File    string           // in place of the user's layer; may be empty
+	Preset  string           // in place of the one that the user's layer names; may be empty
+	Project string           // its root; without one there is no layer of one
+	Agent   *policy.Document // its housekeeping, of the built-in layer; may be nil
 }
 
 // LoadPolicy reads every layer and compiles them. A layer that is there but
@@ -102,6 +103,9 @@ func (a *App) Layers(from PolicyFrom) (docs []*policy.Document, held []byte, err
 		user = from.File
 	}
 	docs = []*policy.Document{policy.BuiltIn()}
+	if from.Agent != nil {
+		docs = append(docs, from.Agent)
+	}
 	layers := []struct {
 		layer policy.Layer
 		path  string

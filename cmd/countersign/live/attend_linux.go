@@ -45,7 +45,7 @@ func (s *live) attend() (int, error) {
 	err = host.Run(hostCtx, host.Options{
 		Row: row, Col: col, Early: early, Guard: guard,
 		Master: s.box.PTY, In: s.In, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
-		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent,
+		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent, Unwrap: s.profile.Unwrap,
 	})
 	if err != nil && hostCtx.Err() == nil {
 		return 1, err

@@ -13,10 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/internal/gitkeys"
+	"github.com/countersign/countersign/profile"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/execgate/names"
@@ -40,12 +42,19 @@ func (s *live) prepareEnv() error {
 	}
 	s.closers.Add(func() { lock.Close() })
 	kept, removed := sandbox.EnvAllow(os.Environ(), nil)
-	settings := settingsFor(s.opt.Agent, fmt.Sprintf("http://127.0.0.1:%d", gatewayPort), s.token)
-	s.env, s.removed = append(kept, settings.env...), removed
+	standard, err := profile.Standard()
+	if err != nil {
+		return err
+	}
+	door := profile.Door{URL: fmt.Sprintf("http://127.0.0.1:%d", gatewayPort), Token: s.token, Home: s.Getenv("HOME")}
+	s.env, s.removed = append(kept, s.profile.Environment(door, standard)...), removed
 	// Without lazy fetching git does not look for the objects that were left out.
 	s.env = append(s.env, "COUNTERSIGN_SESSION="+s.id, "GIT_NO_LAZY_FETCH=1")
 	s.env = append(append(s.env, sandbox.EnvExtra()...), proxyEnv(s.policy)...)
-	return settings.plant(s.home)
+	return agents.Furnish(s.profile, door, s.home, s.Getenv("HOME"), func(name string) bool {
+		_, denied := s.policy.Path("~/" + name)
+		return denied
+	})
 }
 
 // startBox starts the sandbox with the agent waiting before its first
@@ -471,7 +480,7 @@ func absentAttr(place string, now time.Time) tripwire.Attr {
 // needsModel reports whether the lack of a model is worth a word: to an agent
 // that cannot work without, and on a first run.
 func (s *live) needsModel() bool {
-	if s.opt.Agent == "claude" || s.opt.Agent == "codex" {
+	if s.profile.Model {
 		return true
 	}
 	all, err := s.Dirs.List()

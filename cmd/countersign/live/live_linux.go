@@ -23,6 +23,7 @@ import (
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/profile"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/execgate/names"
@@ -45,6 +46,7 @@ type live struct {
 	closers session.Closers
 	log     *slog.Logger
 
+	profile    *profile.Profile // of the agent
 	policy     *policy.Policy
 	pinned     []byte // the policy file that took the place of the user's layer
 	posture    countersign.Posture
@@ -118,7 +120,14 @@ func (s *live) check() error {
 	if !s.project.Git {
 		s.Say("%s is no git repository: changes are staged and reviewed all the same", base.Plain(s.project.Root))
 	}
-	if s.policy, s.pinned, err = s.ReadPolicy(base.PolicyFrom{File: s.opt.Policy, Preset: s.opt.Preset, Project: s.project.Root}); err != nil {
+	if s.profile, err = profile.For(s.opt.Agent); err != nil {
+		return err
+	}
+	own, err := housekeeping(s.profile, s.project.Root)
+	if err != nil {
+		return err
+	}
+	if s.policy, s.pinned, err = s.ReadPolicy(base.PolicyFrom{File: s.opt.Policy, Preset: s.opt.Preset, Project: s.project.Root, Agent: own}); err != nil {
 		return err
 	}
 	if err := s.projectIsOne(); err != nil {
@@ -274,7 +283,7 @@ func (s *live) startRecord() countersign.Record {
 		Cov:    &countersign.Coverage{Tier: s.posture.Tier, Isolation: "same-uid"},
 		Action: &countersign.ActionRecord{Kind: countersign.KindExec, Argv: gate.Argv(base.Redacted(s.opt.Argv)), Cwd: s.project.Root, Summary: gate.Line(base.Summary(s.opt.Argv))},
 		Detail: map[string]any{
-			"posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.Approver, "env_removed": s.removed,
+			"profile": map[string]any{"name": s.profile.Name, "digest": s.profile.Digest}, "posture": s.posture.Mechanisms, "backend": s.kept.Backend, "approver": s.opt.Approver, "env_removed": s.removed,
 			"notes": s.kept.Notes[:min(len(s.kept.Notes), 40)], "note_count": len(s.kept.Notes),
 		},
 	}
