@@ -72,3 +72,27 @@ approvals: {typed_confirmation: [listing]}
 		t.Errorf("the word is in %d records", len(rs))
 	}
 }
+
+// What an agent's own wrapper has new in it each time makes no other command.
+func TestAGrantHoldsInTheAgentsWrapper(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.repoWith("hello.txt", "hello\n")
+	w.write("agent.sh", `wrapped() {
+	/bin/bash -c -l "\\builtin shopt -u extglob 2>/dev/null || true && { \\builtin unalias -- 'which'; \\builtin unset -f -- 'which'; } >/dev/null 2>&1 || true && { \\builtin unalias -- 'unsetenv'; \\builtin unset -f -- 'unsetenv'; } >/dev/null 2>&1 || true && eval '$2' < /dev/null && pwd -P >| /tmp/claude-$1-cwd"
+	echo "$1=$?"
+}
+wrapped a1 "cat hello.txt"
+wrapped b2 "cat hello.txt"
+wrapped c3 "cat agent.sh"
+`)
+	_, wait := w.backgroundTTY("run", "--agent", "claude", "--policy", w.policy("version: 1\n"), "--", "bash", "agent.sh")
+	w.must("approve", w.asked().ID, "--for", "session")
+	eventually(t, "another command is asked", func() bool {
+		rs := w.requests()
+		return len(rs) == 1 && strings.Contains(rs[0].Summary, "cat agent.sh")
+	})
+	w.must("deny", w.asked().ID)
+	if out := wait(); !strings.Contains(out, "a1=0") || !strings.Contains(out, "b2=0") || !strings.Contains(out, "c3=126") {
+		t.Errorf("%s", out)
+	}
+}

@@ -48,6 +48,10 @@ type Config struct {
 	Desk  *Desk
 	// Typed names the rules whose approval is a typed word (optional).
 	Typed func(rule string) bool
+	// Same is argv as it stands in a reuse key (optional): without what an agent's
+	// own wrapper has new in it each time, so that an approval is good for the same
+	// command again.
+	Same func(argv []string) []string
 	// Kept holds the grants of the project (optional).
 	Kept *grants.File
 }
@@ -172,7 +176,7 @@ func (g *Gate) unmet(rule string) (string, bool) {
 
 // ask finds an approval given before, or waits for one.
 func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Decision) countersign.Decision {
-	digest, reuse := a.Digest(g.cfg.Key, secret), a.ReuseKey(g.cfg.Key, secret)
+	digest, reuse := a.Digest(g.cfg.Key, secret), g.reuse(*a)
 	typed := g.cfg.Typed != nil && g.cfg.Typed(d.Ruling.Rule)
 	standing, err := g.standing(ctx, reuse, typed)
 	if standing != nil {

@@ -20,6 +20,16 @@ type approval struct {
 	basis countersign.Basis
 }
 
+// reuse finds what is the same command again.
+func (g *Gate) reuse(a countersign.Action) string {
+	if a.Exec != nil && g.cfg.Same != nil {
+		e := *a.Exec
+		e.Argv = g.cfg.Same(e.Argv)
+		a.Exec = &e
+	}
+	return a.ReuseKey(g.cfg.Key, secret)
+}
+
 // standing finds an approval that is already good for this command. A late one is
 // used up by it; one that was given without the word is none where a word is
 // wanted. With an error there may be one that could not be read.
@@ -103,7 +113,7 @@ func (g *Gate) withdraw(ctx context.Context, a countersign.Action, r countersign
 	// What cannot be read grants nothing, and what cannot be recorded closes the gate.
 	_ = g.drop(ctx, func(x grants.Grant) string {
 		if reuse == "" { // only where there are grants at all
-			reuse = a.ReuseKey(g.cfg.Key, secret)
+			reuse = g.reuse(a)
 		}
 		if x.Key != reuse {
 			return ""

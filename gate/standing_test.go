@@ -332,3 +332,30 @@ func TestARequestCarriesTheLastOfItsKind(t *testing.T) {
 		g.Answer(context.Background(), r.ID, r.Digest, countersign.Approval{})
 	}
 }
+
+// What a wrapper has new in it each time makes no other command; what it wraps does.
+func TestAGrantSeesThroughTheWrapper(t *testing.T) {
+	g, b := newGate(t, rules{}, func(c *Config) {
+		c.Timeout = 20 * time.Millisecond
+		c.Same = func(argv []string) []string {
+			out := slices.Clone(argv)
+			for i := range out {
+				if s, ok := strings.CutPrefix(out[i], "/tmp/agent-"); ok && len(s) == 4 {
+					out[i] = "/tmp/agent-*"
+				}
+			}
+			return out
+		}
+	})
+	_ = answer(t, g, exec("bash", "-c", "npm test", "/tmp/agent-aaaa"), countersign.Approval{Granted: true, Scope: countersign.ScopeSession})
+	if _, err := g.Exec(context.Background(), exec("bash", "-c", "npm test", "/tmp/agent-bbbb")); err != nil {
+		t.Errorf("the same command is asked again: %v", err)
+	}
+	if _, err := g.Exec(context.Background(), exec("bash", "-c", "npm run x", "/tmp/agent-bbbb")); err == nil {
+		t.Error("another command ran under the grant")
+	}
+	last := b.all()
+	if last[1].Action.Digest == last[2].Action.Digest || last[2].Action.Argv[3] != "/tmp/agent-bbbb" {
+		t.Errorf("the record does not say what ran: %+v", last[2].Action)
+	}
+}
