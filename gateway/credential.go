@@ -47,7 +47,7 @@ func (c *call) stranger(why wire.Reason, rule, reason string) {
 	if c.g.Holder != nil { // in a session they are all of this machine
 		c.from = place
 	}
-	if c.g.open() == nil && !c.g.strangers.Refused(rule, place, func() countersign.Record { return c.request(ruling, 0, nil) }) {
+	if c.g.open() == nil && !c.g.strangers.Refused(rule, place, c.request(ruling, 0, nil)) {
 		c.answer(c.wire.Refuse(c.route, why, "Countersign: "+reason), true)
 		return
 	}

@@ -42,9 +42,18 @@ func New[K comparable, E any](b Bounds, now func() time.Time, report func(e E, c
 	return &Flood[K, E]{bounds: b, now: now, report: report, kinds: map[K]*state[E]{}}
 }
 
-// Add counts an event; rest is its kind where there are too many kinds.
+// Add counts an event, and reports it if it is single; rest is its kind where
+// there are too many kinds.
 func (f *Flood[K, E]) Add(kind, rest K, e E) {
+	if f.Count(kind, rest, e) {
+		f.report(e, 1)
+	}
+}
+
+// Count is Add, but it leaves the report of a single event to its caller.
+func (f *Flood[K, E]) Count(kind, rest K, e E) (single bool) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	st := f.kinds[kind]
 	if st == nil && len(f.kinds) >= f.bounds.Kinds {
 		kind = rest
@@ -60,14 +69,11 @@ func (f *Flood[K, E]) Add(kind, rest K, e E) {
 	}
 	st.seen++
 	st.last, st.event = now, e
-	single := st.seen <= f.bounds.First
-	if !single {
-		st.folded++
+	if st.seen <= f.bounds.First {
+		return true
 	}
-	f.mu.Unlock()
-	if single {
-		f.report(e, 1)
-	}
+	st.folded++
+	return false
 }
 
 // Flush reports what was counted, and forgets what is quiet; at the end, all.
