@@ -29,6 +29,9 @@ func Arg(s string) (string, bool) {
 	if !maybe(s) {
 		return s, false
 	}
+	if name, value, found := strings.Cut(s, "="); found && counts(name, value) {
+		return s, false
+	}
 	out := flagValue().ReplaceAllString(s, "${1}"+Marker)
 	if out == s {
 		out = assign().ReplaceAllString(out, "${1}"+Marker)
@@ -55,6 +58,12 @@ func tokens(s string) bool {
 	return false
 }
 
+// counts reports whether a name that says tokens has a number of them: a limit
+// of a model, as in --max-tokens 4096.
+func counts(name, value string) bool {
+	return value != "" && len(value) < 10 && strings.Trim(value, "0123456789") == "" && strings.HasSuffix(strings.ToLower(name), "tokens")
+}
+
 // Secret reports whether the argument holds a secret.
 func Secret(s string) bool {
 	_, found := Arg(s)
@@ -67,7 +76,7 @@ func Argv(argv []string) []string {
 	out := make([]string, len(argv))
 	next := false
 	for i, s := range argv {
-		if next && !strings.HasPrefix(s, "-") {
+		if next && !strings.HasPrefix(s, "-") && !counts(argv[i-1], s) {
 			out[i], next = Marker, false
 			continue
 		}
