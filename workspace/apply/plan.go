@@ -2,11 +2,14 @@ package apply
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"sort"
@@ -260,13 +263,29 @@ func (p *plan) version(n string) (*version, error) {
 			return nil, drift(n, err)
 		}
 		defer f.Close()
-		if v.Sum, v.Size, err = p.images.Put(f); err != nil {
+		if v.Sum, v.Size, err = p.image(f); err != nil {
 			return nil, err
 		}
 	default:
 		p.odd[n] = "it is neither a file nor a symlink"
 	}
 	return v, nil
+}
+
+// image keeps the content of a file. Where the review has it, as the base that its
+// hunks stand on, it is not copied.
+func (p *plan) image(f *os.File) (sum string, n int64, err error) {
+	h := sha256.New()
+	if n, err = io.Copy(h, f); err != nil {
+		return "", 0, err
+	}
+	if sum = hex.EncodeToString(h.Sum(nil)); p.images.Adopt(p.store, sum) {
+		return sum, n, nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", 0, err
+	}
+	return p.images.Put(f)
 }
 
 // compose decides what a group makes of its file, or that it is stale.
