@@ -22,6 +22,8 @@ type Base struct {
 
 	First firsts // of an overlay
 
+	moving map[string]string // both paths of a move to its new one; see Waits
+
 	Attached map[string]*layer.Root // upper directories of attached directories
 	Places   map[string]bool        // paths that are no part of the comparison
 	Nested   []string               // directories other than the root that hold a repository

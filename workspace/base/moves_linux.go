@@ -96,5 +96,23 @@ func (b *Base) Rekey(from, to string) {
 	if e := b.Get(from); e != nil && (e.Kind == Denied || e.Kind == Vault) && b.Get(to) == nil {
 		b.Set(from, nil)
 		b.Set(to, e)
+		if b.moving == nil {
+			b.moving = map[string]string{}
+		}
+		b.moving[from], b.moving[to] = to, to
 	}
+}
+
+// Waits tells that a path is one of a move for which the base stands ready, and
+// that the real file is not there yet: what is seen of it before is no edit.
+func (b *Base) Waits(rel string) bool {
+	to, moving := b.moving[rel]
+	if !moving {
+		return false
+	}
+	if _, err := b.Real.Lstat(to); err != nil {
+		return true
+	}
+	delete(b.moving, rel)
+	return false
 }

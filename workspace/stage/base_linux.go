@@ -51,20 +51,17 @@ func (s *Staging) Return(all []tree.Landing) error {
 	return s.store()
 }
 
-// Move brings the base of denied files to where an apply, or an undo, is about to
-// move them, before it does: what the watch then sees is no news. It is called the
-// other way round for those that stayed.
+// Move brings the base of denied files to where an apply or undo is about to move
+// them: what the watch then sees is no news. Those that stayed are moved back.
 func (s *Staging) Move(all []tree.Place) error {
 	s.op.Lock()
 	defer s.op.Unlock()
+	s.mu.Lock()
 	for range all { // one may go where another was
 		for _, m := range all {
 			s.base.Rekey(string(m.From), string(m.To))
+			delete(s.trips, string(m.From))
 		}
-	}
-	s.mu.Lock()
-	for _, m := range all {
-		delete(s.trips, string(m.From))
 	}
 	s.mu.Unlock()
 	return s.store()

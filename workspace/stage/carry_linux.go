@@ -18,6 +18,9 @@ import (
 // carry brings one path of the real tree in.
 func (c *carrier) carry(ctx context.Context, rel string, ignored map[string]bool) (below []string, err error) {
 	s := c.s
+	if s.base.Waits(rel) {
+		return nil, nil
+	}
 	st, err := s.real.Lstat(rel)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		c.forget(rel)
@@ -146,7 +149,7 @@ func (c *carrier) gone(rel string) error {
 	}
 	var rels []string
 	for p, e := range s.base.All() {
-		if p == rel || strings.HasPrefix(p, rel+"/") {
+		if (p == rel || strings.HasPrefix(p, rel+"/")) && !s.base.Waits(p) {
 			if e.Kind == base.Bulk || e.Kind == base.Attach {
 				return nil // the session keeps its own
 			}

@@ -16,8 +16,7 @@
 //     is a conflict and shown. After an apply the staged file becomes the real one
 //     (less what was not applied), unless the agent has written it since.
 //   - A denied file whose placeholder went elsewhere with a directory is a change
-//     (tree.Move) if it is denied by its name there too, else a note; it is under
-//     its tripwire where the placeholder lies, and Move brings the base along.
+//     if its name is denied there too, else a note; its tripwire is there.
 //   - While an overlay is mounted its files are changed through the mount alone.
 //   - A failed start leaves nothing half-made.
 //
