@@ -19,7 +19,8 @@ import (
 
 const reviewHelp = `Look at what a session's agent changed, hunk by hunk, and let what you accept reach
 your files. Without flags and with a terminal it is a screen; with flags it is for
-scripts. The newest session of this project is meant unless one is named.
+scripts. The newest session of this project that changed something is meant, unless
+one is named.
 
 What you accept is kept as you saw it: what the agent writes afterwards is a new
 hunk. Hunks of high risk (CI and editor configuration, hooks, denied names …) are
@@ -153,8 +154,9 @@ func (a *app) undo(ctx context.Context, k session.Kept) error {
 	return reviewing.Undo(ctx, a.App, k, gone)
 }
 
-// reviewed finds the session that is meant: the named one, or the newest of
-// this project.
+// reviewed finds the session that is meant: the named one, or the newest of this
+// project that runs or left a staging layer. One that left none changed nothing,
+// and must not hide what an older one, which it ran beside, has to show.
 func (a *app) reviewed(id string) (session.Kept, error) {
 	all, err := a.Dirs.List()
 	if id != "" {
@@ -168,10 +170,12 @@ func (a *app) reviewed(id string) (session.Kept, error) {
 	if err != nil {
 		return session.Kept{}, err
 	}
-	for _, k := range all {
-		if k.Project == root {
-			return k, nil
-		}
+	all = slices.DeleteFunc(all, func(k session.Kept) bool { return k.Project != root })
+	if at := slices.IndexFunc(all, func(k session.Kept) bool { return a.Dirs.Live(k.ID) || a.hasLayer(k.ID) }); at >= 0 {
+		return all[at], nil
+	}
+	if len(all) > 0 {
+		return all[0], nil
 	}
 	return session.Kept{}, &countersign.Error{
 		Code: countersign.ENotFound, Op: "review", Thing: root, Err: errors.New("no session has worked on this project"),
