@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 GO ?= go
 
-.PHONY: all build test race attack bench lint long test-local-model clean
+.PHONY: all build test bench lint long test-local-model clean
 
 all: build
 

@@ -265,3 +265,21 @@ func TestOtherSystemsCompile(t *testing.T) {
 		}
 	}
 }
+
+// A target that is named and has no recipe would end well having done nothing.
+func TestEveryTargetDoesSomething(t *testing.T) {
+	src, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(src), ".PHONY:")
+	named, rest, ok := strings.Cut(after, "\n")
+	if !ok || len(strings.Fields(named)) < 5 {
+		t.Fatalf("named: %q", named)
+	}
+	for _, target := range strings.Fields(named) {
+		if !strings.Contains(rest, "\n"+target+":") {
+			t.Errorf("make %s has no rule", target)
+		}
+	}
+}
