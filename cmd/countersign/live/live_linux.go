@@ -250,7 +250,7 @@ func (s *live) openGate() error {
 		Tier: s.posture.Tier, Headless: s.opt.Approver == "none", Own: s.opt.Own, Timeout: timeout,
 		Unmet: s.policy.Unmet, Now: s.Now, NewID: func() string { return base.UUIDv7(s.Now()) }, Key: s.key, Desk: s.desk,
 		Typed: func(rule string) bool { return s.policy.Demands(rule).Typed },
-		Same:  s.same(),
+		Same:  s.profile.Same,
 		Kept:  &grants.File{Path: s.GrantsFile(s.project.Root), Project: s.project.Root},
 	})
 	s.mu.Unlock()
