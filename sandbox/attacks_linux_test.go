@@ -59,6 +59,7 @@ var attacks = map[string]func(args []string) error{
 	"caps":       bounding,
 	"interfaces": interfaces,
 	"swap":       swap,
+	"watch":      watch,
 	"usern":      func([]string) error { return unshareUser() },
 }
 
