@@ -1,9 +1,11 @@
 // Package redact replaces secrets in command lines and addresses by typed
-// markers before anything is written down.
+// markers before anything is written down, and says where they stand in a line
+// that a terminal shows.
 //
 // It promises that what it marks is gone from its result, and that it marks the
 // same input in the same way. It is a net with known meshes: what looks like no
-// secret passes. It touches nothing and must never see a payload.
+// secret passes. It touches nothing, and must never see the payload of a model's
+// request or answer: those are gateway/scan's.
 package redact
 
 import (
