@@ -60,6 +60,17 @@ type Options struct {
 	// Guard gets "ok" when the terminal has been given back in order
 	// (optional): the other end of Guard's pipe.
 	Guard io.Writer
+	// Tape hears what the agent's terminal got (optional).
+	Tape Tape
+}
+
+// Tape hears, in order and piece by piece, what came through the filter for the
+// agent's terminal, whether a card stands before it or not; not what asks a
+// terminal something. What it is handed it must not keep. It must not wait.
+type Tape interface {
+	Text(b []byte)                  // printable characters, UTF-8
+	Control(raw []byte, still bool) // one control or whole sequence; still: the cursor stays
+	Resize(w, h int)                // columns and rows, also at the start
 }
 
 // Run stands between the agent and the terminal until the agent's side of

@@ -71,8 +71,15 @@ func run(ctx context.Context, o Options) (err error) {
 	l := &loop{Options: o, tty: o.Out, screen: newScreen(w, h), cooked: cooked, told: map[string]bool{}, feed: make(chan []byte)}
 	defer l.screen.close()
 	defer l.giveBack()
+	if o.Tape != nil {
+		o.Tape.Resize(w, h)
+	}
 	if o.Row > 0 && o.Col > 0 {
-		l.screen.write(fmt.Appendf(nil, "\x1b[%d;%dH", o.Row, o.Col))
+		at := fmt.Appendf(nil, "\x1b[%d;%dH", o.Row, o.Col)
+		l.screen.write(at)
+		if o.Tape != nil {
+			o.Tape.Control(at, false)
+		}
 	}
 	if len(o.Early) > 0 {
 		l.unsent = append(l.unsent, o.Early)
@@ -287,12 +294,24 @@ func (l *loop) token(t token) {
 			l.last = append(l.last[:0], t.raw[len(t.raw)-n:]...)
 		}
 		l.out = append(l.out, t.raw...)
+		l.record(t)
 		if l.over != nil {
 			l.screen.feed(t)
 			l.over.alt = l.over.alt && l.screen.alt
 			return
 		}
 		l.unfed, l.unfedLen = append(l.unfed, t), l.unfedLen+len(t.raw)
+	}
+}
+
+// record tells the tape what passed.
+func (l *loop) record(t token) {
+	switch {
+	case l.Tape == nil:
+	case t.class == text:
+		l.Tape.Text(t.raw)
+	default:
+		l.Tape.Control(t.raw, stays(t))
 	}
 }
 
@@ -321,6 +340,9 @@ func (l *loop) setSize(w, h int) error {
 	}
 	l.sync()
 	l.screen.resize(w, h)
+	if l.Tape != nil {
+		l.Tape.Resize(w, h)
+	}
 	if l.over != nil {
 		l.over.live, l.over.held = true, nil
 		l.write("\x1b[2J")
