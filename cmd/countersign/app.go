@@ -63,7 +63,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(
 		a.runCmd(), a.requestsCmd(), a.approveCmd(), a.denyCmd(), a.grantsCmd(), a.agentsCmd(),
 		a.reviewCmd(), a.shellCmd(), a.stopCmd(), a.sessionsCmd(), a.statusCmd(),
-		a.logCmd(), a.exportCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), a.versionCmd(),
+		a.logCmd(), a.replayCmd(), a.exportCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), a.versionCmd(),
 	)
 	return cmd
 }
@@ -77,6 +77,7 @@ credential files do not open, and all of it is on a tamper-evident record.
   countersign approve ID             answer it from any terminal
   countersign review                 the changes, hunk by hunk
   countersign log                    the record
+  countersign replay SESSION         the agent's terminal, with cards and decisions
   countersign verify                 prove that nobody touched it
   countersign doctor                 what this machine can enforce
 

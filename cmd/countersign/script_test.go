@@ -14,7 +14,9 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/tui/cast"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -43,7 +45,7 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		RequireUniqueNames: true,
-		Cmds:               map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exitsWith, "records": records},
+		Cmds:               map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exitsWith, "records": records, "recording": recording},
 	})
 }
 
@@ -71,16 +73,42 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: records FILE")
 	}
-	dirs, err := session.XDG(ts.Getenv)
-	ts.Check(err)
-	app := &base.App{Dirs: dirs, Getenv: ts.Getenv, Now: time.Now, Err: os.Stderr}
-	l, err := app.Ledger(context.Background())
-	ts.Check(err)
+	l := ledgerOf(ts)
 	defer l.Close()
 	for _, line := range strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n") {
 		var r countersign.Record
 		ts.Check(json.Unmarshal([]byte(strings.ReplaceAll(line, "$WORK", ts.Getenv("WORK"))), &r))
 		_, err := l.Append(context.Background(), r, true)
+		ts.Check(err)
+	}
+}
+
+func ledgerOf(ts *testscript.TestScript) *ledger.Client {
+	dirs, err := session.XDG(ts.Getenv)
+	ts.Check(err)
+	app := &base.App{Dirs: dirs, Getenv: ts.Getenv, Now: time.Now, Err: os.Stderr}
+	l, err := app.Ledger(context.Background())
+	ts.Check(err)
+	return l
+}
+
+// recording puts files on the ledger as the parts of a session's terminal, begun
+// a minute ago: recording SESSION FILE….
+func recording(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: recording SESSION FILE…")
+	}
+	l := ledgerOf(ts)
+	defer l.Close()
+	started := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339Nano)
+	for i, file := range args[1:] {
+		if file == "lost" {
+			continue
+		}
+		_, err := l.Append(context.Background(), countersign.Record{
+			Type: "terminal.recorded", Session: args[0], Detail: map[string]any{"part": i + 1, "started": started},
+			Payloads: []countersign.Payload{{Role: base.Terminal, Media: cast.Media, Plain: []byte(ts.ReadFile(file))}},
+		}, true)
 		ts.Check(err)
 	}
 }

@@ -31,18 +31,22 @@ func Spans(line string) [][2]int {
 	if !named(line) {
 		return joined(out)
 	}
-	add(assign(), 2)
+	for _, m := range assign().FindAllStringSubmatchIndex(line, -1) {
+		if !counts(line[m[2]:m[3]-1], line[m[4]:m[5]]) {
+			out = append(out, [2]int{m[4], m[5]})
+		}
+	}
 	add(header(), 2)
-	next := false
+	next, flag := false, ""
 	for _, w := range word().FindAllStringIndex(line, -1) {
 		s := line[w[0]:w[1]]
-		if m := flagValue().FindStringSubmatchIndex(s); m != nil {
+		if m := flagValue().FindStringSubmatchIndex(s); m != nil && !counts(s[m[2]:m[3]-1], s[m[4]:m[5]]) {
 			out = append(out, [2]int{w[0] + m[4], w[0] + m[5]})
 		}
-		if next && !strings.HasPrefix(s, "-") {
+		if next && !strings.HasPrefix(s, "-") && !counts(flag, s) {
 			out = append(out, [2]int{w[0], w[1]})
 		}
-		next = strings.HasPrefix(s, "-") && flagAlone().MatchString(s)
+		next, flag = strings.HasPrefix(s, "-") && flagAlone().MatchString(s), s
 	}
 	return joined(out)
 }

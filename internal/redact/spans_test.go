@@ -15,6 +15,7 @@ func TestSpansCoverTheSecretAlone(t *testing.T) {
 		"flag":         {"mysql --api-key=hunter2 -v", "hunter2"},
 		"flag, value":  {"vault login --token s.abcdef now", "s.abcdef"},
 		"nothing":      {"go test -run TestToken ./tokens/... --author=me", ""},
+		"counts":       {"x --max-tokens 4096 --map-tokens=0 MAX_TOKENS=100 z", ""},
 		"plain text":   {"hello", ""},
 		"flag at end":  {"vault login --token", ""},
 		"wide letters": {"é日本 PASSWORD=日本 x", "日本"},

@@ -128,6 +128,9 @@ func UUIDv7(now time.Time) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
+// Terminal is the role of a payload that is a part of a terminal's recording.
+const Terminal = "terminal"
+
 func Redacted(argv []string) []string { return redact.Argv(argv) }
 
 // Words is a command line for a person: what could pass for several words, or

@@ -42,11 +42,13 @@ func (s *live) attend() (int, error) {
 	}
 	guard := s.startGuard(out)
 	defer guard.Close()
+	tape, stopTape := s.tape()
 	err = host.Run(hostCtx, host.Options{
 		Row: row, Col: col, Early: early, Guard: guard,
 		Master: s.box.PTY, In: s.In, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
-		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent, Unwrap: s.profile.Unwrap,
+		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent, Unwrap: s.profile.Unwrap, Tape: tape,
 	})
+	stopTape()
 	if err != nil && hostCtx.Err() == nil {
 		return 1, err
 	}
