@@ -48,6 +48,13 @@ type Staging struct {
 	hidden  int      // ignored changed files that Changes did not list
 	blank   bool     // nothing is in the staged tree yet
 	closers []func()
+
+	// Close must not overtake a Watch: that runs git, and a process has until its
+	// exec all that is open here, the layer's lock too. The next session would take
+	// the layer for one in use and not go on with it.
+	watching sync.Mutex
+	watched  context.Context // ends at Close
+	unwatch  func()
 }
 
 // meta says what a layer is; layer/meta.json.
@@ -66,6 +73,7 @@ type meta struct {
 func New(ctx context.Context, o Options) (*Staging, error) {
 	o.defaults()
 	s := &Staging{opts: o, layer: filepath.Join(o.SessionDir, "layer"), trips: map[string]*Trip{}}
+	s.watched, s.unwatch = context.WithCancel(context.Background())
 	undo, err := s.acquire()
 	if err == nil {
 		err = s.prepare(ctx)

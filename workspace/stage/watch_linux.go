@@ -81,13 +81,21 @@ func (s *Staging) Conflicts() []string {
 	return s.base.Conflicts()
 }
 
-// Watch carries a person's edits into the layer until ctx ends: within a second,
+// Watch carries a person's edits into the layer until ctx ends or Close: within a second,
 // whole, and only where the agent has not changed the same path. A denied name
 // is reported, its content never copied. In an overlay the kernel itself shows
 // most edits; one that the upper directory or what the kernel has cached hides is
 // copied in, and a denied name is reported on the event that brings it, whatever
 // else is going on. onEvent is called from two goroutines.
 func (s *Staging) Watch(ctx context.Context, onEvent func(Event)) error {
+	s.watching.Lock()
+	defer s.watching.Unlock()
+	if s.watched.Err() != nil {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(s.watched, stop)()
 	w, err := layer.NewWatcher()
 	if err != nil {
 		return err

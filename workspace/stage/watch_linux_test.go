@@ -116,6 +116,24 @@ func TestWatchCarriesEditsIn(t *testing.T) {
 	}
 }
 
+// A watch that outlived the layer would hold its lock in each git that it starts,
+// and the next session would not go on with it.
+func TestCloseEndsTheWatch(t *testing.T) {
+	e := newEnv(t, project(t))
+	s := e.start(t, nil)
+	write(t, filepath.Join(s.tree.Path, "lib/one.txt"), "agent\n")
+	ended := make(chan error, 1)
+	began := make(chan struct{})
+	go func() {
+		close(began)
+		ended <- s.Watch(context.Background(), func(Event) {})
+	}()
+	<-began
+	must(t, s.Close())
+	must(t, <-ended)
+	must(t, s.Watch(context.Background(), func(Event) {})) // too late: nothing to watch
+}
+
 func TestWatchNeverCopiesADeniedName(t *testing.T) {
 	e := newEnv(t, project(t))
 	s := e.start(t, nil)
