@@ -79,7 +79,7 @@ func (p *Picture) Text() string {
 // but forward.
 func plainRow(e *vt.Emulator, y, w int) string {
 	var b strings.Builder
-	style, link := "", ""
+	at, style, link := -1, "", ""
 	w = min(w, e.Width())
 	for ; w > 0; w-- { // blanks at the end
 		if c := e.CellAt(w-1, y); c != nil && (c.Width == 0 || c.Content != " " && c.Content != "" || !c.Style.IsZero() || c.Link.URL != "") {
@@ -95,7 +95,7 @@ func plainRow(e *vt.Emulator, y, w int) string {
 		if content == "" || split(e, x, y) || x+c.Width > w {
 			content = " "
 		}
-		if len(content) != 1 || x == 0 { // its width is what terminals disagree about
+		if at != x {
 			fmt.Fprintf(&b, "\x1b[%dG", x+1)
 		}
 		if next := c.Style.String(); next != style {
@@ -107,8 +107,8 @@ func plainRow(e *vt.Emulator, y, w int) string {
 			link = next
 		}
 		b.WriteString(content)
-		if len(content) != 1 {
-			fmt.Fprintf(&b, "\x1b[%dG", x+1+max(c.Width, 1))
+		if at = x + 1; len(content) != 1 { // its width is what terminals disagree about
+			at = -1
 		}
 	}
 	if link != "" && link != ";" {
