@@ -111,7 +111,7 @@ except OSError as e: print("no",e)`), word: "got-through", needs: "python3", noB
 	{name: "the desk", script: `find / -name 'control.sock' -o -name 'ledger.sock' 2>/dev/null | grep . && echo got-through`, word: "got-through", noBare: "outside it is the person's own"},
 	{name: "the state directory", script: `ls "$XDG_STATE_HOME" "${HOME%/home}"/state 2>/dev/null | grep . && echo got-through`, word: "got-through", noBare: "outside it is the person's own"},
 	{name: "the policy", script: `find / -name policy.yaml -path '*cs-e2e*' 2>/dev/null | grep . && echo got-through`, word: "got-through"},
-	{name: "approve itself", script: `countersign requests 2>/dev/null && echo got-through`, word: "got-through", noBare: "not on PATH"},
+	{name: "approve itself", script: `{ countersign requests; countersign sessions --json; countersign status; } 2>/dev/null | grep -E "[a-z0-9]{8}" && echo got-through`, word: "got-through", noBare: "not on PATH"},
 	{name: "raw connect", script: py(`
 s=socket.socket(); s.settimeout(3)
 try: s.connect(("192.0.2.1",80)); print("got-through")
