@@ -131,7 +131,7 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 		c.tally.Feed(out)
 	}
 	if err != nil {
-		c.partial = "the agent hung up"
+		c.partial = hungUp
 		if why := c.gone(); why != "" {
 			c.partial = why
 		}
@@ -144,7 +144,9 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 func (c *call) cutOff(flusher *http.ResponseController, open bool) bool {
 	c.partial = "the provider's answer was cut off"
 	if why := c.gone(); why != "" {
-		c.partial = why
+		if c.partial = why; why == hungUp && c.tally.Stop != "" && c.tally.Counts.Said {
+			c.partial = "" // it had heard the end, and did not wait for the connection's
+		}
 		return false
 	}
 	end := c.wire.Cut(c.route, c.media, "Countersign: "+c.partial)
@@ -168,8 +170,10 @@ func (c *call) gone() string {
 	case errors.Is(context.Cause(ctx), ErrStopped):
 		return ErrStopped.Error()
 	}
-	return "the agent hung up"
+	return hungUp
 }
+
+const hungUp = "the agent hung up"
 
 func (c *call) keep(b []byte) {
 	if room := maxKept - c.kept.Len(); len(b) > room {
