@@ -39,7 +39,8 @@ func (m *tmux) do(args ...string) string {
 }
 
 // text types characters, key presses keys by tmux's names.
-func (m *tmux) text(s string)      { m.w.t.Helper(); m.do("send-keys", "-l", "--", s) }
+func (m *tmux) text(s string) { m.w.t.Helper(); m.do("send-keys", "-l", "--", s) }
+
 func (m *tmux) key(keys ...string) { m.w.t.Helper(); m.do(append([]string{"send-keys"}, keys...)...) }
 
 // screen is what stands on the terminal; ansi is the same with its attributes.

@@ -40,7 +40,7 @@ func lockFile() string {
 	var b strings.Builder
 	b.WriteString("{\n  \"name\": \"x\",\n  \"lockfileVersion\": 3,\n  \"packages\": {\n")
 	for i := range uint64(600) {
-		fmt.Fprintf(&b, "    \"node_modules/token-api-%d\": {\n      \"version\": \"1.%d.0\",\n      \"resolved\": \"https://registry.npmjs.org/pkg/-/pkg-1.%d.0.tgz\",\n      \"integrity\": \"sha512-%s==\",\n      \"license\": \"MIT\"\n    },\n", i, i, i, random(i, alnum+"+/", 86))
+		fmt.Fprintf(&b, "    \"node_modules/token-api-%d\": {\n      \"version\": \"1.%d.0\",\n      \"resolved\": \"https://packages.example.com/pkg/-/pkg-1.%d.0.tgz\",\n      \"integrity\": \"sha512-%s==\",\n      \"license\": \"MIT\"\n    },\n", i, i, i, random(i, alnum+"+/", 86))
 	}
 	return b.String()
 }
