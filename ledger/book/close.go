@@ -14,12 +14,6 @@ import (
 // up can still be told goodbye: a closing record and its seal.
 const closeRoom = 4 << 10
 
-// firstStep and maxStep are how far a segment is zero-filled ahead.
-const (
-	firstStep = 256 << 10
-	maxStep   = 4 << 20
-)
-
 // ReserveFile is given back when the disk is full; where the file system
 // writes nothing in place the closing record needs it.
 const (
@@ -56,16 +50,8 @@ func (b *Book) makeRoom(body int) error {
 // extend zero-fills the file ahead of what is written, so that a commit changes
 // no size and a changed byte in the tail shows.
 func (b *Book) extend(need int64) error {
-	step := min(max(b.room, firstStep), maxStep)
-	to := max(need, min(b.room+step, b.o.SegmentSize))
-	err := disk.Zero(b.file, b.room, to)
-	if errors.Is(err, syscall.ENOSPC) && to > need {
-		to = need // the last of the disk, in small pieces
-		err = disk.Zero(b.file, b.room, to)
-	}
-	if err == nil {
-		b.room = to
-	}
+	room, err := disk.Extend(b.file, b.room, need, b.o.SegmentSize)
+	b.room = room
 	return err
 }
 

@@ -128,7 +128,7 @@ func (b *Book) step() int64 {
 	if b.ending {
 		return closeRoom
 	}
-	return min(firstStep, b.o.SegmentSize)
+	return min(disk.FirstStep, b.o.SegmentSize)
 }
 
 // reserve makes the file that a full disk gives back.

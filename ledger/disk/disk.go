@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"syscall"
 )
 
 // FS is a directory tree of the ledger.
@@ -86,6 +87,31 @@ func Zero(f File, from, to int64) error {
 		from += n
 	}
 	return nil
+}
+
+// FirstStep and MaxStep are how far a file is zero-filled ahead of what is
+// written, in bytes, so that a flush has no change of size to write down.
+const (
+	FirstStep = 256 << 10
+	MaxStep   = 4 << 20
+)
+
+// Extend zero-fills a file from room on until need bytes are there, and some
+// more, but not beyond size for those. It returns the new room.
+func Extend(f File, room, need, size int64) (int64, error) {
+	if need <= room {
+		return room, nil
+	}
+	to := max(need, min(room+min(max(room, FirstStep), MaxStep), size))
+	err := Zero(f, room, to)
+	if errors.Is(err, syscall.ENOSPC) && to > need {
+		to = need // the last of the disk, in small pieces
+		err = Zero(f, room, to)
+	}
+	if err != nil {
+		return room, err
+	}
+	return to, nil
 }
 
 // Dir is the real file system below a directory. Files are 0600, directories

@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/countersign/countersign/ledger/disk"
 )
@@ -20,10 +19,6 @@ const (
 	packMagic = "countersign pack 1\n"
 	frameHead = 4 + 4 + sha256.Size
 	packSize  = 64 << 20
-	// firstStep and maxStep are how far a pack is zero-filled ahead, so that a
-	// flush has no change of size to write down.
-	firstStep = 256 << 10
-	maxStep   = 4 << 20
 )
 
 // putHead fills the room in front of a blob.
@@ -152,7 +147,7 @@ func (p *packs) flush() error {
 	}
 	p.fresh = false
 	p.end += int64(len(p.buf))
-	if p.buf = p.buf[:0]; cap(p.buf) > maxStep {
+	if p.buf = p.buf[:0]; cap(p.buf) > disk.MaxStep {
 		p.buf = nil
 	}
 	return nil
@@ -176,19 +171,8 @@ func (p *packs) next(kek string) error {
 
 // extend zero-fills the pack ahead of what is written.
 func (p *packs) extend(need int64) error {
-	if need <= p.room {
-		return nil
-	}
-	step := min(max(p.room, firstStep), maxStep)
-	to := max(need, min(p.room+step, p.size))
-	err := disk.Zero(p.file, p.room, to)
-	if errors.Is(err, syscall.ENOSPC) && to > need {
-		to = need // the last of the disk, in small pieces
-		err = disk.Zero(p.file, p.room, to)
-	}
-	if err == nil {
-		p.room = to
-	}
+	room, err := disk.Extend(p.file, p.room, need, p.size)
+	p.room = room
 	return err
 }
 
