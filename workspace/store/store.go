@@ -76,10 +76,7 @@ func (s *Store) Put(r io.Reader) (sum string, n int64, err error) {
 func (s *Store) PutBytes(b []byte) (sum string, err error) {
 	d := sha256.Sum256(b)
 	sum = hex.EncodeToString(d[:])
-	s.mu.Lock()
-	known := s.known[sum]
-	s.mu.Unlock()
-	if known {
+	if s.knows(sum) {
 		return sum, nil
 	}
 	sum, _, err = s.Put(bytes.NewReader(b))
@@ -93,10 +90,21 @@ func (s *Store) keep(tmp, sum string) error {
 	if err := os.Rename(tmp, s.file(sum)); err != nil {
 		return s.fail(err)
 	}
+	s.came(sum)
+	return nil
+}
+
+// came notes bytes that the store has now, and that the next Flush makes durable.
+func (s *Store) came(sum string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fresh, s.known[sum] = append(s.fresh, sum), true
-	return nil
+}
+
+func (s *Store) knows(sum string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[sum]
 }
 
 // Adopt takes stored bytes over from another store, without a copy, and tells
@@ -105,10 +113,7 @@ func (s *Store) Adopt(from *Store, sum string) bool {
 	if from == nil || !from.Has(sum) {
 		return false
 	}
-	s.mu.Lock()
-	known := s.known[sum]
-	s.mu.Unlock()
-	if known {
+	if s.knows(sum) {
 		return true
 	}
 	if err := os.MkdirAll(filepath.Dir(s.file(sum)), 0o700); err != nil {
@@ -117,9 +122,7 @@ func (s *Store) Adopt(from *Store, sum string) bool {
 	if err := os.Link(from.file(sum), s.file(sum)); err != nil {
 		return false // what is there already may be damaged: it is written anew
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fresh, s.known[sum] = append(s.fresh, sum), true
+	s.came(sum)
 	return true
 }
 
@@ -164,10 +167,7 @@ func (s *Store) Has(sum string) bool {
 	if !validSum(sum) {
 		return false
 	}
-	s.mu.Lock()
-	known := s.known[sum]
-	s.mu.Unlock()
-	if known {
+	if s.knows(sum) {
 		return true
 	}
 	r, err := s.Open(sum)
@@ -178,9 +178,7 @@ func (s *Store) Has(sum string) bool {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fresh, s.known[sum] = append(s.fresh, sum), true
+	s.came(sum)
 	return true
 }
 
