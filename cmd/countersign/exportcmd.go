@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/reading"
 	"github.com/countersign/countersign/export"
 	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger"
@@ -30,7 +31,8 @@ refuses ends the export, and nothing is skipped. Prompts and answers stay here.`
 // exporting is the words of `countersign export`.
 type exporting struct {
 	format, to, cursor, headers, since string
-	filter                             logFilter
+	filter                             reading.Filter
+	follow                             bool
 }
 
 func (a *app) exportCmd() *cobra.Command {
@@ -45,16 +47,19 @@ func (a *app) exportCmd() *cobra.Command {
 	f.StringVar(&e.format, "format", "", "`FORMAT`: jsonl or otlp")
 	f.StringVar(&e.to, "to", "-", "`RECEIVER`: an address (of otlp without /v1/logs), a file to append to, or - for standard output")
 	f.StringVar(&e.cursor, "cursor", "", "`FILE` that keeps where the receiver is")
-	f.BoolVar(&e.filter.follow, "follow", false, "wait for more")
+	f.BoolVar(&e.follow, "follow", false, "wait for more")
 	f.StringVar(&e.headers, "header-file", "", "`FILE` with the receiver's credentials, a line NAME: VALUE each, readable by you alone")
-	f.StringVar(&e.filter.session, "session", "", "only this `SESSION`")
-	f.StringSliceVar(&e.filter.types, "type", nil, "only these `TYPES`; a trailing * matches the rest")
+	f.StringVar(&e.filter.Session, "session", "", "only this `SESSION`")
+	f.StringSliceVar(&e.filter.Types, "type", nil, "only these `TYPES`; a trailing * matches the rest")
 	f.StringVar(&e.since, "since", "", "only since this `TIME`: RFC 3339, or a duration like 2h")
 	return cmd
 }
 
 func (a *app) export(ctx context.Context, e exporting) (err error) {
-	if e.filter.since, err = a.parseSince(e.since); err != nil {
+	if e.filter.Since, err = reading.Since(e.since, a.Now()); err != nil {
+		return err
+	}
+	if err := e.filter.Check(a.App); err != nil {
 		return err
 	}
 	sink, done, err := a.receiver(e)
@@ -62,7 +67,7 @@ func (a *app) export(ctx context.Context, e exporting) (err error) {
 		return err
 	}
 	defer done()
-	o := export.Options{Sink: sink, Wait: time.Second, Wants: func(r countersign.Record) bool { return e.filter.wants(r, nil) }}
+	o := export.Options{Sink: sink, Wait: time.Second, Wants: func(r countersign.Record) bool { return e.filter.Wants(r, nil) }}
 	if e.cursor != "" {
 		now, cancel := context.WithCancel(ctx)
 		cancel()
@@ -83,15 +88,15 @@ func (a *app) export(ctx context.Context, e exporting) (err error) {
 	if err != nil {
 		return err
 	}
-	o.Lines, o.Retry = r.All(), a.patience(e.filter.follow)
-	if e.filter.follow {
+	o.Lines, o.Retry = r.All(), a.patience(e.follow)
+	if e.follow {
 		o.Lines = r.Follow(ctx)
 	}
 	sent, err := export.Run(ctx, o)
 	if err == nil || sent > 0 {
 		a.Say("the receiver has %d more records", sent)
 	}
-	if err == nil && e.filter.follow && ctx.Err() != nil {
+	if err == nil && e.follow && ctx.Err() != nil {
 		return base.ExitCode(0) // it was told to end, and the cursor says where to go on
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/countersign/countersign/cmd/countersign/advising"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/reading"
 	"github.com/countersign/countersign/policy"
 	"github.com/spf13/cobra"
 )
@@ -134,7 +135,7 @@ layer, and print what would have been answered otherwise. Nothing is run.`,
 			}
 			from.Project = a.ProjectRoot()
 			of.PolicyFrom = *from
-			if of.Since, err = a.parseSince(since); err != nil {
+			if of.Since, err = reading.Since(since, a.Now()); err != nil {
 				return err
 			}
 			return advising.Simulate(a.App, of)
@@ -161,7 +162,7 @@ policy; nothing of it is in force until you put it into yours.`,
 			}
 			from.Project = a.ProjectRoot()
 			of.PolicyFrom = *from
-			if of.Since, err = a.parseSince(since); err != nil {
+			if of.Since, err = reading.Since(since, a.Now()); err != nil {
 				return err
 			}
 			return advising.Suggest(a.App, of, least)

@@ -74,6 +74,7 @@ var may = map[string][]string{
 	"cmd/countersign/agents":    {"*"},
 	"cmd/countersign/base":      {"*"},
 	"cmd/countersign/advising":  {"*"},
+	"cmd/countersign/reading":   {"*"},
 	"cmd/countersign/reviewing": {"*"},
 	"cmd/countersign/live":      {"*"},
 	"cmd/countersign/replaying": {"*"},

@@ -1,0 +1,59 @@
+package reading
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/base"
+)
+
+// Describe is one record for a person.
+func Describe(r countersign.Record) string {
+	when := r.T.Wall
+	if t, err := time.Parse(time.RFC3339Nano, r.T.Wall); err == nil {
+		when = t.Local().Format("2006-01-02 15:04:05.000")
+	}
+	parts := []string{fmt.Sprintf("%6d  %s  %-18s", r.Seq, when, r.Type)}
+	if d := r.Decision; d != nil {
+		by := string(d.Basis)
+		if d.By != "" {
+			by += " " + d.By
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", d.Verdict, by))
+	}
+	if o := r.Outcome; o != nil {
+		s := o.Status
+		if o.Exit != nil {
+			s = fmt.Sprintf("%s %d", s, *o.Exit)
+		}
+		parts = append(parts, s)
+	}
+	if r.Action != nil && r.Action.Summary != "" {
+		parts = append(parts, r.Action.Summary)
+	}
+	parts = append(parts, spent(r)...)
+	if p := r.Policy; p != nil && p.Rule != "" {
+		parts = append(parts, "["+p.Rule+"]")
+	}
+	return base.Plain(strings.Join(parts, "  "))
+}
+
+// spent is what an answer used and cost.
+func spent(r countersign.Record) []string {
+	var out []string
+	if u := r.Usage; u != nil {
+		out = append(out, fmt.Sprintf("%d in, %d cached, %d out", u.Input, u.CacheRead+u.CacheWrite, u.Output))
+	}
+	switch c := r.Cost; {
+	case c == nil:
+	case c.NanoUSD == nil:
+		out = append(out, "cost unknown: "+c.Unknown)
+	case c.Estimated:
+		out = append(out, "about $"+c.USD)
+	default:
+		out = append(out, "$"+c.USD)
+	}
+	return out
+}
