@@ -51,7 +51,7 @@ func (a *app) runCmd() *cobra.Command {
 	}
 	cmd.Flags().SetInterspersed(false)
 	f := cmd.Flags()
-	f.StringVar(&o.Agent, "agent", "", "`NAME` of the agent for the record and its settings (default: the command's)")
+	f.StringVar(&o.Agent, "agent", "", "`NAME` of a known agent, for the record and its settings (default: the command's)")
 	f.StringVar(&o.Policy, "policy", "", "`FILE` in place of the user's layer, pinned at the start")
 	f.StringVar(&o.Preset, "preset", "", "`NAME` of the preset in place of the one your layer names: strict, standard, trusted-workspace")
 	f.StringVar(&o.Approver, "approver", "", "who is asked: `tty` or none (default: tty where there is one)")
@@ -114,8 +114,10 @@ func (a *app) settle(o *live.Options) error {
 	if o.Backend != "" && o.Backend != "snapshot" && o.Backend != "overlay" {
 		return base.Usage(fmt.Errorf("--backend is snapshot or overlay, not %q", o.Backend))
 	}
-	if o.Agent != "" && (!filepath.IsLocal(o.Agent) || strings.Contains(o.Agent, "/")) {
-		return base.Usage(fmt.Errorf("--agent is a name, not %q", o.Agent))
+	if o.Agent != "" && !o.Own {
+		if err := agents.Known(o.Agent); err != nil {
+			return err
+		}
 	}
 	path, err := a.program(o.Argv[0], exec.LookPath)
 	if known := (*countersign.Error)(nil); errors.As(err, &known) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/internal/nearest"
 	"github.com/countersign/countersign/profile"
 )
 
@@ -90,6 +91,32 @@ func List(a *base.App) error {
 		}
 	}
 	return nil
+}
+
+// Known refuses a name that no profile has.
+func Known(name string) error {
+	p, err := profile.For(name)
+	if err != nil || p.Name != profile.Default || name == profile.Default {
+		return err
+	}
+	all, err := profile.Load()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, p := range all {
+		if p.Ungoverned == "" {
+			names = append(names, p.Name)
+		}
+	}
+	e := &countersign.Error{
+		Code: countersign.EUsage, Op: "read the command line", Thing: "--agent " + base.Printable(name), Err: errors.New("no agent is known by this name"),
+		Remedy: "known are " + strings.Join(names, ", ") + "; without --agent any other program runs with the strict profile",
+	}
+	if near := nearest.Of(name, names); len(near) > 0 {
+		e.Remedy = "the nearest: " + strings.Join(near, ", ") + "\n" + e.Remedy
+	}
+	return e
 }
 
 // Restart throws the private home of an agent in this project away, on record.
