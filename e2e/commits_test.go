@@ -210,3 +210,34 @@ func TestDecisionsFollowTheLayer(t *testing.T) {
 		t.Errorf("in a shell's session:\n%s", got)
 	}
 }
+
+// An apply of nothing is none: it says so and is not on record, whether nobody has
+// decided or what was accepted is in already.
+func TestApplyingNothingIsNoApply(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("f.txt", nine)
+	w.write(".gitignore", "agent.sh\ninner.sh\n")
+	w.repo()
+	w.script(allowBash, "sed -i s/^2$/two/ f.txt\n")
+	nothing := func() {
+		t.Helper()
+		if r := w.must("review", "--apply"); !strings.HasPrefix(r.out, "nothing is accepted: ") || !strings.Contains(r.out, "--accept") {
+			t.Errorf("said %q", r.out)
+		}
+	}
+	nothing()
+	w.must("review", "--reject", w.hunks()[0].Hunk)
+	nothing()
+	if got := w.log("--type", "changeset.*"); len(got) != 0 || w.read("f.txt") != nine {
+		t.Fatalf("an apply of nothing: %+v", got)
+	}
+	w.must("review", "--accept", w.hunks()[0].Hunk, "--apply")
+	nothing()
+	if got := w.log("--type", "changeset.applied"); len(got) != 1 || got[0].Action.Summary != "1 hunk in 1 file" {
+		t.Errorf("applies on record: %+v", got)
+	}
+	// The last apply is still the one that wrote.
+	if r := w.must("review", "--undo"); w.read("f.txt") != nine {
+		t.Errorf("undone: %q: %s", w.read("f.txt"), r.err)
+	}
+}

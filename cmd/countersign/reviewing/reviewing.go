@@ -235,15 +235,17 @@ func (r *Reviewing) applyOptions() apply.Options {
 
 // apply writes the accepted hunks and says what it did. Stale ones stay behind.
 func (r *Reviewing) apply(ctx context.Context) (string, error) {
+	o := r.applyOptions()
+	if o.Hunks = r.review.Ready(); len(o.Hunks) == 0 {
+		return r.applyNothing(ctx)
+	}
 	l, err := r.book()
 	if err != nil {
 		return "", err
 	}
-	o := r.applyOptions()
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return "", err
 	}
-	o.Hunks = r.review.Ready()
 	res, err := r.carryOut(ctx, o)
 	if res.Recovered != "" {
 		r.Say("an earlier apply had been interrupted: %s", res.Recovered)
@@ -258,6 +260,19 @@ func (r *Reviewing) apply(ctx context.Context) (string, error) {
 		return "", serr
 	}
 	return fmt.Sprintf("applied %s to %s; %d stale stayed behind", count.Of(len(res.Applied), "hunk"), count.Of(len(res.Files)+len(res.Moves), "file"), len(res.Stale)), err
+}
+
+// applyNothing is an apply that has nothing to write: it is none, and is not on
+// record as one. Commits whose hunks have all landed, or that are accepted on
+// other branches, are taken over all the same.
+func (r *Reviewing) applyNothing(ctx context.Context) (string, error) {
+	line := "nothing is accepted: nothing was applied; `countersign review --accept HUNK` accepts"
+	for _, c := range r.review.Asides() {
+		if c.Whole {
+			line = "no file was written: what is accepted belongs to branches that are not checked out"
+		}
+	}
+	return line, errors.Join(r.takeOver(ctx), r.takeAsides(ctx, false))
 }
 
 // settleApplied moves the base forward where hunks landed, and takes over
