@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -648,4 +649,45 @@ func TestDiskFullAtApply(t *testing.T) {
 		}
 	}
 	w.must("verify")
+}
+
+// A staging layer that cannot be closed is no silent loss: it is said, it is in the
+// record of the session's end, and the run did not go well.
+func TestALayerThatCannotBeClosed(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("f.txt", nine)
+	w.write(".gitignore", "agent.sh\ninner.sh\n")
+	w.repo()
+	a := w.steps("--json")
+	a.do("sed -i s/^2$/two/ f.txt")
+	metas, err := filepath.Glob(filepath.Join(w.root, "state", "countersign", "sessions", "*", "layer", "meta.json"))
+	if err != nil || len(metas) != 1 {
+		t.Fatalf("layers: %q %v", metas, err)
+	}
+	kept := w.read(metas[0])
+	if err := os.Remove(metas[0]); err != nil {
+		t.Fatal(err)
+	}
+	w.write(filepath.Join(metas[0], "in-the-way"), "")
+	a.feed.Close()
+	ended := a.wait()
+	r := result{err: a.said()}
+	if code := (*exec.ExitError)(nil); !errors.As(ended, &code) || code.ExitCode() != 1 || !strings.Contains(r.err, "countersign: error: close the staging layer of session ") || !strings.Contains(r.err, "countersign: hint: what the session changed stays in ") {
+		t.Errorf("it is not said: %v: %s", ended, r.err)
+	}
+	if !strings.Contains(r.err, "1 hunk in 1 file to review") || w.ending(r).EndedBy != "countersign" {
+		t.Errorf("the rest: %s", r.err)
+	}
+	ends := w.log("--type", "session.ended")
+	if len(ends) != 1 || ends[0].Outcome.Status != "failed" || !strings.Contains(ends[0].Outcome.Error, "close the staging layer") {
+		t.Errorf("on record: %+v", ends)
+	}
+	// What the remedy says holds.
+	if err := os.RemoveAll(metas[0]); err != nil {
+		t.Fatal(err)
+	}
+	w.write(metas[0], kept)
+	if hs := w.hunks(); len(hs) != 1 || hs[0].Path != "f.txt" {
+		t.Errorf("hunks %+v", hs)
+	}
 }

@@ -122,18 +122,14 @@ func (s *live) workspaceRecord(e stage.Event) countersign.Record {
 	return r
 }
 
-// farewell says what the session left for the person.
-func (s *live) farewell() {
+// left says what the session leaves for review; it looks while the layer is open.
+func (s *live) left() string {
 	if s.opt.Own {
-		return
-	}
-	if n := s.gate.Denied(); n > 0 && s.opt.Approver == "none" {
-		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", count.Of(n, "command"), s.id)
+		return ""
 	}
 	cs, err := reviewing.HeldChangeset(context.Background(), s.App, s.kept, s.policy, s.staging)
 	if err != nil {
-		s.Say("session %s ended; its changes could not be counted: %v", s.id, err)
-		return
+		return fmt.Sprintf("its changes could not be counted: %v", err)
 	}
 	files := map[string]bool{}
 	open := 0
@@ -143,9 +139,19 @@ func (s *live) farewell() {
 			open++
 		}
 	}
-	if open > 0 {
-		s.Say("session %s ended: %s in %s to review: countersign review %s", s.id, count.Of(open, "hunk"), count.Of(len(files), "file"), s.id)
-	} else {
-		s.Say("session %s ended: nothing to review", s.id)
+	if open == 0 {
+		return "nothing to review"
 	}
+	return fmt.Sprintf("%s in %s to review: countersign review %s", count.Of(open, "hunk"), count.Of(len(files), "file"), s.id)
+}
+
+// farewell says what the session left for the person.
+func (s *live) farewell(left string) {
+	if s.opt.Own {
+		return
+	}
+	if n := s.gate.Denied(); n > 0 && s.opt.Approver == "none" {
+		s.Say("%s denied, nobody could be asked or a rule said so: countersign log --session %s --type exec.decided", count.Of(n, "command"), s.id)
+	}
+	s.Say("session %s ended: %s", s.id, left)
 }

@@ -40,7 +40,7 @@ func (s *live) prepareEnv() error {
 	if err != nil {
 		return err
 	}
-	s.closers.Add(func() { lock.Close() })
+	s.parts.Add(func() { lock.Close() })
 	kept, removed := sandbox.EnvAllow(os.Environ(), nil)
 	standard, err := profile.Standard()
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *live) startBox() error {
 		return err
 	}
 	s.box = box
-	s.closers.Add(box.Kill)
+	s.parts.Add(box.Kill)
 	for _, n := range box.Notes {
 		s.log.Info("view", "note", n)
 	}
@@ -274,7 +274,7 @@ func (s *live) serveTripwires(self string, fuse *os.File, nodes []tripwire.Node)
 		return err
 	}
 	s.trips = trips
-	s.closers.Add(func() { trips.Close() })
+	s.parts.Add(func() { trips.Close() })
 	for _, n := range nodes {
 		if err := trips.Add(n); err != nil {
 			return fmt.Errorf("lay a tripwire over %s: %w", n.Path, err)
@@ -393,7 +393,7 @@ func (s *live) startDoors() error {
 		return err
 	}
 	if s.box.DNS != nil {
-		s.closers.Add(func() { s.box.DNS.Close() })
+		s.parts.Add(func() { s.box.DNS.Close() })
 		go dnsstub.Serve(s.box.DNS, s.askedName)
 	}
 	if s.box.DNSStream != nil {
@@ -417,7 +417,7 @@ func (s *live) startDoors() error {
 		return err
 	}
 	go s.watch()
-	s.closers.Add(func() { os.RemoveAll(filepath.Dir(s.Dirs.Socket(s.id))) })
+	s.parts.Add(func() { os.RemoveAll(filepath.Dir(s.Dirs.Socket(s.id))) })
 	return session.Serve(s.ctx, s.Dirs.Socket(s.id), s.handlers())
 }
 
@@ -448,7 +448,7 @@ func (s *live) startGateway() error {
 		return err
 	}
 	if door.Budget = s.budgets; s.budgets != nil {
-		s.closers.Add(s.budgets.Close)
+		s.parts.Add(s.budgets.Close)
 	}
 	served := gateway.New(door)
 	srv := base.DoorServer(served)
@@ -458,7 +458,7 @@ func (s *live) startGateway() error {
 			s.log.Warn("the gateway ended", "err", err)
 		}
 	}()
-	s.closers.Add(func() {
+	s.parts.Add(func() {
 		warm.Stop()
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

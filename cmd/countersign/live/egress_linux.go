@@ -82,7 +82,7 @@ func (s *live) startEgress() error {
 	if err != nil {
 		return err
 	}
-	s.closers.Add(func() { diag.Close() })
+	s.parts.Add(func() { diag.Close() })
 	inside := sockowner.Of(s.box.InitPID, int(diag.Fd()))
 	self, err := os.Executable()
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *live) startEgress() error {
 		},
 		Taken: func(port int) bool { return taken(filepath.Base(self), port) },
 	})
-	s.closers.Add(s.egress.Close)
+	s.parts.Add(s.egress.Close)
 	for i, port := range ports {
 		serve := func() error { return s.egress.Service(s.box.Doors[i], port) }
 		if port == proxyPort {
@@ -131,7 +131,7 @@ const lookEvery = 300 * time.Millisecond
 
 func (s *live) publish(inside *sockowner.Namespace, ports []int) {
 	tick := time.NewTicker(lookEvery)
-	s.closers.Add(tick.Stop)
+	s.parts.Add(tick.Stop)
 	own := append(doorPorts(s.policy), hosts.Doors()...)
 	go s.egress.Publish(egress.Inside{
 		Ports: ports,

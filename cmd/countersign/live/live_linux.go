@@ -43,7 +43,8 @@ type live struct {
 	id      string
 	ctx     context.Context
 	end     context.CancelCauseFunc
-	closers session.Closers
+	parts   session.Closers // what is undone before the end is on record
+	closers session.Closers // what that needs: the ledger and the session's lock
 	log     *slog.Logger
 
 	profile    *profile.Profile // of the agent
@@ -79,6 +80,7 @@ type live struct {
 	names   *names.Set // the guarded names of the view
 	texts   map[string]*laidText
 	failed  error
+	unkept  error                  // why the staging layer could not be closed
 	staged  map[string]*tree.State // by path: the changes that a review asked for last
 	steps   map[string]*tree.State // by SHA-256: what the steps of those hold
 }
@@ -93,8 +95,11 @@ func Run(ctx context.Context, a *base.App, o Options) (exit int, by string, err 
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	defer s.end(nil)
 	defer s.closers.Close()
+	defer s.parts.Close()
 	for _, step := range []func() error{s.check, s.openLedger, s.hold, s.stage, s.prepareEnv, s.openGate, s.startBox, s.startDoors, s.announce} {
 		if err := step(); err != nil {
+			s.parts.Close()
+			err = s.withUnkept(err)
 			s.closed("countersign", nil, err)
 			return 1, "countersign", err
 		}
@@ -224,7 +229,7 @@ func (s *live) stage() error {
 	if err != nil {
 		return err
 	}
-	s.closers.Add(func() { s.staging.Close() })
+	s.parts.Add(func() { s.unkept = s.staging.Close() })
 	s.kept.Backend, s.kept.Notes = s.staging.Backend(), reviewing.Notes(s.staging.Notes())
 	s.SayNotes(s.kept.Notes, "countersign status lists all")
 	if from != "" {
@@ -312,9 +317,26 @@ func (s *live) work() (exit int, by string, err error) {
 	s.box.Kill()
 	s.settle()
 	s.gate.Orphan("the session ended")
+	left := s.left()
+	s.parts.Close()
+	if s.unkept != nil {
+		by, exit, err = "countersign", 1, s.withUnkept(err)
+	}
 	s.closed(by, &exit, err)
-	s.farewell()
+	s.farewell(left)
 	return exit, by, err
+}
+
+// withUnkept adds that the staging layer could not be closed to what ended the
+// session.
+func (s *live) withUnkept(err error) error {
+	if s.unkept == nil {
+		return err
+	}
+	return errors.Join(err, &countersign.Error{
+		Code: countersign.EInternal, Op: "close the staging layer of session", Thing: s.id, Err: s.unkept,
+		Remedy: "what the session changed stays in " + s.Dirs.Session(s.id) + ": mend the cause, then see whether `countersign review " + s.id + " --list` has all of it",
+	})
 }
 
 // settle waits, shortly, for the last reports of what is dead now: nothing of a
