@@ -276,7 +276,19 @@ func TestCommittedDeniedFileFollows(t *testing.T) {
 	if got := w.renames(); !slices.Equal(got, []string{"conf/.env > settings/.env undecided"}) {
 		t.Fatalf("listed: %q\n%s", got, w.must("review", "--list").out)
 	}
-	w.must("review", "--accept-all", "--accept-file", "settings/.env", "--apply")
+	says := func(r result, more string) {
+		t.Helper()
+		for _, part := range []string{"(renamed) stays in the session" + more + ": it names content that the session does not have", "of the denied path conf/.env (env-files)", "commit it in your own terminal"} {
+			if !strings.Contains(r.err, part) {
+				t.Errorf("no %q in %s", part, r.err)
+			}
+		}
+	}
+	says(w.must("review", "--list"), "")
+	a.do("echo more > more.txt; git add more.txt; git commit -qm more")
+	says(w.must("review", "--list", "--json"), ", and 1 commit on top of it")
+	a.do("git rm -q more.txt; git update-ref HEAD HEAD~")
+	says(w.must("review", "--accept-all", "--accept-file", "settings/.env", "--apply"), "")
 	w.git("add", "-A")
 	if got := w.git("status", "--porcelain"); w.head() != start || got != "R  conf/.env -> settings/.env\nR  conf/a.txt -> settings/a.txt\n" {
 		t.Errorf("git status: %s", got)
@@ -286,7 +298,15 @@ func TestCommittedDeniedFileFollows(t *testing.T) {
 	if w.read("conf/.env") != secret {
 		t.Error("not taken back")
 	}
+	// On a branch that is not checked out nothing of it is listed.
+	a.do("git branch -q aside; git update-ref HEAD HEAD~")
+	if r := w.must("review", "--list"); !strings.Contains(r.err, "(renamed) on aside stays in the session") || !strings.Contains(r.err, "-- git switch aside`") {
+		t.Errorf("said: %s", r.err)
+	}
 	a.end()
+	if r := w.must("review", "--list"); !strings.Contains(r.err, "(renamed) on aside stays in the session") {
+		t.Errorf("after the end: %s", r.err)
+	}
 }
 
 // In an overlay no directory with denied files can be renamed: mv copies what it may

@@ -68,6 +68,9 @@ type Options struct {
 	Env []string
 	// Plain switches colour off (NO_COLOR).
 	Plain bool
+	// Staying says, in a line each, what stays in the session whatever is accepted
+	// (optional). It is asked at the start and after each apply.
+	Staying func() []string
 	// Now is the clock (optional: the system's).
 	Now func() time.Time
 }
@@ -78,6 +81,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Now = time.Now
 	}
 	m := newModel(o)
+	m.stay()
 	if err := m.reload(); err != nil {
 		return err
 	}
@@ -113,6 +117,7 @@ type model struct {
 	ask           *confirm
 	help          bool
 	note          string
+	staying       []string
 	body          []line // of the hunk shown, at bodyFor
 	bodyFor       string
 }
@@ -121,6 +126,12 @@ func newModel(o Options) *model { return &model{Options: o, width: 80, height: 2
 
 // Init does nothing: the size comes by itself.
 func (m *model) Init() tea.Cmd { return nil }
+
+func (m *model) stay() {
+	if m.Staying != nil {
+		m.staying = m.Staying()
+	}
+}
 
 // reload reads the changeset again and stays at the same hunk where it still
 // exists, else at its place.
@@ -365,6 +376,7 @@ func (m *model) apply() {
 	}
 	m.ask = &confirm{fmt.Sprintf("Apply %s to %s?", count.Of(n, "accepted hunk"), count.Of(files, "file")), func() error {
 		said, err := m.Source.Apply()
+		m.stay()
 		if again := m.reload(); err == nil {
 			err = again
 		}

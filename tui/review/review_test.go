@@ -48,6 +48,7 @@ func (f *fake) Edit(id string, post []byte) error {
 	f.set.Hunks[0].Post = post
 	return f.to(countersign.Edited, []string{id})
 }
+
 func (f *fake) Apply() (string, error)          { f.applied++; return "applied 1 hunk to 1 file", nil }
 func (f *fake) Clash(h countersign.Hunk) *Clash { return f.clash[h.Path] }
 
@@ -187,6 +188,18 @@ func TestApplyAsksAndSays(t *testing.T) {
 		t.Fatal("not applied")
 	}
 	s.want("applied 1 hunk to 1 file")
+}
+
+// What stays in the session whatever is accepted is named on the screen, and said in
+// full in the help.
+func TestWhatStaysIsSaid(t *testing.T) {
+	s := start(t, hunk("aa", "a", "1\n", "2\n"))
+	s.want("3 files that git ignores")
+	s.m.Staying = func() []string { return []string{"commit 0123456789ab stays: it needs conf/.env, commit it outside"} }
+	s.press("y", "A", "y")
+	s.want("1 commit cannot be taken over: ? says which")
+	s.press("?")
+	s.want("commit 0123456789ab stays: it needs", "conf/.env", "accept (once its end")
 }
 
 func TestErrorsAreShown(t *testing.T) {

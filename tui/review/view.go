@@ -113,11 +113,14 @@ func (m *model) footer() []line {
 	case n > 0:
 		status.text = fmt.Sprintf("A: apply %s to %s", count.Of(n, "accepted hunk"), count.Of(files, "file"))
 	}
-	ignored := line{}
-	if m.set.Ignored > 0 {
-		ignored = line{count.Of(m.set.Ignored, "file") + " that git ignores stay in the staging layer", dim}
+	stays := line{}
+	switch {
+	case len(m.staying) > 0:
+		stays = line{count.Of(len(m.staying), "commit") + " cannot be taken over: ? says which, why and what to do", bold}
+	case m.set.Ignored > 0:
+		stays = line{count.Of(m.set.Ignored, "file") + " that git ignores stay in the staging layer", dim}
 	}
-	return []line{ignored, status, keys}
+	return []line{stays, status, keys}
 }
 
 // keys are those that fit, set apart so that a key is seen to go with the word
@@ -416,7 +419,12 @@ func (p *page) row(look, glyph string, n int, s string) {
 }
 
 func (m *model) helpText() []line {
-	var out []line
+	p := &page{width: m.width - m.left() - 2}
+	for _, s := range m.staying {
+		p.put(bold, p.clean(s))
+		p.put("", "")
+	}
+	out := p.lines
 	for _, s := range []string{
 		"] [        next, previous undecided hunk",
 		"j k        next, previous hunk",

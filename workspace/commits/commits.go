@@ -1,5 +1,5 @@
 // Package commits says which changes of a session's layer belong to commits made
-// inside, and what each of those commits did.
+// inside, what each of those commits did, and which of them can go nowhere.
 //
 // It promises that the steps of a change are read from objects whose names were
 // checked, in the order of the commits on the branch that is checked out, each

@@ -60,6 +60,12 @@ func IsStandIn(b []byte) bool {
 	return len(b) > 0
 }
 
+// StandsFor is the id of the blob that a stand-in is for: of several, the first.
+func StandsFor(b []byte) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(string(b), standInHead), ":")
+	return id
+}
+
 // standIn puts stand-ins under the names of blobs: a pack (gitformat-pack(5)) whose
 // index names each object wrongly. One pack, as there may be thousands of them.
 func (s *Store) standIn(ids []string) error {

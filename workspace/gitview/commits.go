@@ -33,8 +33,9 @@ type Commit struct {
 	Time    time.Time
 	Message string
 	Files   []CommitFile // against the first parent
-	// Refused says why the commit must not be taken over, or is empty.
-	Refused string
+	// Refused says why the commit must not be taken over, or is empty; Denied is the
+	// denied path, in the repository, whose content the commit would need for that.
+	Refused, Denied string
 }
 
 // FirstParents yields a commit and its line of first parents, as far as they are
@@ -236,7 +237,7 @@ func (s *Session) describe(ctx context.Context, q *quarantine, r *sessionRepo, r
 		}
 		c.Files = append(c.Files, CommitFile{Path: f[i+1], OldMode: m[0], NewMode: m[1], Old: m[2], New: m[3]})
 	}
-	c.Refused = s.judge(ctx, q, &c)
+	c.Refused, c.Denied = s.judge(ctx, q, &c)
 	return c
 }
 
@@ -262,12 +263,12 @@ func (c *Commit) parse(raw []byte) {
 // judge says why a commit must not reach the real repository: it names content
 // that the session was never given (a denied file's, by its id), what stands in for
 // such content, or a path that is git's own.
-func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) string {
+func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) (why, denied string) {
 	var ids []string
 	for _, f := range c.Files {
 		for _, part := range strings.Split(f.Path, "/") {
 			if part == "" || part == "." || part == ".." || strings.EqualFold(strings.TrimRight(part, " ."), ".git") {
-				return fmt.Sprintf("it has a file at %q", f.Path)
+				return fmt.Sprintf("it has a file at %q", f.Path), ""
 			}
 		}
 		if f.NewMode != "160000" && strings.Trim(f.New, "0") != "" {
@@ -275,26 +276,26 @@ func (s *Session) judge(ctx context.Context, q *quarantine, c *Commit) string {
 		}
 	}
 	if len(ids) == 0 {
-		return ""
+		return "", ""
 	}
 	in := q.call()
 	in.In = strings.NewReader(strings.Join(ids, "\n") + "\n")
 	out, err := in.Run(ctx, "cat-file", "--batch-check", "--buffer")
 	if err != nil {
-		return "its content cannot be read: " + err.Error()
+		return "its content cannot be read: " + err.Error(), ""
 	}
 	for i, line := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
 		_, size, blob := strings.Cut(line, " blob ")
 		if !blob && i < len(ids) {
-			return "it names content that the session does not have, at " + pathOf(c, ids[i])
+			return "it names content that the session does not have, at " + pathOf(c, ids[i]), q.store.Withheld()[ids[i]]
 		}
 		if n, err := strconv.ParseInt(size, 10, 64); err == nil && gitstore.StandInSize(n) && i < len(ids) {
 			if b, err := q.call().Run(ctx, "cat-file", "blob", ids[i]); err != nil || gitstore.IsStandIn(b) {
-				return "it holds what stands in for withheld content, at " + pathOf(c, ids[i])
+				return "it holds what stands in for withheld content, at " + pathOf(c, ids[i]), q.store.Withheld()[gitstore.StandsFor(b)]
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func pathOf(c *Commit, id string) string {

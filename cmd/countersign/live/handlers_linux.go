@@ -94,6 +94,9 @@ func (s *live) layerHandlers() map[string]session.Handler {
 		"layer.land":   all(func(list []tree.Landing) (any, error) { return s.staging.Land(list) }),
 		"layer.return": all(func(list []tree.Landing) (any, error) { return true, s.staging.Return(list) }),
 		"layer.move":   all(func(list []tree.Place) (any, error) { return true, s.staging.Move(list) }),
+		"layer.kept": func(ctx context.Context, _ json.RawMessage, _ []*os.File) (any, error) {
+			return reviewing.Held{Staging: s.staging}.Kept(ctx)
+		},
 		"layer.takeover": func(ctx context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
 			var args reviewing.TakeArgs
 			if err := json.Unmarshal(raw, &args); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/commits"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/stage"
 	"github.com/countersign/countersign/workspace/tree"
@@ -28,6 +29,8 @@ type layer interface {
 	TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error)
 	// GiveBack moves a ref that was taken over back, or only looks.
 	GiveBack(ctx context.Context, args GiveArgs) error
+	// Kept are the commits made inside that stay there, whatever is accepted.
+	Kept(ctx context.Context) ([]commits.Kept, error)
 	Close() error
 }
 
@@ -93,6 +96,12 @@ func (l Held) TakeOver(ctx context.Context, args TakeArgs) (gitview.Taken, error
 		}
 	}
 	return gitview.Taken{}, nil // it is there already
+}
+
+// Kept lists the commits that stay inside.
+func (l Held) Kept(ctx context.Context) ([]commits.Kept, error) {
+	list, err := l.Git().NewCommits(ctx)
+	return commits.KeptOf(list), err
 }
 
 // GiveBack moves a ref that was taken over back.

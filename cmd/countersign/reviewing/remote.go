@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/workspace/commits"
 	"github.com/countersign/countersign/workspace/gitview"
 	"github.com/countersign/countersign/workspace/tree"
 )
@@ -156,6 +157,12 @@ func (l remoteLayer) TakeOver(ctx context.Context, args TakeArgs) (t gitview.Tak
 func (l remoteLayer) GiveBack(ctx context.Context, args GiveArgs) error {
 	return session.Ask(ctx, l.socket, "layer.giveback", args, nil)
 }
+
+func (l remoteLayer) Kept(ctx context.Context) (list []commits.Kept, err error) {
+	return list, session.Ask(ctx, l.socket, "layer.kept", nil, &list)
+}
+
+func (noLayer) Kept(context.Context) ([]commits.Kept, error) { return nil, nil }
 
 func (noLayer) Changes(context.Context) ([]tree.Change, error) { return nil, nil }
 

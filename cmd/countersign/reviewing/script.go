@@ -88,6 +88,7 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 			return err
 		}
 		r.sayDrift(r.review.Changeset())
+		r.sayKept(ctx)
 		r.sayNotes(ctx)
 	}
 	if !f.Apply {
@@ -98,6 +99,7 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 		fmt.Fprintln(r.Out, line)
 	}
 	if !f.List {
+		r.sayKept(ctx)
 		r.sayNotes(ctx)
 	}
 	return err
@@ -223,10 +225,11 @@ func (r *Reviewing) Screen(ctx context.Context) error {
 		return base.Usage(errors.New("standard output is no terminal"))
 	}
 	r.quiet = true
-	if err := tuireview.Run(ctx, tuireview.Options{Source: r, In: r.In, Out: out, Editor: editor, Dir: dir, Plain: r.Getenv("NO_COLOR") != ""}); err != nil {
+	if err := tuireview.Run(ctx, tuireview.Options{Source: r, In: r.In, Out: out, Editor: editor, Dir: dir, Plain: r.Getenv("NO_COLOR") != "", Staying: func() []string { return r.staying(ctx) }}); err != nil {
 		return err
 	}
 	sayIgnored(r.App, r.review.Changeset())
+	r.sayKept(ctx)
 	r.sayNotes(ctx)
 	return nil
 }
