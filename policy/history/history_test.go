@@ -21,12 +21,15 @@ func (judge) Exec(e *countersign.Exec, covered bool) countersign.Ruling {
 }
 
 func (judge) File(string) countersign.Ruling { return countersign.Ruling{Verdict: countersign.Deny} }
+
 func (judge) Net(countersign.Net) countersign.Ruling {
 	return countersign.Ruling{Verdict: countersign.Deny}
 }
+
 func (judge) Model(_, _ string) countersign.Ruling {
 	return countersign.Ruling{Verdict: countersign.Deny}
 }
+
 func decided(v countersign.Verdict, b countersign.Basis, rule string, argv ...string) countersign.Record {
 	return countersign.Record{
 		Type: "exec.decided", Session: "s", T: countersign.Time{Wall: "2026-01-02T03:04:05.000000006Z"}, Policy: &countersign.PolicyRecord{Rule: rule},
