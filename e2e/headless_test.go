@@ -559,9 +559,16 @@ func TestBadInput(t *testing.T) {
 		}
 	})
 	t.Run("not a git repository", func(t *testing.T) {
+		said := "countersign: " + w.project + " is no git repository: "
+		if r := w.cs("run", "--approver", "none", "--policy", w.policy("version: 9\n"), "--", "true"); r.code == 0 || strings.Contains(r.err, said) {
+			t.Errorf("said of a session that did not start: %+v", r)
+		}
 		r := w.script(allowBash, "echo two >> data.txt\n")
-		if r.code != 0 || !strings.Contains(r.err, "git") {
-			t.Errorf("it is not said that there is no git: %+v", r)
+		if r.code != 0 || strings.Count(r.err, said) != 1 || !strings.Contains(r.err, "`git init`") {
+			t.Errorf("it is not said once that there is no git: %+v", r)
+		}
+		if r := w.cs("shell", "--", "true"); strings.Contains(r.err, said) {
+			t.Errorf("said to the person's own shell again: %+v", r)
 		}
 		if hs := w.hunks(); len(hs) != 1 || hs[0].Path != "data.txt" || hs[0].Op != "modify" {
 			t.Fatalf("hunks %+v", hs)

@@ -122,9 +122,6 @@ func (s *live) check() error {
 	if s.project, err = s.App.Project(); err != nil {
 		return err
 	}
-	if !s.project.Git {
-		s.Say("%s is no git repository: changes are staged and reviewed all the same", base.Plain(s.project.Root))
-	}
 	if s.profile, err = profile.For(s.opt.Agent); err != nil {
 		return err
 	}
@@ -231,6 +228,9 @@ func (s *live) stage() error {
 	}
 	s.parts.Add(func() { s.unkept = s.staging.Close() })
 	s.kept.Backend, s.kept.Notes = s.staging.Backend(), reviewing.Notes(s.staging.Notes())
+	if !s.project.Git && !s.opt.Own {
+		s.Say("%s is no git repository: all that changes in it is staged and reviewed, nothing is left out as ignored; `git init` makes it one, and -C DIR names another", base.Plain(s.project.Root))
+	}
 	s.SayNotes(s.kept.Notes, "countersign status lists all")
 	if from != "" {
 		if err := review.Inherit(from, s.Dirs.Session(s.id)); err != nil {
