@@ -42,6 +42,7 @@ const (
 	ByPerson   Basis = "person"   // a person answered this request
 	ByGrant    Basis = "grant"    // a standing approval covers it
 	ByLate     Basis = "late"     // an approval given after the attempt had timed out
+	ByEarly    Basis = "early"    // an answer given before the attempt, when the model asked for it
 	ByCover    Basis = "covered"  // runs below an approved command
 	ByTimeout  Basis = "timeout"  // nobody answered
 	ByHeadless Basis = "headless" // nobody could be asked

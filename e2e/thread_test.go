@@ -41,6 +41,7 @@ func (w *world) background(args ...string) (stop func(), wait func() result) {
 type request struct {
 	ID, Session, Kind, Summary, Cwd, Rule, Digest, Reason string
 	Argv                                                  []string
+	Early, Pending                                        bool
 	WaitingMS                                             int64 `json:"waiting_ms"`
 }
 

@@ -26,9 +26,9 @@ type Desk struct {
 	mu      sync.Mutex
 	queue   map[string]*entry
 	order   int
-	grants  map[string]grants.Grant         // by reuse key
-	late    map[string]countersign.Approval // by reuse key: good once, until its Until
-	last    map[string]approved             // by kind
+	grants  map[string]grants.Grant // by reuse key
+	late    map[string]answered     // by reuse key: good once, until its Until
+	last    map[string]approved     // by kind
 	changed []chan struct{}
 }
 
@@ -44,7 +44,7 @@ type entry struct {
 
 // NewDesk returns an empty desk. newID names requests: short, unique, easy to type.
 func NewDesk(now func() time.Time, newID func() string) *Desk {
-	return &Desk{now: now, newID: newID, queue: map[string]*entry{}, grants: map[string]grants.Grant{}, late: map[string]countersign.Approval{}, last: map[string]approved{}}
+	return &Desk{now: now, newID: newID, queue: map[string]*entry{}, grants: map[string]grants.Grant{}, late: map[string]answered{}, last: map[string]approved{}}
 }
 
 // Changed returns a channel that receives whenever the queue changes.
@@ -100,7 +100,11 @@ func (d *Desk) put(req countersign.Request) *entry {
 	e := d.find(req.Digest)
 	if e == nil {
 		for id, old := range d.queue {
-			if old.req.Reuse == req.Reuse && !old.req.Pending && old.claimed == nil {
+			switch {
+			case old.req.Reuse != req.Reuse || old.claimed != nil:
+			case old.req.Early && !req.Early: // whoever asked early waits for the attempt's answer no more
+				d.settle(id, old, countersign.Approval{}, nil)
+			case !old.req.Pending:
 				delete(d.queue, id)
 			}
 		}
@@ -112,6 +116,9 @@ func (d *Desk) put(req countersign.Request) *entry {
 	}
 	e.waiting++
 	e.req.Pending = true
+	if !req.Early {
+		e.req.Early = false // an attempt waits now: the answer is used up by it
+	}
 	d.notify()
 	return e
 }
@@ -195,8 +202,11 @@ func (d *Desk) finish(id string, a countersign.Approval, g *grants.Grant) {
 		a.Scope = countersign.ScopeOnce
 	}
 	d.settle(id, e, a, nil)
-	if a.Granted {
+	switch {
+	case a.Granted:
 		d.remember(e, a, g)
+	case e.req.Early:
+		d.keep(e, a, countersign.ByEarly)
 	}
 	for other, o := range d.queue {
 		if g != nil && o.req.Reuse == g.Key && o.claimed == nil {
@@ -240,14 +250,34 @@ func (d *Desk) remember(e *entry, a countersign.Approval, g *grants.Grant) {
 			g = &grants.Grant{Key: e.req.Reuse, Summary: Summary(e.req.Action), Scope: a.Scope, By: a.By, Means: a.Means, Until: a.Until}
 		}
 		d.grants[g.Key] = *g
+	case a.Scope == countersign.ScopeOnce && e.req.Early:
+		d.keep(e, a, countersign.ByEarly)
 	case a.Scope == countersign.ScopeOnce && !e.req.Pending:
-		a.Until = d.now().Add(LateFor)
-		d.late[e.req.Reuse] = a
+		d.keep(e, a, countersign.ByLate)
 	}
 }
 
-// lateFor uses up an approval that came after its attempt had ended.
-func (d *Desk) lateFor(reuse string, now time.Time) (countersign.Approval, bool) {
+// keep has an answer wait for the attempt that it is for.
+func (d *Desk) keep(e *entry, a countersign.Approval, basis countersign.Basis) {
+	a.Until = d.now().Add(LateFor)
+	d.late[e.req.Reuse] = answered{a, basis}
+}
+
+// waits reports whether an approval waits for this command. A denial that nobody
+// attempted to run into is over then: who asks again is to be answered again.
+func (d *Desk) waits(reuse string, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a, ok := d.late[reuse]
+	if ok && a.Granted && now.Before(a.Until) {
+		return true
+	}
+	delete(d.late, reuse)
+	return false
+}
+
+// lateFor uses up an answer that came after its attempt had ended, or before it.
+func (d *Desk) lateFor(reuse string, now time.Time) (answered, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a, ok := d.late[reuse]

@@ -67,7 +67,8 @@ type Gate struct {
 	reports sync.RWMutex // held while an outcome is written
 	over    bool         // the session has ended: no outcome comes behind it
 
-	open map[string]openExec // permits whose outcome is not known yet, by record id
+	open map[string]openExec  // permits whose outcome is not known yet, by record id
+	own  []countersign.Action // what the agent itself ran last, one for each program
 }
 
 type openExec struct {
@@ -126,6 +127,9 @@ func (g *Gate) Exec(ctx context.Context, a countersign.Action) (countersign.Perm
 	ruling := g.cfg.Policy.Exec(a.Exec, covered)
 	if covered && ruling.Verdict == countersign.Allow {
 		return g.cover(ctx, a, ruling)
+	}
+	if a.Exec.Root == nil && !a.Exec.Launch {
+		g.remember(a)
 	}
 	d := g.decide(ctx, &a, ruling)
 	return g.settle(ctx, a, d)

@@ -58,7 +58,7 @@ func (g *Gate) standing(ctx context.Context, reuse string, typed bool) (*approva
 		failed = err
 	}
 	if ap, ok := g.cfg.Desk.lateFor(reuse, now); ok {
-		return &approval{late: &ap, basis: countersign.ByLate}, failed
+		return &approval{late: &ap.Approval, basis: ap.basis}, failed
 	}
 	return nil, failed
 }
@@ -66,7 +66,10 @@ func (g *Gate) standing(ctx context.Context, reuse string, typed bool) (*approva
 // byStanding is the decision that an approval given before makes.
 func (g *Gate) byStanding(d countersign.Decision, by approval) countersign.Decision {
 	d.Verdict, d.Basis, d.Reason, d.Approval = countersign.Allow, by.basis, "", by.late
-	if by.late == nil {
+	switch {
+	case by.late != nil && !by.late.Granted:
+		d.Verdict, d.Reason = countersign.Deny, by.late.Reason
+	case by.late == nil:
 		x := by.grant
 		d.Grant = x.Record
 		d.Approval = &countersign.Approval{
@@ -179,7 +182,7 @@ func (g *Gate) Answer(ctx context.Context, id, digest string, ap countersign.App
 		err = &countersign.Error{Code: countersign.EInvalid, Op: "answer request", Thing: id, Err: errors.New("only a command is approved for a project"), Remedy: "`countersign approve ID --for session`, or a rule of your policy"}
 	case ap.Granted && ap.Scope != countersign.ScopeOnce:
 		given, err = g.give(ctx, req, ap)
-	case !req.Pending:
+	case !req.Pending || req.Early:
 		_, err = g.note(ctx, "request.answered", req, ap)
 	}
 	if err != nil {
@@ -240,7 +243,10 @@ func (g *Gate) give(ctx context.Context, req countersign.Request, ap countersign
 // note writes down what a person says, before it counts.
 func (g *Gate) note(ctx context.Context, typ string, req countersign.Request, ap countersign.Approval) (id string, err error) {
 	d := countersign.Decision{Verdict: countersign.Deny, Basis: countersign.ByPerson, Ruling: req.Ruling, Approval: &ap}
-	if !req.Pending {
+	switch {
+	case req.Early:
+		d.Basis = countersign.ByEarly
+	case !req.Pending:
 		d.Basis = countersign.ByLate
 	}
 	if ap.Granted {

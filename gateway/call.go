@@ -54,7 +54,8 @@ type call struct {
 	size      int         // of the body that was sent
 	sent      atomic.Bool // the provider may have begun
 	began     time.Time
-	first     time.Time // of the answer's bytes
+	first     time.Time     // of the answer's bytes
+	waited    time.Duration // for a person, before the agent got its end
 	kept      bytes.Buffer
 	cut       bool
 	tally     *wire.Tally

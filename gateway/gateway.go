@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/gateway/aliases"
 	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/gateway/scan"
@@ -40,6 +41,9 @@ type Options struct {
 	// Secrets says what is done with them; nil: prompts are redacted, answers only
 	// flagged.
 	Secrets screen.Rules
+	// Early asks a person about calls of tools before the agent hears of them; nil:
+	// about none.
+	Early *early.Asker
 	// Nearby finds model servers on this machine; nil: none are looked for.
 	Nearby  func(context.Context) []nearby.Server
 	Session string

@@ -113,6 +113,7 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	}
 	put("status", c.status != 0, c.status)
 	put("ttft_ms", !c.first.IsZero(), c.first.Sub(c.began).Milliseconds())
+	put("asked_ms", c.waited > 0, c.waited.Milliseconds())
 	put("stop", said.Stop != "", clip(said.Stop))
 	put("tier", said.Tier != "", clip(said.Tier))
 	put("cache_write_1h", said.Counts.CacheWriteLong > 0, said.Counts.CacheWriteLong)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
@@ -73,8 +74,13 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	if c.g.Secrets.HoldsAnswers() {
 		hold = screen.NewHold(c.g.Scanner, c.g.Secrets, c.tally)
 	}
-	pings := c.startPinger(flusher, resp.ContentLength < 0 && (hold != nil || c.watching()))
+	ask := early.New(c.g.Early, c.tally)
+	pings := c.startPinger(flusher, resp.ContentLength < 0 && (hold != nil || ask != nil || c.watching()))
 	defer pings.stop()
+	pass := func(out []byte, known bool) bool {
+		defer pings.writing()()
+		return c.pass(flusher, out, known)
+	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := resp.Body.Read(buf)
@@ -92,16 +98,16 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if hold != nil && c.refused == nil {
 			out = c.held(hold, out, waits, err != nil)
 		}
+		if ask != nil && c.refused == nil {
+			out = c.awaited(ask, out, waits || hold != nil, err, pass)
+		}
 		if c.refused != nil || err != nil {
 			pings.stop()
 		}
 		if c.refused != nil {
 			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
 		}
-		done := pings.writing()
-		passed := c.pass(flusher, out, waits || hold != nil)
-		done()
-		if !passed {
+		if !pass(out, waits || hold != nil || ask != nil) {
 			return false
 		}
 		if err != nil {
@@ -114,6 +120,31 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 			return c.cutOff(flusher, resp.ContentLength < 0)
 		}
 	}
+}
+
+// awaited keeps back a call that a person is asked about first, until the answer is
+// whole and they have answered. known says that the bytes are kept and read already.
+func (c *call) awaited(h *early.Hold, in []byte, known bool, err error, pass func([]byte, bool) bool) (out []byte) {
+	for line := range bytes.Lines(in) { // so that what was said before a call goes on
+		if !known {
+			c.keep(line)
+			c.tally.Feed(line)
+		}
+		out = append(out, h.Next(line)...)
+	}
+	switch {
+	case err == nil:
+		return out
+	case err != io.EOF:
+		return append(out, h.Rest()...)
+	case !pass(out, true):
+		return nil
+	}
+	from := c.g.Now()
+	if h.Wait(c.r.Context(), c.heard().Calls) {
+		c.waited, c.partial = max(1, c.g.Now().Sub(from)), c.gone()
+	}
+	return h.Rest()
 }
 
 // pass writes bytes to the agent; known ones are kept and read already.

@@ -51,6 +51,7 @@ func (r *reader) profile(n ast.Node) {
 		{Name: "patience", Read: func(n ast.Node) { p.Patience = r.Text(n, "patience") }},
 		{Name: "housekeeping", Read: r.housekeeping},
 		{Name: "wrappers", Read: r.wrappers},
+		{Name: "early", Read: r.early},
 	})
 	r.need(n, "profile", "version", version == 1)
 	r.need(n, "profile", "name", p.Name != "")

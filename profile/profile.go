@@ -37,6 +37,7 @@ type Profile struct {
 	Patience   string   // how long it waits for a command, in a sentence
 	Rules      []Rule   // its housekeeping
 	Wrappers   []Wrapper
+	Early      []Early // tools whose calls are asked about before the agent hears of them
 }
 
 // Found is how an agent is found on a machine.

@@ -74,7 +74,10 @@ func (a *app) requestsCmd() *cobra.Command {
 			}
 			for _, r := range rs {
 				state := "waits"
-				if !r.Pending {
+				switch {
+				case r.Early && r.Pending:
+					state = "the model asks for it, and its answer waits"
+				case !r.Pending:
 					state = "timed out; an approval is good for 15 minutes"
 				}
 				what := base.Words(r.Argv)

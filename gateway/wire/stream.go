@@ -134,6 +134,9 @@ func (s *Splitter) Open() bool { return s.fed }
 // Streams reports whether the answer comes in events.
 func (s *Splitter) Streams() bool { return s.sse || s.lines }
 
+// Lines reports whether the stream is of lines, a JSON text each.
+func (s *Splitter) Lines() bool { return s.lines }
+
 // End takes what has no end of its own: a body, the last event of a stream.
 func (s *Splitter) End() {
 	if !s.known && !s.sse && !s.lines {

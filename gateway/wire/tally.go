@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"iter"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
@@ -153,6 +154,17 @@ func (t *Tally) called(key string) *building {
 		}
 	}
 	return nil
+}
+
+// Calling yields the names of the tools that are called so far.
+func (t *Tally) Calling() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, b := range t.calls {
+			if !yield(b.call.Name) {
+				return
+			}
+		}
+	}
 }
 
 // Said reports whether any text was said.

@@ -61,7 +61,7 @@ func Of(r countersign.Record) (Past, bool) {
 		p.Count = int(n)
 	}
 	switch d.Basis {
-	case countersign.ByPerson, countersign.ByGrant, countersign.ByLate, countersign.ByTimeout, countersign.ByHeadless, countersign.ByFault:
+	case countersign.ByPerson, countersign.ByGrant, countersign.ByLate, countersign.ByEarly, countersign.ByTimeout, countersign.ByHeadless, countersign.ByFault:
 		p.Was = countersign.Ask
 	}
 	switch {

@@ -120,7 +120,7 @@ func gather(past []history.Past, now history.Judge) []*Seen {
 		switch {
 		case p.Granted:
 			s.Approved++
-		case p.Basis == countersign.ByPerson || p.Basis == countersign.ByLate:
+		case p.Basis == countersign.ByPerson || p.Basis == countersign.ByLate || p.Basis == countersign.ByEarly:
 			s.Denied++
 		default:
 			s.Unasked++

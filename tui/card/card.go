@@ -149,7 +149,10 @@ func (p *page) who(c Card) {
 	if len(a.Peer.Argv) > 0 && c.Details {
 		p.field("its line", strings.Join(a.Peer.Argv, " "))
 	}
-	if !c.Request.Pending {
+	switch {
+	case c.Request.Early:
+		p.put(Normal, "The model asks for it, and its agent does not know of it yet. Your answer is good for the same command once, within 15 minutes; another is asked about again.")
+	case !c.Request.Pending:
 		p.put(Warn, "This attempt has timed out and was denied. Approving lets the same command run if it is tried again soon.")
 	}
 }

@@ -440,7 +440,7 @@ func (s *live) startGateway() error {
 	for _, t := range s.staging.Tripwires() {
 		s.denied.learn(t)
 	}
-	door.Scanner = s.denied.scanner
+	door.Scanner, door.Early = s.denied.scanner, s.asker()
 	store := s.KeyStore()
 	store.Avoid = []string{s.project.Root}
 	door.Keys, door.Project = gateway.Keys(store), s.project.Root

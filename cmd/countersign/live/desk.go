@@ -24,7 +24,8 @@ type OpenRequest struct {
 	Reason    string   `json:"reason"`
 	Digest    string   `json:"digest"`
 	Exe       string   `json:"exe,omitempty"`
-	Pending   bool     `json:"pending"` // the attempt still waits; else a late approval is good for 15 minutes
+	Pending   bool     `json:"pending"`         // the attempt still waits; else a late approval is good for 15 minutes
+	Early     bool     `json:"early,omitempty"` // the model has asked for it, its agent has not tried it yet
 	WaitingMS int64    `json:"waiting_ms"`
 	Confirm   string   `json:"confirm,omitempty"` // the word that an approval must come with
 	Last      []string `json:"last,omitempty"`    // the last approved command of its kind
@@ -69,7 +70,7 @@ func deskHandlers(g *gate.Gate, now func() time.Time) map[string]session.Handler
 func describe(r countersign.Request, now time.Time) OpenRequest {
 	o := OpenRequest{
 		ID: r.ID, Session: r.Session, Kind: string(r.Action.Kind), Summary: gate.Summary(r.Action),
-		Rule: r.Ruling.Rule, Reason: r.Ruling.Reason, Digest: r.Digest, Pending: r.Pending,
+		Rule: r.Ruling.Rule, Reason: r.Ruling.Reason, Digest: r.Digest, Pending: r.Pending, Early: r.Early,
 		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{}, Confirm: r.Confirm, Last: r.Last,
 	}
 	if e := r.Action.Exec; e != nil {
