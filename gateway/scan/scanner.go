@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/countersign/countersign/internal/forms"
 	"github.com/countersign/countersign/internal/lazyre"
 )
 
@@ -69,7 +70,7 @@ func (s *Scanner) Learn(rule, source, value string) {
 		return
 	}
 	id := s.id(value)
-	forms(value, func(form, via string) { s.known.add(form, about{rule, source, via, id}) })
+	forms.Of(value, func(form, via string) { s.known.add(form, about{rule, source, via, id}) })
 }
 
 // Learned returns how many values and forms of them are known.

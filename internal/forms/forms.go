@@ -1,4 +1,8 @@
-package scan
+// Package forms says how programs write a value: as it is, and in the encodings
+// that they commonly put it into.
+//
+// It promises the same forms for the same value. It touches nothing.
+package forms
 
 import (
 	"encoding/base64"
@@ -8,9 +12,10 @@ import (
 	"strings"
 )
 
-// forms calls add with a value and the ways in which programs write it: what
-// stands in a longer base64 text depends on where it begins there.
-func forms(s string, add func(form, via string)) {
+// Of calls add with a value and the ways in which programs write it, some more
+// than once; via names the way, empty for the value itself. What stands in a longer
+// base64 text depends on where it begins there.
+func Of(s string, add func(form, via string)) {
 	add(s, "")
 	if b, err := json.Marshal(s); err == nil {
 		add(string(b[1:len(b)-1]), "json")
