@@ -60,6 +60,7 @@ var attacks = map[string]func(args []string) error{
 	"interfaces": interfaces,
 	"swap":       swap,
 	"watch":      watch,
+	"linger":     linger,
 	"usern":      func([]string) error { return unshareUser() },
 }
 

@@ -47,7 +47,7 @@ func (s *Sandbox) Spawn(c Command) (*Process, error) {
 		}
 	}
 	err := s.init.conn.Send(view.Message{Op: view.OpSpawn, ID: p.id, Spawn: &view.Spawn{
-		Argv: c.Argv, Env: c.Env, Dir: c.Dir, TTY: c.TTY, Ctty: c.Ctty, Rows: c.Rows, Cols: c.Cols,
+		Path: c.Path, Argv: c.Argv, Env: c.Env, Dir: c.Dir, Whole: c.Whole, TTY: c.TTY, Ctty: c.Ctty, Rows: c.Rows, Cols: c.Cols,
 	}}, fds...)
 	if err != nil {
 		return nil, err

@@ -58,11 +58,15 @@ type Config struct {
 
 // Command is one more command in a standing sandbox.
 type Command struct {
-	Argv                  []string
-	Env                   []string
-	Dir                   string
-	TTY                   bool
-	Ctty                  bool // Stdin is a terminal of its own: job control works on it
+	Path string // of the program; empty: Argv[0], looked up in Env's PATH
+	Argv []string
+	Env  []string
+	Dir  string
+	TTY  bool
+	Ctty bool // Stdin is a terminal of its own: job control works on it
+	// Whole has all that it started end with it, before Done: wherever that may have
+	// gone. A kernel that cannot (before Linux 6.12) starts no such command.
+	Whole                 bool
 	Rows, Cols            uint16
 	Stdin, Stdout, Stderr *os.File // without TTY; nil: /dev/null
 }

@@ -11,12 +11,15 @@ import (
 //
 // A Landlock domain goes over each command that the session starts, so that
 // commands started apart, the agent and the person's shell, cannot trace, read,
-// see or (from signals on) signal each other. A kernel whose Landlock
+// see or (from Signals on) signal each other. A kernel whose Landlock
 // cannot say REFER (before 5.19) would refuse every rename between directories,
 // and gets no domain.
+//
+// From Signals on a thread of a domain that signals all it may reaches its domain
+// alone.
 const (
 	Min     = 2
-	signals = 6 // Linux 6.12
+	Signals = 6 // Linux 6.12
 )
 
 // Confine puts a new domain on this thread. It rules no file: the mounts say
@@ -28,7 +31,7 @@ func Confine() error {
 		return nil
 	}
 	attr := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_SIGNAL}
-	if abi < signals { // one that rules nothing is no domain there
+	if abi < Signals { // one that rules nothing is no domain there
 		attr = unix.LandlockRulesetAttr{Handled_access_fs: unix.LANDLOCK_ACCESS_FS_REFER}
 	}
 	r, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)

@@ -27,6 +27,7 @@ type initd struct {
 	early    map[int]int    // exits of children not yet in the list
 	starting int            // spawns between fork and their entry in the list
 	waiting  map[uint64]*command
+	whole    map[uint64]*command // those that run and are to end whole
 }
 
 func runInit() error {
@@ -47,7 +48,7 @@ func runInit() error {
 	if err != nil {
 		return err
 	}
-	i := &initd{plan: plan, ctl: ctl, children: map[int]uint64{}, early: map[int]int{}, waiting: map[uint64]*command{}}
+	i := &initd{plan: plan, ctl: ctl, children: map[int]uint64{}, early: map[int]int{}, waiting: map[uint64]*command{}, whole: map[uint64]*command{}}
 	if plan.Gate {
 		if i.filter, err = seccomp.Program(seccomp.Table()); err != nil {
 			return err
@@ -149,6 +150,9 @@ func (i *initd) signal(id uint64, sig unix.Signal) {
 	for pid, of := range i.children {
 		if of == id {
 			_ = unix.Kill(-pid, sig)
+			if sig == unix.SIGKILL { // it may have left its group
+				_ = unix.Kill(pid, sig)
+			}
 		}
 	}
 }
@@ -198,6 +202,14 @@ func exitCode(ws unix.WaitStatus) int {
 }
 
 func (i *initd) sendExit(id uint64, code int) {
+	i.mu.Lock()
+	c := i.whole[id]
+	delete(i.whole, id)
+	i.mu.Unlock()
+	if c != nil {
+		close(c.over)
+		<-c.swept
+	}
 	if err := i.ctl.Send(Message{Op: OpExit, ID: id, Exit: code}); err != nil {
 		os.Exit(1) // nobody is there any more
 	}

@@ -22,6 +22,8 @@ type command struct {
 	files []*os.File // descriptors 0, 1, 2
 	tty   bool
 	gate  chan struct{} // closed when the session is ready for its first exec
+
+	over, swept chan struct{} // closed when it has ended, and when what it had started has
 }
 
 // spawn starts a command on a thread of its own. The thread takes the filter
@@ -49,6 +51,11 @@ func (i *initd) spawn(m Message, files []*os.File) {
 		<-c.gate
 		pid, err := i.run(c)
 		steps <- step{pid, err}
+		if err == nil && c.spec.Whole {
+			<-c.over
+			_ = unix.Kill(-1, unix.SIGKILL) // from here: to its domain, and no other
+			close(c.swept)
+		}
 	}()
 	bound := <-steps
 	if bound.err != nil {
@@ -72,6 +79,9 @@ func (i *initd) spawn(m Message, files []*os.File) {
 // bind puts the domain and the filter on this thread, and returns the listener,
 // or -1 without gate.
 func (i *initd) bind(c *command) (int, error) {
+	if c.spec.Whole && landlock.ABI() < landlock.Signals {
+		return -1, errors.New("what it leaves behind could not be ended: this kernel's Landlock has no scope of signals (Linux 6.12)")
+	}
 	if err := landlock.Confine(); err != nil {
 		return -1, err
 	}
@@ -111,7 +121,7 @@ func (i *initd) newCommand(m Message, files []*os.File) (*command, *os.File, err
 	if m.Spawn == nil || len(m.Spawn.Argv) == 0 {
 		return nil, nil, errors.New("spawn: no command")
 	}
-	c := &command{id: m.ID, spec: *m.Spawn, files: files, gate: make(chan struct{})}
+	c := &command{id: m.ID, spec: *m.Spawn, files: files, gate: make(chan struct{}), over: make(chan struct{}), swept: make(chan struct{})}
 	var master *os.File
 	if c.spec.TTY {
 		var err error
@@ -125,6 +135,9 @@ func (i *initd) newCommand(m Message, files []*os.File) (*command, *os.File, err
 	}
 	i.mu.Lock()
 	i.waiting[m.ID] = c
+	if c.spec.Whole {
+		i.whole[m.ID] = c
+	}
 	i.mu.Unlock()
 	return c, master, nil
 }
@@ -147,7 +160,10 @@ func (i *initd) run(c *command) (int, error) {
 	i.mu.Lock()
 	i.starting++
 	i.mu.Unlock()
-	path, err := find(c.spec.Argv[0], c.spec.Env, c.spec.Dir)
+	path, err := c.spec.Path, error(nil)
+	if path == "" {
+		path, err = find(c.spec.Argv[0], c.spec.Env, c.spec.Dir)
+	}
 	if err != nil {
 		return 0, err
 	}

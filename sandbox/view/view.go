@@ -74,13 +74,15 @@ type Trip struct {
 
 // Spawn is a command to be started beside init.
 type Spawn struct {
-	Argv []string // Argv[0] is looked up in Env's PATH if it has no slash
-	Env  []string
-	Dir  string
-	TTY  bool // give it a terminal; else three descriptors come with the request
-	Ctty bool // the first of the three is a terminal nobody leads: lead it
-	Rows uint16
-	Cols uint16
+	Path  string // of the program; empty: Argv[0], looked up in Env's PATH if it has no slash
+	Argv  []string
+	Env   []string
+	Dir   string
+	Whole bool // all that it started ends with it
+	TTY   bool // give it a terminal; else three descriptors come with the request
+	Ctty  bool // the first of the three is a terminal nobody leads: lead it
+	Rows  uint16
+	Cols  uint16
 }
 
 // The operations of the protocol. Those of nsd:
