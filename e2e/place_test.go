@@ -18,3 +18,30 @@ func TestPlacesThatAreNoProject(t *testing.T) {
 		}
 	})
 }
+
+// A submodule is a project of its own, and what the repository around it denies is
+// closed in it too.
+func TestASubmoduleKeepsTheOuterPolicy(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	outer := w.project
+	w.write(".countersign/policy.yaml", "version: 1\nfiles:\n  deny: [{id: keys, paths: [/lib/keys/], reason: of the library}]\ncommands:\n  - {id: touch, verdict: deny, argv: [touch, ...], reason: as a test}\n")
+	w.write("../lib/keys/a.txt", "key\n")
+	w.write("../lib/b.txt", "b\n")
+	w.exec("bash", "-c", "cd ../lib && git init -q -b main && git add -A && git commit -qm start")
+	w.git("init", "-q", "-b", "main")
+	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", w.home+"/lib", "lib")
+	w.project = outer + "/lib"
+	r := w.script(allowBash, "cat b.txt; cat keys/a.txt; touch new; echo done\n")
+	if r.out != "b\ndone\n" {
+		t.Errorf("inside: %+v", r)
+	}
+	rules := map[string]bool{}
+	for _, r := range w.log() {
+		if r.Outcome.Status == "refused" || r.Decision.Verdict == "deny" {
+			rules[r.Policy.Rule] = true
+		}
+	}
+	if !rules["outer:keys"] || !rules["outer:touch"] {
+		t.Errorf("on record: %v", rules)
+	}
+}

@@ -22,6 +22,7 @@ type Policy struct {
 	bundle     string
 	preset     string
 	deny, risk *fileSet
+	outer      []outerFiles
 	exec       execSet
 	hosts      hosts.Rules
 	models     models.Rules
@@ -133,13 +134,14 @@ func (p *Policy) ruling(v countersign.Verdict, id, reason string, l Layer, pos s
 }
 
 func (p *Policy) addFiles(d *Document) error {
+	deny, risk := p.filesOf(d)
 	for _, r := range d.Files.Deny {
-		if err := p.deny.add(r); err != nil {
+		if err := deny.add(r); err != nil {
 			return d.fault(r.at, "", "rule %s: %v", r.ID, err)
 		}
 	}
 	for _, r := range d.Files.HighRisk {
-		if err := p.risk.add(r); err != nil {
+		if err := risk.add(r); err != nil {
 			return d.fault(r.at, "", "rule %s: %v", r.ID, err)
 		}
 	}
@@ -281,6 +283,7 @@ func (d *Document) canonical() any {
 		Require []string
 		models.Later
 		hosts.Ports
+		Below string `json:",omitempty"`
 	}{
 		d.Layer,
 		withLayer(d.Files.Deny, func(r *FileRule) { r.Pos = "" }),
@@ -289,7 +292,7 @@ func (d *Document) canonical() any {
 		d.Files.Write,
 		withLayer(d.Cmds, func(r *Command) { r.Pos = "" }),
 		network,
-		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later, ports,
+		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later, ports, d.Below,
 	}
 }
 
@@ -306,6 +309,7 @@ func (d *Document) Said() map[string]string {
 		out["preset"] = strconv.Quote(d.Preset)
 	}
 	delete(sections, "Layer")
+	delete(sections, "Below")
 	for name, src := range sections {
 		name = strings.ToLower(name)
 		var rules []json.RawMessage

@@ -41,6 +41,7 @@ type Document struct {
 	Layer  Layer
 	Name   string // file name, for messages; empty for built-in rules
 	Preset string // name of the preset that it builds on, or empty
+	Below  string // where the project lies below the root that the document speaks of; see Around
 	Files  Files
 	Cmds   []Command
 	Net    hosts.Section
@@ -105,6 +106,7 @@ type Command struct {
 	Layer     Layer               `json:"layer"`
 	Pos       string              `json:"pos,omitempty"`
 	at        Pos
+	below     string // of its document
 }
 
 // Example is a command line that a rule must, or must not, match.

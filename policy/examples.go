@@ -89,7 +89,9 @@ func (d *Document) examples() iter.Seq2[Tried, error] {
 func (c *Command) examples(d *Document, yield func(Tried, error) bool) bool {
 	var s execSet
 	s.byName = map[string][]int32{}
-	if err := s.add(c, 0); err != nil {
+	own := *c
+	own.below = "" // examples speak of the document's own root
+	if err := s.add(&own, 0); err != nil {
 		return yield(Tried{}, d.fault(c.at, "", "rule %s: %v", c.ID, err))
 	}
 	q := Policy{roots: paths.Roots{Project: "/project", Home: "/home"}}

@@ -190,6 +190,9 @@ func (p *Policy) byPath(r *execRule, path string) bool {
 	switch r.Argv[0][0] {
 	case '.':
 		rest, ok := paths.Below(path, p.roots.Project)
+		if r.below != "" {
+			return ok && r.program.Match("./"+r.below+"/"+rest)
+		}
 		return ok && matchAfter(&r.program, "./", rest)
 	case '~':
 		rest, ok := paths.Below(path, p.roots.Home)
@@ -260,7 +263,7 @@ func (p *Policy) anyScript(r *execRule, e *countersign.Exec) bool {
 
 func (p *Policy) scriptMatches(r *execRule, path string) bool {
 	var buf [32]string
-	t := p.roots.Cut(path, buf[:])
+	t := from(r.below, p.roots.Cut(path, buf[:]))
 	return r.script.Covers(t, len(t.Names))
 }
 

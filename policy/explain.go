@@ -88,20 +88,16 @@ func whyVerdict(r countersign.Ruling, otherwise string) string {
 func (p *Policy) ExplainPath(path string) Explanation {
 	var buf [32]string
 	t := p.roots.Cut(path, buf[:])
-	won, denied := p.denied(t)
+	in, won, denied := p.denied(t)
 	r := p.File(path)
 	out := p.explanation(path, r)
 	out.Why = "no deny rule holds"
 	if denied {
 		out.Why = "a denied name denies everything below it"
 	}
-	for j := range t.Names {
-		for i := range p.deny.entries {
-			if !p.deny.matches(int32(i), t, j) {
-				continue
-			}
-			out.Matched = append(out.Matched, p.fileMatches(int32(i), t, j, denied && int32(i) == won)...)
-		}
+	out.Matched = append(out.Matched, p.deny.explain(t, in, won)...)
+	for _, o := range p.outer {
+		out.Matched = append(out.Matched, o.deny.explain(from(o.below, t), in, won)...)
 	}
 	var why string
 	if out.Risk, why = p.Risk(path); out.Risk == countersign.RiskHigh && !denied {
@@ -110,10 +106,22 @@ func (p *Policy) ExplainPath(path string) Explanation {
 	return out
 }
 
-func (p *Policy) fileMatches(i int32, t paths.Target, j int, won bool) []Match {
-	e := &p.deny.entries[i]
-	r := p.deny.rules[e.rule]
-	x := p.deny.excepted(i, t, j)
+// explain lists what matches t; entry won of the set in is the one that decided.
+func (f *fileSet) explain(t paths.Target, in *fileSet, won int32) (out []Match) {
+	for j := range t.Names {
+		for i := range f.entries {
+			if f.matches(int32(i), t, j) {
+				out = append(out, f.fileMatches(int32(i), t, j, f == in && int32(i) == won)...)
+			}
+		}
+	}
+	return out
+}
+
+func (f *fileSet) fileMatches(i int32, t paths.Target, j int, won bool) []Match {
+	e := &f.entries[i]
+	r := f.rules[e.rule]
+	x := f.excepted(i, t, j)
 	m := Match{
 		Rule: r.ID, Verdict: countersign.Deny, Layer: string(r.Layer), Pos: r.Pos,
 		Reason: r.Reason, Pattern: e.src, Won: won && x == nil, Holds: x == nil,

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -129,11 +130,11 @@ func (f *fileSet) excepted(i int32, t paths.Target, j int) *exception {
 // case, Unicode form and invisible characters make no difference.
 func (p *Policy) Path(path string) (FileRule, bool) {
 	var buf [32]string
-	i, ok := p.denied(p.roots.Cut(path, buf[:]))
+	set, i, ok := p.denied(p.roots.Cut(path, buf[:]))
 	if !ok {
 		return FileRule{}, false
 	}
-	return p.deny.rules[p.deny.entries[i].rule], true
+	return set.rules[set.entries[i].rule], true
 }
 
 // File is Path as a ruling: deny, or allow where no rule denies.
@@ -144,13 +145,27 @@ func (p *Policy) File(path string) countersign.Ruling {
 	return countersign.Ruling{Verdict: countersign.Allow, Rule: "default", Reason: "no rule denies it", Layer: string(LayerBuiltIn), Bundle: p.bundle}
 }
 
-// denied finds the rule that denies t, or what t is a backup of.
-func (p *Policy) denied(t paths.Target) (int32, bool) {
-	i, ok := p.deny.find(t)
+// denied finds the entry that denies t, the project's own rules and those above
+// them before those of the repositories around it.
+func (p *Policy) denied(t paths.Target) (*fileSet, int32, bool) {
+	if i, ok := p.deny.denied(t); ok {
+		return p.deny, i, true
+	}
+	for _, o := range p.outer {
+		if i, ok := o.deny.denied(from(o.below, t)); ok {
+			return o.deny, i, true
+		}
+	}
+	return nil, 0, false
+}
+
+// denied finds the entry that denies t, or what t is a backup of.
+func (f *fileSet) denied(t paths.Target) (int32, bool) {
+	i, ok := f.find(t)
 	if n := len(t.Names); !ok && n > 0 && !t.Dir {
 		if original, is := backupname.Of(t.Names[n-1]); is {
 			t.Names = append(append([]string(nil), t.Names[:n-1]...), original)
-			return p.deny.find(t)
+			return f.find(t)
 		}
 	}
 	return i, ok
@@ -165,12 +180,17 @@ func (p *Policy) Risk(path string) (countersign.Risk, string) {
 	if t.At != paths.InProject {
 		return countersign.RiskHigh, "outside the project"
 	}
-	if i, ok := p.denied(t); ok {
-		r := p.deny.rules[p.deny.entries[i].rule]
+	if set, i, ok := p.denied(t); ok {
+		r := set.rules[set.entries[i].rule]
 		return countersign.RiskHigh, "denied name (" + r.ID + "): " + r.Reason
 	}
 	if i, ok := p.risk.find(t); ok {
 		return countersign.RiskHigh, p.risk.rules[p.risk.entries[i].rule].Reason
+	}
+	for _, o := range p.outer {
+		if i, ok := o.risk.find(from(o.below, t)); ok {
+			return countersign.RiskHigh, o.risk.rules[o.risk.entries[i].rule].Reason
+		}
 	}
 	return countersign.RiskNormal, ""
 }
@@ -190,8 +210,12 @@ func (p *Policy) WriteReview(path string) bool {
 // wildcards are not among them.
 func (p *Policy) HomeTripwires() []string {
 	seen := map[string]bool{}
-	for i := range p.deny.entries {
-		e := &p.deny.entries[i]
+	entries := slices.Clone(p.deny.entries)
+	for _, o := range p.outer {
+		entries = append(entries, o.deny.entries...)
+	}
+	for i := range entries {
+		e := &entries[i]
 		if e.pattern.Place != paths.InHome || strings.ContainsAny(e.src, `*?[\`) || seen[e.src] {
 			continue
 		}

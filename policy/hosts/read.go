@@ -175,6 +175,11 @@ func (s *Section) Of(layer string) Section {
 	return s.each(func(r *Rule) { r.Layer = layer }, func(p *Port) { p.Layer = layer })
 }
 
+// Renamed gives each rule another id.
+func (s *Section) Renamed(name func(id string) string) Section {
+	return s.each(func(r *Rule) { r.ID = name(r.ID) }, func(p *Port) { p.ID = name(p.ID) })
+}
+
 // Ports is the part of Canonical that came later: absent where it says nothing, a
 // policy without it keeps its name.
 type Ports struct {

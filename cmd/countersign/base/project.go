@@ -25,6 +25,9 @@ import (
 // organisationPolicy is where a company's own layer lies; a user cannot write it.
 const organisationPolicy = "/etc/countersign/policy.yaml"
 
+// ownPolicy is where a project's own layer lies, from its root.
+const ownPolicy = ".countersign/policy.yaml"
+
 // maxLayer is more than a policy may have, so that one that is too long is told.
 const maxLayer = strictyaml.MaxSource + 1
 
@@ -39,7 +42,7 @@ func readLayer(layer policy.Layer, path string) ([]byte, error) {
 			return nil, err
 		}
 		defer root.Close()
-		f, err = root.Open(".countersign/policy.yaml")
+		f, err = root.Open(ownPolicy)
 	} else {
 		f, err = os.Open(path)
 	}
@@ -106,48 +109,78 @@ func (a *App) Layers(from PolicyFrom) (docs []*policy.Document, held []byte, err
 	if from.Agent != nil {
 		docs = append(docs, from.Agent)
 	}
-	layers := []struct {
-		layer policy.Layer
-		path  string
-		must  bool
-	}{
-		{policy.LayerOrganisation, organisationPolicy, false},
-		{policy.LayerUser, user, from.File != ""},
-		{policy.LayerProject, filepath.Join(from.Project, ".countersign", "policy.yaml"), false},
+	layers := []layerFile{
+		{layer: policy.LayerOrganisation, path: organisationPolicy},
+		{layer: policy.LayerUser, path: user, must: from.File != "", preset: from.Preset},
 	}
-	if from.Project == "" {
-		layers = layers[:2]
+	if from.Project != "" {
+		layers = append(layers, layerFile{layer: policy.LayerProject, path: filepath.Join(from.Project, ownPolicy)})
+		layers = append(layers, around(from.Project)...)
 	}
 	for _, l := range layers {
-		src, err := readLayer(l.layer, l.path)
-		absent := errors.Is(err, fs.ErrNotExist) && !l.must
-		if err != nil && !absent {
-			return nil, nil, unreadable(l.path, err)
+		doc, src, err := l.read()
+		if err != nil {
+			return nil, nil, err
 		}
-		preset := from.Preset
-		if l.layer != policy.LayerUser {
-			preset = ""
-		}
-		if absent && preset == "" {
-			continue
-		}
-		doc := &policy.Document{Layer: l.layer, Name: l.path}
-		if !absent {
-			if doc, err = policy.Parse(l.layer, l.path, src); err != nil {
-				return nil, nil, err
-			}
+		if doc != nil {
+			docs = append(docs, doc)
 		}
 		if l.must {
 			held = src
 		}
-		if preset != "" {
-			if doc, err = doc.On(preset); err != nil {
-				return nil, nil, err
-			}
-		}
-		docs = append(docs, doc)
 	}
 	return docs, held, nil
+}
+
+// layerFile is where a layer lies.
+type layerFile struct {
+	layer         policy.Layer
+	path          string
+	must          bool
+	preset        string // in place of the one that it names
+	below, prefix string // of a repository around the project
+}
+
+// read parses the layer; nil where there is none, which is well unless it must be.
+func (l layerFile) read() (doc *policy.Document, src []byte, err error) {
+	src, err = readLayer(l.layer, l.path)
+	absent := errors.Is(err, fs.ErrNotExist) && !l.must
+	switch {
+	case err != nil && !absent:
+		return nil, nil, unreadable(l.path, err)
+	case absent && l.preset == "":
+		return nil, nil, nil
+	case absent:
+		doc = &policy.Document{Layer: l.layer, Name: l.path}
+	default:
+		if doc, err = policy.Parse(l.layer, l.path, src); err != nil {
+			return nil, nil, err
+		}
+	}
+	if l.preset != "" {
+		doc, err = doc.On(l.preset)
+	}
+	if l.below != "" {
+		doc = doc.Around(l.below, l.prefix)
+	}
+	return doc, src, err
+}
+
+// around are the policies of the repositories that the project lies in, as a
+// submodule does or any clone in a clone, the nearest first. They hold too: who
+// opens a part of a project has not left it.
+func around(project string) (out []layerFile) {
+	for at, prefix := project, "outer:"; filepath.Dir(at) != at; prefix += "outer:" {
+		outer, err := gitview.Find(filepath.Dir(at))
+		if err != nil || !outer.Git {
+			break
+		}
+		at = outer.Root
+		if rel, err := filepath.Rel(at, project); err == nil {
+			out = append(out, layerFile{layer: policy.LayerProject, path: filepath.Join(at, ownPolicy), below: filepath.ToSlash(rel), prefix: prefix})
+		}
+	}
+	return out
 }
 
 // PinPolicy keeps what took the place of the user's layer with its session: what

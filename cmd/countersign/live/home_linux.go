@@ -4,6 +4,7 @@ package live
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,11 @@ func (s *live) projectIsOne() error {
 	refused := &countersign.Error{Code: countersign.EInvalid, Op: "start a session in", Thing: root}
 	if root == "/" {
 		refused.Err, refused.Remedy = errors.New("it is the whole machine, not a project"), "cd to the directory of one project"
+		return refused
+	}
+	if rule, denied := s.policy.Path("./"); denied {
+		refused.Err = fmt.Errorf("the policy of a repository around it denies the whole of it: rule %s, %s", rule.ID, rule.Pos)
+		refused.Remedy = "work in another directory; what is denied there is not for an agent"
 		return refused
 	}
 	state, err := filepath.EvalSymlinks(s.Dirs.State)
