@@ -164,5 +164,8 @@ func (s *Sandbox) explain(op string, err error) error {
 	if hit := remedyFor(s.said); hit != "" {
 		e.Code, e.Remedy = countersign.EPosture, hit
 	}
+	if msg := err.Error(); strings.Contains(msg, "seccomp filter") && strings.Contains(msg, "busy") {
+		e.Code, e.Remedy = countersign.EPosture, listenerRemedy
+	}
 	return e
 }

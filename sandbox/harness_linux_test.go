@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 	if len(args) >= 2 && args[0] == "__attack" {
 		os.Exit(attackMain(args[1], args[2:]))
 	}
+	if len(args) >= 1 && args[0] == "__listened" {
+		fmt.Fprintln(os.Stderr, listened(args[1:]))
+		os.Exit(1)
+	}
 	if len(args) >= 1 && args[0] == "__session" {
 		sessionMain()
 	}

@@ -125,7 +125,7 @@ func execGate(p view.Probed) (missing, remedy string) {
 	scope := sysctl("kernel/yama/ptrace_scope")
 	switch {
 	case strings.Contains(p.Notify, "busy"):
-		return "another seccomp listener stands above this process (a container's, WSL's)", "start Countersign outside of what installed it"
+		return "another seccomp listener stands above this process (a container's, WSL's)", listenerRemedy
 	case p.Notify != "":
 		return "no seccomp user notification: " + p.Notify, "use Linux 5.19 or newer, without a seccomp profile that forbids seccomp(2)"
 	case scope == "2" || scope == "3":

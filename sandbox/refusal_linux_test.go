@@ -5,12 +5,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
 // TestRefusals: where namespaces cannot be had, nothing starts, and what is said
@@ -65,6 +69,44 @@ func refusedInside(t *testing.T) {
 	if _, err := os.Stat(g.project + "/ran"); err == nil {
 		t.Error("it ran")
 	}
+}
+
+// TestSecondListener: below another seccomp listener, as WSL 2 has one, no exec can
+// be stopped, and what is said names that.
+func TestSecondListener(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "__listened", "-test.run", "^TestRefusals$", "-test.v")
+	cmd.Env = append(os.Environ(), "COUNTERSIGN_REFUSED=virtual machine", "COUNTERSIGN_TIER=C")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// listened runs this binary again below a listener of its own.
+func listened(args []string) error {
+	runtime.LockOSThread()
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	prog, err := seccomp.Program(nil)
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	l, _, err := seccomp.Install(prog)
+	if err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(uintptr(l), unix.F_SETFD, 0); err != nil { // a listener that is closed is none
+		return err
+	}
+	return unix.Exec(exe, append([]string{exe}, args...), os.Environ())
 }
 
 // TestView lists what is mounted inside: nothing that the plan does not name.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/apparmor"
 )
 
 // noNamespace explains a refused clone.
@@ -25,7 +26,7 @@ func namespaceRemedy(err error) string {
 	case sysctl("kernel/unprivileged_userns_clone") == "0":
 		return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
 	case sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
-		return "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+		return apparmor.Remedy
 	case inContainer():
 		return "start the container with --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 	}
@@ -46,6 +47,8 @@ func remedyFor(said string) string {
 	}
 	return ""
 }
+
+const listenerRemedy = "start Countersign outside of what installed it; for WSL 2 that is a virtual machine with a Linux of its own"
 
 const procRemedy = "start the container with --security-opt systempaths=unconfined"
 

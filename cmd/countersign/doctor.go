@@ -2,18 +2,26 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"text/tabwriter"
 
-	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/cmd/countersign/live"
+	"github.com/countersign/countersign/sandbox/apparmor"
 )
 
 func (a *app) doctorCmd() *cobra.Command {
-	return a.jsonFlag(&cobra.Command{
+	armor := false
+	cmd := a.jsonFlag(&cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine can enforce, and what mends the rest",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if armor {
+				return a.armor()
+			}
 			p, err := live.Probe(cmd.Context())
 			if err != nil {
 				return err
@@ -32,4 +40,20 @@ func (a *app) doctorCmd() *cobra.Command {
 			return w.Flush()
 		},
 	})
+	cmd.Flags().BoolVar(&armor, "apparmor", false, "print the AppArmor profile that lets this program make user namespaces")
+	return cmd
+}
+
+// armor prints the profile of this very program, wherever it lies.
+func (a *app) armor() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	text, err := apparmor.Profile(self)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(a.Out, text)
+	return err
 }
