@@ -11,6 +11,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/execfile"
+	"github.com/countersign/countersign/sandbox/execgate/held"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -54,8 +55,8 @@ func (w *worker) sameContent(pid int, st *unix.Stat_t, hash string) bool {
 // compareStrings reads the new stack: argc, argv, envp and the strings that
 // they point to, which lie there one after the other.
 func (w *worker) compareStrings(pid int, p *plan) string {
-	h := hold{}
-	info, errno := h.info(pid)
+	h := held.Thread{}
+	info, errno := h.Info(pid)
 	if errno != 0 || info.Arch != seccomp.Arch {
 		return compareProc(pid, p)
 	}

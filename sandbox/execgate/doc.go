@@ -16,7 +16,8 @@
 // name is that of something guarded.
 //
 // It touches the listener, /proc of the tree, and ptrace of the one thread that
-// waits. It must never write into a process of the tree, never hold a process
-// longer than its decision takes, never decide by itself that an exec may run,
+// waits. It must never write into the memory of a process of the tree, never hold one
+// longer than its decision takes, or than its command runs elsewhere (package held
+// says how that stands in for it), never decide by itself that an exec may run,
 // and never start a program.
 package execgate

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/execgate/held"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -53,7 +54,7 @@ func (w *worker) exec(call string) {
 		w.fail(ans.Errno)
 		return
 	}
-	w.carryOut(p, a, ans.Permit, r)
+	w.carryOut(p, a, ans, r)
 }
 
 // waiting is a context that ends when the notified call does. It costs nothing
@@ -121,49 +122,69 @@ const (
 )
 
 // carryOut lets a permitted exec go and holds it at its exec stop.
-func (w *worker) carryOut(p *plan, a countersign.Action, permit countersign.Permit, r *root) {
-	s := w.s
+func (w *worker) carryOut(p *plan, a countersign.Action, ans Answer, r *root) {
+	s, permit := w.s, ans.Permit
 	covered := r != nil && (permit.Basis == countersign.ByCover || permit.Basis == "")
 	end := &ending{judge: s.cfg.Judge, permit: permit, action: a}
-	finish := func(status, why string) { end.report(countersign.Outcome{Status: status, Error: why}) }
-	pins, why := w.pin(p, covered)
+	finish := func(status, why string) {
+		if ans.Elsewhere != nil {
+			ans.Elsewhere.Drop()
+		}
+		end.report(countersign.Outcome{Status: status, Error: why})
+	}
+	pins, why := (*pins)(nil), ""
+	if ans.Elsewhere == nil { // else its script is sealed there
+		pins, why = w.pin(p, covered)
+	}
 	if why != "" {
 		w.fail(unix.EACCES)
 		finish(statusFailed, why)
 		return
 	}
-	h := hold{tid: w.t.tid}
-	if errno := h.seize(); errno != 0 {
+	h := held.Thread{TID: w.t.tid}
+	if errno := h.Seize(); errno != 0 {
 		pins.release()
 		w.fail(unix.EACCES)
 		finish(statusFailed, "it could not be held: "+errno.Error())
 		return
 	}
 	if !s.cfg.Restarts {
-		h.interrupt()
+		h.Interrupt()
 	}
 	err := s.listener.Continue(w.n.ID)
 	if s.cfg.Restarts || err != nil {
-		h.interrupt()
+		h.Interrupt()
 	}
 	if s.listener.Waits() {
 		w.pass()
 	}
-	pid, ended := h.untilExec()
+	pid, ended := h.UntilExec()
 	if pid == 0 {
 		pins.release()
 		finish(statusFailed, ended)
 		return
 	}
 	why = w.compare(pid, p)
-	if why == "" {
+	switch {
+	case why != "":
+	case ans.Elsewhere != nil:
+		why = w.standIn(pid, end, ans.Elsewhere, p.loaded, &h)
+	default:
 		why = w.settle(pid, p, end, r, covered, pins, &h)
 	}
 	if why != "" {
 		finish(statusKilled, why)
-		h.kill(pid)
+		h.Kill(pid)
 		pins.release()
 	}
+}
+
+// standIn has the verified image wait, and run nothing, for as long as its command
+// runs elsewhere.
+func (w *worker) standIn(pid int, end *ending, to Elsewhere, argv []string, h *held.Thread) string {
+	w.pass()
+	w.s.tree.set(pid, &image{id: w.t.who.ID, decided: true, argv: argv, action: end.action, permit: end.permit})
+	return h.StandIn(pid, func() int { return to.Run(pid) }, to.Signal)
 }
 
 // ending reports the end of an exec once, whoever learns of it first.
@@ -180,7 +201,7 @@ func (e *ending) report(o countersign.Outcome) {
 
 // settle lets the verified image go on. What it is, is known to the tree before
 // it runs one instruction.
-func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pins *pins, h *hold) string {
+func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pins *pins, h *held.Thread) string {
 	s, a, permit := w.s, end.action, end.permit
 	img := &image{id: w.t.who.ID, root: r, covers: permit.Covers, alone: p.exec.Again, decided: !covered, argv: p.loaded, permit: permit, pins: pins}
 	img.action = countersign.Action{Kind: a.Kind, Session: a.Session, Peer: a.Peer, Exec: &countersign.Exec{Argv: p.exec.Argv, Cwd: p.exec.Cwd, Exe: p.exec.Exe}}
@@ -209,8 +230,8 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 	}
 	if pins.any() {
 		w.pass() // its interpreter makes calls of its own before it opens the script
-		return h.watchOpens(pid, w, pins, p.exec.Cwd)
+		return watchOpens(h, pid, w, pins, p.exec.Cwd)
 	}
-	h.detach(pid, 0)
+	h.Detach(pid, 0)
 	return ""
 }

@@ -16,6 +16,21 @@ import (
 type Answer struct {
 	Permit countersign.Permit
 	Errno  syscall.Errno // what the caller sees; 0: it may run
+	// Elsewhere has the permitted command run in another tree of processes: the
+	// caller's own image is verified, and then only stands in for it. Nil: it runs.
+	Elsewhere Elsewhere
+}
+
+// Elsewhere is a permitted command that is ready to run in another tree.
+type Elsewhere interface {
+	// Run runs it, and returns when it and all that it started have ended, with the
+	// exit status for process pid, which stands still meanwhile. Whoever supervises
+	// the other tree reports start and end.
+	Run(pid int) int
+	// Signal hands on a signal that process pid got; SIGKILL: it was killed.
+	Signal(sig syscall.Signal)
+	// Drop says that it will not be run.
+	Drop()
 }
 
 // Judge decides, and keeps the records. Its methods are called from many

@@ -6,13 +6,14 @@ import (
 	"path"
 	"strings"
 
+	"github.com/countersign/countersign/sandbox/execgate/held"
 	"golang.org/x/sys/unix"
 )
 
 // opens follows an interpreter from its exec stop until it has opened its
 // script, system call by system call, in every thread of its process.
 type opens struct {
-	h       *hold
+	h       *held.Thread
 	w       *worker
 	p       *pins
 	cwd     string
@@ -39,12 +40,12 @@ const optsOpens = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.P
 
 // watchOpens lets the process go once its interpreter holds the sealed copy,
 // and says why it must die if it opened another file as its program.
-func (h *hold) watchOpens(pid int, w *worker, p *pins, cwd string) (why string) {
+func watchOpens(h *held.Thread, pid int, w *worker, p *pins, cwd string) (why string) {
 	o := &opens{h: h, w: w, p: p, cwd: cwd, pid: pid, threads: map[int]*opening{pid: {}}}
-	ptrace(unix.PTRACE_SETOPTIONS, pid, 0, optsOpens)
-	ptrace(unix.PTRACE_SYSCALL, pid, 0, 0)
+	held.Ptrace(unix.PTRACE_SETOPTIONS, pid, 0, optsOpens)
+	held.Ptrace(unix.PTRACE_SYSCALL, pid, 0, 0)
 	for {
-		tid, st, errno := h.wait()
+		tid, st, errno := h.Wait()
 		if errno != 0 {
 			return "" // all gone
 		}
@@ -89,18 +90,18 @@ func (o *opens) stop(tid int, st unix.WaitStatus) (done bool, why string) {
 		}
 		sig = 0
 	case event == unix.PTRACE_EVENT_STOP && sig != unix.SIGTRAP:
-		ptrace(unix.PTRACE_LISTEN, tid, 0, 0) // a group stop: it stays stopped
+		held.Ptrace(unix.PTRACE_LISTEN, tid, 0, 0) // a group stop: it stays stopped
 		return false, ""
 	case event != 0:
 		sig = 0
 	}
-	ptrace(unix.PTRACE_SYSCALL, tid, 0, uintptr(sig))
+	held.Ptrace(unix.PTRACE_SYSCALL, tid, 0, uintptr(sig))
 	return false, ""
 }
 
 // call looks at the entry or the exit of a system call.
 func (o *opens) call(tid int, t *opening) (done bool, why string) {
-	info, errno := o.h.info(tid)
+	info, errno := o.h.Info(tid)
 	if errno != 0 {
 		return false, "its calls cannot be followed"
 	}
@@ -158,13 +159,13 @@ func (o *opens) opened(tid int, t *opening, fd int) (done bool, why string) {
 // was just born is held too, and nothing was heard of it yet: there is an end
 // when the kernel says that nothing is held any more.
 func (o *opens) letGo(tid int) {
-	o.h.detach(tid, 0)
+	o.h.Detach(tid, 0)
 	delete(o.threads, tid)
 	for t := range o.threads {
-		ptrace(unix.PTRACE_INTERRUPT, t, 0, 0)
+		held.Ptrace(unix.PTRACE_INTERRUPT, t, 0, 0)
 	}
 	for {
-		t, st, errno := o.h.wait()
+		t, st, errno := o.h.Wait()
 		if errno != 0 {
 			return
 		}
@@ -173,7 +174,7 @@ func (o *opens) letGo(tid int) {
 			if event := int(st) >> 16; event == 0 && st.StopSignal() != unix.SIGTRAP|0x80 {
 				sig = st.StopSignal()
 			}
-			o.h.detach(t, sig)
+			o.h.Detach(t, sig)
 		}
 	}
 }

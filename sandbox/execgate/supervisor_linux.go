@@ -16,6 +16,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/execfile"
+	"github.com/countersign/countersign/sandbox/execgate/held"
 	"github.com/countersign/countersign/sandbox/execgate/names"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
@@ -145,7 +146,7 @@ func (s *Supervisor) spawn() {
 // taken away from who waits for it. found is closed when it has such a thread.
 func (s *Supervisor) thread(found chan<- struct{}) {
 	runtime.LockOSThread()
-	own := childless()
+	own := held.Childless()
 	if !own {
 		other := make(chan struct{})
 		go s.thread(other)

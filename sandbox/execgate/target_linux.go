@@ -56,6 +56,8 @@ func readLinkOf(name string) (string, error) {
 	return os.Readlink(name)
 }
 
+func proc(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // stdin says what descriptor 0 is.

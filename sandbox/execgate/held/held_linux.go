@@ -1,38 +1,39 @@
 //go:build amd64 || arm64
 
-package execgate
+package held
 
 import (
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// hold is a seized thread. It belongs to the thread that seized it.
-type hold struct{ tid int }
+// Thread is a seized thread. It belongs to the thread that seized it.
+type Thread struct{ TID int }
 
-func ptrace(req, pid int, addr, data uintptr) unix.Errno {
+// Ptrace is the system call.
+func Ptrace(req, pid int, addr, data uintptr) unix.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(pid), addr, data, 0, 0)
 	return errno
 }
 
-// seize attaches without stopping. If this thread dies, the held one is killed:
+// Seize attaches without stopping. If this thread dies, the held one is killed:
 // nothing runs that was not compared.
-func (h *hold) seize() unix.Errno {
-	return ptrace(unix.PTRACE_SEIZE, h.tid, 0, unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL)
+func (h *Thread) Seize() unix.Errno {
+	return Ptrace(unix.PTRACE_SEIZE, h.TID, 0, unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL)
 }
 
-// interrupt makes the thread stop before it returns to its old image, if the
+// Interrupt makes the thread stop before it returns to its old image, if the
 // kernel does not start the new one. The exec stop comes first.
-func (h *hold) interrupt() { ptrace(unix.PTRACE_INTERRUPT, h.tid, 0, 0) }
+func (h *Thread) Interrupt() { Ptrace(unix.PTRACE_INTERRUPT, h.TID, 0, 0) }
 
-func (h *hold) detach(pid int, sig unix.Signal) {
-	ptrace(unix.PTRACE_DETACH, pid, 0, uintptr(sig))
+// Detach lets a thread go on with a signal, or 0.
+func (h *Thread) Detach(pid int, sig unix.Signal) {
+	Ptrace(unix.PTRACE_DETACH, pid, 0, uintptr(sig))
 }
 
-// wait waits for what this thread holds, and for nothing else.
-func (h *hold) wait() (pid int, status unix.WaitStatus, errno unix.Errno) {
+// Wait waits for what this thread holds, and for nothing else.
+func (h *Thread) Wait() (pid int, status unix.WaitStatus, errno unix.Errno) {
 	var st uint32
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&st)), unix.WALL|unix.WNOTHREAD, 0, 0, 0)
@@ -43,19 +44,19 @@ func (h *hold) wait() (pid int, status unix.WaitStatus, errno unix.Errno) {
 	}
 }
 
-// childless reports whether this thread has no children and will get none: the
+// Childless reports whether this thread has no children and will get none: the
 // first thread of a process inherits those of threads that end.
-func childless() bool {
+func Childless() bool {
 	var info [128]byte // siginfo_t
 	_, _, errno := unix.RawSyscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, 0, 0)
 	return errno == unix.ECHILD && unix.Gettid() != unix.Getpid()
 }
 
-// untilExec waits for the exec stop. If the exec did not happen it lets the
+// UntilExec waits for the exec stop. If the exec did not happen it lets the
 // thread go and says how it ended.
-func (h *hold) untilExec() (pid int, ended string) {
+func (h *Thread) UntilExec() (pid int, ended string) {
 	for {
-		pid, st, errno := h.wait()
+		pid, st, errno := h.Wait()
 		switch {
 		case errno != 0:
 			return 0, "it was lost: " + errno.Error()
@@ -68,30 +69,30 @@ func (h *hold) untilExec() (pid int, ended string) {
 		case unix.PTRACE_EVENT_EXEC:
 			return pid, ""
 		case unix.PTRACE_EVENT_STOP:
-			h.detach(pid, 0)
+			h.Detach(pid, 0)
 			return 0, "the kernel did not run it"
 		case 0: // a signal on its way
-			h.detach(pid, st.StopSignal())
+			h.Detach(pid, st.StopSignal())
 			return 0, "a signal came first"
 		default:
-			ptrace(unix.PTRACE_CONT, pid, 0, 0)
+			Ptrace(unix.PTRACE_CONT, pid, 0, 0)
 		}
 	}
 }
 
-// kill ends the process and reaps its stop, so that its parent can.
-func (h *hold) kill(pid int) {
+// Kill ends the process and reaps its stop, so that its parent can.
+func (h *Thread) Kill(pid int) {
 	_ = unix.Kill(pid, unix.SIGKILL)
 	for {
-		tid, st, errno := h.wait()
+		tid, st, errno := h.Wait()
 		if errno != 0 || tid == pid && (st.Exited() || st.Signaled()) {
 			return
 		}
 	}
 }
 
-// sysInfo is the head of struct ptrace_syscall_info (ptrace(2)).
-type sysInfo struct {
+// SysInfo is the head of struct ptrace_syscall_info (Ptrace(2)).
+type SysInfo struct {
 	Op   uint8
 	_    [3]byte
 	Arch uint32
@@ -102,10 +103,9 @@ type sysInfo struct {
 	_    [2]uint64
 }
 
-func (h *hold) info(pid int) (sysInfo, unix.Errno) {
-	var i sysInfo
-	errno := ptrace(unix.PTRACE_GET_SYSCALL_INFO, pid, unsafe.Sizeof(i), uintptr(unsafe.Pointer(&i)))
+// Info is what the stop of a thread is about.
+func (h *Thread) Info(pid int) (SysInfo, unix.Errno) {
+	var i SysInfo
+	errno := Ptrace(unix.PTRACE_GET_SYSCALL_INFO, pid, unsafe.Sizeof(i), uintptr(unsafe.Pointer(&i)))
 	return i, errno
 }
-
-func proc(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
