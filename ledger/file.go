@@ -46,8 +46,9 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 	return nil
 }
 
-// file puts the payloads, then appends the record with their references: it is
-// written nowhere before they are durable.
+// file writes the payloads, then appends the record with their references: the
+// book flushes both together. A power cut may take payloads of records that no
+// flush had returned for; the next start says which.
 func (s *server) file(msg []byte) ([]byte, error) {
 	m, rest, err := splitExtent(msg)
 	if err == nil {
@@ -66,7 +67,7 @@ func (s *server) file(msg []byte) ([]byte, error) {
 	if err != nil {
 		return nil, closedErr(err)
 	}
-	refs, err := s.blobs.Put(plain...)
+	refs, err := s.blobs.Write(plain...)
 	if err != nil {
 		return nil, err
 	}

@@ -217,15 +217,15 @@ func TestFullDiskOfPayloads(t *testing.T) {
 	sound(t, state, ledger.VerifyOptions{})
 }
 
-// The kernel's own view: a record is written into a segment only when the flush
-// of the pack that holds its payloads has returned.
-func TestNoRecordBeforeTheFlushOfItsPayloads(t *testing.T) {
+// The kernel's own view: between a write, of a pack or of a segment, and the
+// answer to who waits for it stands a flush of that file that has returned.
+func TestNoAnswerBeforeTheFlushOfItsPayloads(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace is not installed: the order is not looked at")
 	}
 	dir := t.TempDir()
 	trace := filepath.Join(dir, "trace")
-	c, p := dial(t, dir, "strace", "-f", "-qq", "-y", "-s", "8", "-o", trace, "-e", "trace=fdatasync,pwrite64")
+	c, p := dial(t, dir, "strace", "-f", "-qq", "-y", "-s", "8", "-o", trace, "-e", "trace=fdatasync,pwrite64,sendmsg")
 	const n = 30
 	for i := range n {
 		if _, err := c.Append(t.Context(), withPayloads(i), true); err != nil {
@@ -239,39 +239,44 @@ func TestNoRecordBeforeTheFlushOfItsPayloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if packs, early := early(string(b)); packs < n || early > 0 {
-		t.Errorf("%d writes of packs, %d records before their flush", packs, early)
+	if answers, early := early(string(b)); answers < n || early > 0 {
+		t.Errorf("%d answers, %d before their flushes", answers, early)
 	}
-	// The check itself must see a missing flush.
-	if _, early := early(regexp.MustCompile(`fdatasync\(\d+<[^>]*\.pack>`).ReplaceAllString(string(b), "gone(")); early < n {
-		t.Errorf("without any flush of packs the check finds only %d records that came early", early)
+	// The check itself must see a missing flush of either.
+	for _, name := range []string{`\.pack`, `\.led(\.new)?`} {
+		if _, early := early(regexp.MustCompile(`fdatasync\(\d+<[^>]*`+name+`>`).ReplaceAllString(string(b), "gone(")); early < n {
+			t.Errorf("without any flush of %s the check finds only %d answers that came early", name, early)
+		}
 	}
 }
 
 var (
-	packWritten  = regexp.MustCompile(`pwrite64\(\d+<[^>]*\.pack>`)
-	packFlushed  = regexp.MustCompile(`fdatasync\(\d+<[^>]*\.pack>`)
-	flushEnded   = regexp.MustCompile(`fdatasync(\(.*\)| resumed>\)) += 0`)
-	recordPlaced = regexp.MustCompile(`pwrite64\(\d+<[^>]*/segments/`)
+	written  = regexp.MustCompile(`^(\d+) +pwrite64\(\d+<([^>]*)>`)
+	flushing = regexp.MustCompile(`^(\d+) +fdatasync\(\d+<([^>]*)>`)
+	returned = regexp.MustCompile(`^(\d+) .*fdatasync(\(.*\)| resumed>\)) += 0`)
+	answered = regexp.MustCompile(`sendmsg\(.*iov_base="\\0\\0\\0-o`) // 45 bytes: okay, number, id
 )
 
-// early counts the writes of packs, and those of segments that came while a pack
-// had something that no flush had brought to the disk.
-func early(trace string) (packs, early int) {
-	dirty, flushing := false, false
+// early counts the answers that carry a record, and those of them that came while
+// a pack or a segment had something that no flush had brought to the disk.
+func early(trace string) (answers, early int) {
+	dirty, under := map[string]bool{}, map[string]string{} // files; what a thread flushes
 	for line := range strings.Lines(trace) {
-		if packFlushed.MatchString(line) {
-			flushing = true
+		if m := written.FindStringSubmatch(line); m != nil {
+			dirty[strings.TrimSuffix(m[2], ".new")] = true
 		}
-		switch {
-		case packWritten.MatchString(line):
-			packs++
-			dirty = true
-		case flushing && flushEnded.MatchString(line):
-			dirty, flushing = false, false
-		case recordPlaced.MatchString(line) && dirty:
-			early++
+		if m := flushing.FindStringSubmatch(line); m != nil {
+			under[m[1]] = strings.TrimSuffix(m[2], ".new")
+		}
+		if m := returned.FindStringSubmatch(line); m != nil {
+			delete(dirty, under[m[1]])
+		}
+		if answered.MatchString(line) {
+			answers++
+			if len(dirty) > 0 {
+				early++
+			}
 		}
 	}
-	return packs, early
+	return answers, early
 }

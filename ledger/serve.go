@@ -70,7 +70,7 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 		return &countersign.Error{Code: countersign.EClosed, Op: "lock ledger", Thing: d.State, Err: fmt.Errorf("another ledger process holds it (%w)", err)}
 	}
 	defer lock.Close()
-	b, openErr := book.Open(book.Options{FS: o.FS, Now: o.Now, Mono: o.Mono, Rand: o.Rand, Node: o.Node, Boot: o.Boot})
+	b, openErr := book.Open(book.Options{FS: o.FS, Now: o.Now, Mono: o.Mono, Rand: o.Rand, Node: o.Node, Boot: o.Boot, Lost: payload.Lost(o.FS)})
 	if openErr != nil && countersign.CodeOf(openErr) == countersign.EInternal {
 		openErr = &countersign.Error{Code: countersign.EClosed, Op: "open ledger", Thing: d.State, Err: openErr, Remedy: "see to the disk and its permissions, then start again"}
 	}
@@ -329,9 +329,10 @@ func (s *server) do(p *pipe, kind byte, msg []byte) ([]byte, error) {
 func (s *server) openPayloads() (err error) {
 	s.blobs, err = payload.New(payload.Options{FS: s.o.FS, Rand: s.o.Rand, Now: s.o.Now, Epoch: s.book.Epoch(), Fail: s.book.Fail})
 	if err != nil {
-		err = closedErr(fmt.Errorf("look at the payloads: %w", err))
+		return closedErr(fmt.Errorf("look at the payloads: %w", err))
 	}
-	return err
+	s.book.With(s.blobs)
+	return nil
 }
 
 // put stores the payload of an askBlob message and returns its reference as JSON,

@@ -51,7 +51,7 @@ type Bad struct {
 // checkpoint and of the kept ones. It writes nothing. Its error has the code
 // EVerify if something was changed; Report.NotChecked says what it cannot know.
 func Verify(dir string, o VerifyOptions) (Report, error) {
-	v := verifier{dir: dir, rep: Report{NotChecked: []string{}}, kept: map[uint64][]mark{}}
+	v := verifier{dir: dir, rep: Report{NotChecked: []string{}}, kept: map[uint64][]mark{}, open: map[string]span{}}
 	if err := v.run(o); err != nil {
 		var bad *Bad
 		if !errors.As(err, &bad) {
@@ -76,6 +76,9 @@ type mark struct {
 	raw  []byte
 }
 
+// span are the records from one on, to another.
+type span struct{ from, to uint64 }
+
 type verifier struct {
 	dir     string
 	key     note.Verifier
@@ -84,6 +87,7 @@ type verifier struct {
 	largest uint64
 	sealed  map[uint64]bool // sizes at which a kept checkpoint says that a segment was sealed
 	state   segment.State   // at the end of the segment before
+	open    map[string]span // of the segments that are not sealed: where payloads may be lost
 	buf     *bytes.Buffer
 	signed  uint64 // records under the newest good signature
 }
@@ -284,6 +288,9 @@ func (v *verifier) start(leaf []byte) error {
 		return nil
 	}
 	for _, p := range append(r.Detail.Later, r.Detail.tornPart) {
+		if err := v.lost(p); err != nil {
+			return err
+		}
 		if p.Bytes == 0 {
 			continue
 		}
@@ -297,15 +304,29 @@ func (v *verifier) start(leaf []byte) error {
 
 // tornPart is what a record of a recovery says of one segment's end.
 type tornPart struct {
-	Bytes  int `json:"torn_bytes"`
-	SHA256 string
-	Kept   string
+	Bytes   int `json:"torn_bytes"`
+	SHA256  string
+	Kept    string
+	Segment string
+	Lost    []uint64 `json:"lost_payloads"`
+}
+
+// lost checks what is said to be a crash's work: nothing that had been flushed is.
+func (v *verifier) lost(p tornPart) error {
+	may, ok := v.open[p.Segment]
+	for _, seq := range p.Lost {
+		if !ok || seq < may.from || seq > may.to {
+			return fmt.Errorf("it says that a crash took the payloads of record %d, which had been flushed before", seq)
+		}
+	}
+	return nil
 }
 
 func (v *verifier) frames(name string, sc *segment.Scan) error {
 	var last []byte
 	var lastAt int
 	begun := false
+	before, newest := sc.Header.First-1, sc.Header.First-1 // the last two checkpoints
 	for {
 		at := sc.Offset
 		f, err := sc.Next()
@@ -317,6 +338,7 @@ func (v *verifier) frames(name string, sc *segment.Scan) error {
 		}
 		if f.Note {
 			last, lastAt = f.Data, at
+			before, newest = newest, sc.Seq
 			if f.Seal && !v.copied(sc.Seq, f.Data) {
 				return &Bad{Segment: name, Seq: sc.Seq, Offset: at, What: fmt.Sprintf("checkpoints/%016d is not the checkpoint that ends the segment", sc.Seq)}
 			}
@@ -331,6 +353,9 @@ func (v *verifier) frames(name string, sc *segment.Scan) error {
 		if err := v.passes(name, sc.Seq, &sc.Tree, at); err != nil {
 			return err
 		}
+	}
+	if !sc.Sealed {
+		v.open[name] = span{before + 1, sc.Seq}
 	}
 	if last != nil {
 		if _, err := note.Open(last, note.VerifierList(v.key)); err != nil {

@@ -28,6 +28,17 @@ type Options struct {
 	// Lag is how long a record that is not durable may wait for its flush; 0
 	// means 50 ms, so that with the flush itself it stays below 100 ms.
 	Lag time.Duration
+	// Lost reports of a record's JSON whether something that it refers to beside the
+	// segments is not there. It is asked by a start, of records whose flush may not
+	// have returned. nil: nothing can be lost.
+	Lost func(leaf []byte) (bool, error)
+}
+
+// Beside is what records refer to, written beside the segments and before the
+// records.
+type Beside interface {
+	Start()       // begins with what is not flushed, and does not wait
+	Flush() error // returns after all that was written before is durable
 }
 
 // Book is an open ledger. Its methods may be called concurrently.
@@ -47,6 +58,7 @@ type Book struct {
 	lastNote tlog.Hash // of this segment
 
 	file    disk.File
+	beside  Beside // nil: nothing
 	room    int64  // the file is zero-filled to here
 	end     int64  // of what is written
 	pending []byte // frames to be written at end
@@ -262,12 +274,25 @@ func (b *Book) commit(seq uint64) error {
 	return b.err
 }
 
-// flush flushes the file without the lock.
+// With has what stands beside flushed together with every record from now on.
+func (b *Book) With(beside Beside) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.beside = beside
+}
+
+// flush flushes the file, and what stands beside it, without the lock.
 func (b *Book) flush() error {
 	b.flushing = true
-	f := b.file
+	f, beside := b.file, b.beside
 	b.mu.Unlock()
+	if beside != nil {
+		beside.Start() // the disk works on both at once
+	}
 	err := f.Flush()
+	if err == nil && beside != nil {
+		err = beside.Flush()
+	}
 	b.mu.Lock()
 	b.flushing = false
 	b.cond.Broadcast()

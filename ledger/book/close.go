@@ -87,7 +87,15 @@ func (b *Book) seal() error {
 	return b.copySeal()
 }
 
+// putSeal flushes first what records refer to: what a sealed segment refers to is
+// there.
 func (b *Book) putSeal() error {
+	if b.beside != nil {
+		if err := b.beside.Flush(); err != nil {
+			b.flushFailed = true
+			return err
+		}
+	}
 	if err := b.checkpoint(true); err != nil {
 		return err
 	}

@@ -19,9 +19,13 @@ type finding struct {
 	empty   bool // it has no record
 	segment string
 	offset  int
-	torn    []byte // what stood after the last good frame
-	kept    string // where it is kept
+	torn    []byte   // what stood after the last good frame
+	kept    string   // where it is kept
+	lost    []uint64 // records that refer to what is not there
 }
+
+// maxLost bounds the records that a finding lists.
+const maxLost = 500
 
 // recoverAll mends the last segment, and before it those that a start made and
 // did not live to write into: what it had found would be told by nobody else.
@@ -49,6 +53,12 @@ func (f finding) detail() map[string]any {
 	if len(f.torn) > 0 {
 		d["kept"] = f.kept
 	}
+	if n := len(f.lost); n > 0 {
+		d["lost_payloads"] = f.lost[:min(n, maxLost)]
+		if n > maxLost {
+			d["lost_payloads_more"] = n - maxLost
+		}
+	}
 	return d
 }
 
@@ -68,7 +78,7 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 	if err != nil {
 		return finding{}, changed(name, 0, err)
 	}
-	last, stop, err := b.walk(sc, v)
+	last, tail, stop, err := b.walk(sc, v)
 	if err != nil {
 		return finding{}, changed(name, sc.Offset, err)
 	}
@@ -85,6 +95,9 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 	b.epoch, b.seq, b.prev, b.tree, b.flushed = sc.Header.Epoch, sc.Seq, sc.Prev, sc.Tree.Clone(), sc.Seq
 	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest}
 	if !out.sealed {
+		if out.lost, err = b.lost(tail); err != nil {
+			return finding{}, err
+		}
 		return b.mend(f, out)
 	}
 	if _, err = b.o.FS.ReadFile(fmt.Sprintf("checkpoints/%016d", b.seq)); errors.Is(err, os.ErrNotExist) {
@@ -106,16 +119,17 @@ func readAll(f disk.File) ([]byte, error) {
 }
 
 // walk scans to the last good frame and compares with the newest checkpoint
-// kept beside. It returns the last checkpoint of the segment and why the scan
-// stopped.
-func (b *Book) walk(sc *segment.Scan, v note.Verifier) (last []byte, stop, err error) {
+// kept beside. It returns the last checkpoint of the segment, the records behind
+// the last but one, and why the scan stopped.
+func (b *Book) walk(sc *segment.Scan, v note.Verifier) (last []byte, tail []segment.Frame, stop, err error) {
 	kept, err := newestKept(b.o.FS, v)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
+	before := 0 // the last checkpoint
 	for {
 		if kept.Size == sc.Tree.Size() && kept.Size > 0 && kept.Root != sc.Tree.Root() {
-			return nil, nil, errors.New("the records are not those of the kept checkpoint")
+			return nil, nil, nil, errors.New("the records are not those of the kept checkpoint")
 		}
 		f, err := sc.Next()
 		if err != nil {
@@ -124,15 +138,38 @@ func (b *Book) walk(sc *segment.Scan, v note.Verifier) (last []byte, stop, err e
 		}
 		if f.Note {
 			last = f.Data
+			tail = tail[before:]
+			before = len(tail)
+			continue
 		}
+		tail = append(tail, f)
 	}
 	switch {
 	case kept.Size > sc.Tree.Size():
-		return nil, nil, fmt.Errorf("a kept checkpoint has %d records, here are %d: the end is cut or an old copy was put back", kept.Size, sc.Tree.Size())
+		return nil, nil, nil, fmt.Errorf("a kept checkpoint has %d records, here are %d: the end is cut or an old copy was put back", kept.Size, sc.Tree.Size())
 	case kept.Size == sc.Tree.Size() && kept.Size >= sc.Header.First && !sc.Sealed:
-		return nil, nil, errors.New("the segment was sealed and has lost its seal")
+		return nil, nil, nil, errors.New("the segment was sealed and has lost its seal")
 	}
-	return last, stop, nil
+	return last, tail, stop, nil
+}
+
+// lost returns the records of a tail that refer to what is not there. A batch's
+// checkpoint is written only after the flush of the one before has returned, of
+// what stands beside too: so nothing in front of the last but one can be lost.
+func (b *Book) lost(tail []segment.Frame) (seqs []uint64, err error) {
+	if b.o.Lost == nil {
+		return nil, nil
+	}
+	for _, f := range tail {
+		gone, err := b.o.Lost(f.Data)
+		if err != nil {
+			return nil, fmt.Errorf("look for what record %d refers to: %w", f.Seq, err)
+		}
+		if gone {
+			seqs = append(seqs, f.Seq)
+		}
+	}
+	return seqs, nil
 }
 
 // newestKept is the newest checkpoint in checkpoints/, or a zero one.

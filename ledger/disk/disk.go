@@ -41,6 +41,10 @@ type File interface {
 	io.Closer
 	Size() (int64, error)
 	Truncate(size int64) error
+	// Start has the system begin to write a part of the content to the disk and
+	// does not wait. It promises nothing: it makes the flush that follows shorter,
+	// and that one says what went wrong.
+	Start(from, to int64)
 	// Flush returns after content and size have reached the disk.
 	Flush() error
 }
@@ -189,5 +193,7 @@ func (f osFile) Size() (int64, error) {
 	}
 	return fi.Size(), nil
 }
+
+func (f osFile) Start(from, to int64) { start(f.File, from, to) }
 
 func (f osFile) Flush() error { return flush(f.File) }

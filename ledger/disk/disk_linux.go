@@ -15,6 +15,12 @@ func flush(f *os.File) error {
 	return nil
 }
 
+// start is sync_file_range(2) without a wait. An error of a page stays with the
+// file, and the flush meets it.
+func start(f *os.File, from, to int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), from, to-from, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // dropCache makes the next read come from the disk: after a failed flush the
 // kernel marks pages clean that never arrived.
 func dropCache(f *os.File) {

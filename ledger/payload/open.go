@@ -65,11 +65,17 @@ func open(dir string, p countersign.Payload) ([]byte, error) {
 	return salted[saltSize:], nil
 }
 
-// fromPack reads a blob out of a pack.
-func fromPack(dir string, p countersign.Payload, name []byte) ([]byte, error) {
+// placeOf is the pack of a payload, and where in it its frame begins.
+func placeOf(p countersign.Payload) (pack string, at int64, ok bool) {
 	pack, where, ok := strings.Cut(p.At, ":")
 	at, err := strconv.ParseInt(where, 10, 64)
-	if !ok || err != nil || at < 0 || !strings.HasSuffix(pack, ".pack") || strings.ContainsAny(pack, `/\`) {
+	return pack, at, ok && err == nil && at >= 0 && strings.HasSuffix(pack, ".pack") && !strings.ContainsAny(pack, `/\`)
+}
+
+// fromPack reads a blob out of a pack.
+func fromPack(dir string, p countersign.Payload, name []byte) ([]byte, error) {
+	pack, at, ok := placeOf(p)
+	if !ok {
 		return nil, errors.New("the reference is malformed")
 	}
 	f, err := os.Open(filepath.Join(dir, "blobs", pack))
@@ -87,7 +93,7 @@ func fromPack(dir string, p countersign.Payload, name []byte) ([]byte, error) {
 	}
 	size, have, ok := parseHead(head)
 	if !ok || !bytes.Equal(have[:], name) {
-		return nil, fmt.Errorf("it does not stand in %s", p.At)
+		return nil, fmt.Errorf("it does not stand in %s: it is lost, if a ledger.recovered has its record under lost_payloads, or else it was taken away", p.At)
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, at+frameHead); err != nil {

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -43,117 +44,127 @@ func parseHead(head []byte) (size int, name [sha256.Size]byte, ok bool) {
 	return size, name, size >= headSize && size <= large
 }
 
-// packs writes blobs into packs, one batch after the other: the first who comes
-// writes and flushes for all who have come meanwhile.
+// packs writes blobs into packs. They are durable after the next flush, which
+// whoever waits at the same time shares.
 type packs struct {
 	fs    disk.FS
 	epoch uint64
 	size  int64
 
-	mu      sync.Mutex
-	cond    sync.Cond
-	waiting []*waiter
-	busy    bool  // a leader is at the disk, without the lock
-	err     error // set once: nothing is written any more
+	mu       sync.Mutex
+	cond     sync.Cond
+	flushing bool  // somebody is at the disk, without the lock
+	err      error // set once: nothing is written any more
+	failed   error // of a flush: none is tried again
 
-	// Of the leader.
 	n         int    // packs made
 	kek       string // of the pack's blobs
 	name      string
 	file      disk.File
 	fresh     bool // its name is not durable yet
 	end, room int64
-	buf       []byte
+	dirty     int64 // where what is not flushed begins; end: nowhere
 }
 
-type waiter struct {
-	kek  string
-	blob *sealed
-	at   *string // set before it is done
-	done bool
-}
-
-// put returns when blobs are durable, and has said of each where it is.
-func (p *packs) put(ws []*waiter) error {
-	if len(ws) == 0 {
-		return nil
-	}
-	last := ws[len(ws)-1]
+// write writes blobs, and says of each where it is.
+func (p *packs) write(kek string, blobs []*sealed, at []*string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = append(p.waiting, ws...)
-	for !last.done && p.err == nil {
-		if p.busy {
-			p.cond.Wait()
-			continue
-		}
-		batch := p.waiting
-		p.waiting, p.busy = nil, true
-		p.mu.Unlock()
-		err := p.write(batch)
-		p.mu.Lock()
-		p.busy = false
-		for _, x := range batch {
-			x.done = err == nil
+	for i, b := range blobs {
+		b.putHead()
+		err := p.turn(kek, int64(len(b.frame)))
+		if err == nil {
+			err = p.append(b.frame)
 		}
 		if err != nil {
-			p.err = err
+			p.err = cmp.Or(p.err, err)
+			return err
 		}
-		p.cond.Broadcast()
-	}
-	if !last.done {
-		return p.err
+		*at[i] = fmt.Sprintf("%s:%d", p.name, p.end-int64(len(b.frame)))
 	}
 	return nil
 }
 
-// write makes a batch durable: with one flush, unless a pack ends in it.
-func (p *packs) write(batch []*waiter) error {
-	for _, w := range batch {
-		w.blob.putHead()
-		size := int64(len(w.blob.frame))
-		if p.file == nil || p.kek != w.kek || p.end+int64(len(p.buf))+size > p.size {
+// append writes at the end of the pack.
+func (p *packs) append(b []byte) error {
+	end := p.end + int64(len(b))
+	err := p.extend(end)
+	if err == nil {
+		_, err = p.file.WriteAt(b, p.end)
+	}
+	if err == nil {
+		p.end = end
+	}
+	return err
+}
+
+// turn sees to it that there is a pack for so many bytes under this key. While it
+// flushes, others may come in between.
+func (p *packs) turn(kek string, size int64) error {
+	for {
+		fits := p.file != nil && p.kek == kek && p.end+size <= p.size
+		switch {
+		case p.err != nil:
+			return p.err
+		case fits:
+			return nil
+		case p.flushing:
+			p.cond.Wait()
+		case p.dirty < p.end:
 			if err := p.flush(); err != nil {
 				return err
 			}
-			if err := p.next(w.kek); err != nil {
+		default:
+			if err := p.next(kek); err != nil {
 				return err
 			}
 		}
-		*w.at = fmt.Sprintf("%s:%d", p.name, p.end+int64(len(p.buf)))
-		p.buf = append(p.buf, w.blob.frame...)
+	}
+}
+
+// start has the disk begin with what is not flushed.
+func (p *packs) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dirty < p.end && !p.flushing && p.failed == nil {
+		p.file.Start(p.dirty, p.end)
+	}
+}
+
+// sync returns when all that was written before is durable.
+func (p *packs) sync() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.flushing {
+		p.cond.Wait()
 	}
 	return p.flush()
 }
 
-// flush brings what is collected to the disk.
+// flush flushes the pack without the lock, which the caller holds.
 func (p *packs) flush() error {
-	if len(p.buf) == 0 {
-		return nil
+	if p.failed != nil || p.dirty == p.end {
+		return p.failed
 	}
-	if err := p.extend(p.end + int64(len(p.buf))); err != nil {
+	f, fresh, end := p.file, p.fresh, p.end
+	p.flushing = true
+	p.mu.Unlock()
+	err := f.Flush()
+	if err == nil && fresh {
+		err = p.fs.SyncDir("blobs")
+	}
+	p.mu.Lock()
+	p.flushing = false
+	p.cond.Broadcast()
+	if err != nil {
+		p.failed, p.err = err, cmp.Or(p.err, err)
 		return err
 	}
-	if _, err := p.file.WriteAt(p.buf, p.end); err != nil {
-		return err
-	}
-	if err := p.file.Flush(); err != nil {
-		return err
-	}
-	if p.fresh {
-		if err := p.fs.SyncDir("blobs"); err != nil {
-			return err
-		}
-	}
-	p.fresh = false
-	p.end += int64(len(p.buf))
-	if p.buf = p.buf[:0]; cap(p.buf) > disk.MaxStep {
-		p.buf = nil
-	}
+	p.fresh, p.dirty = false, end
 	return nil
 }
 
-// next begins a pack.
+// next begins a pack; the one before is flushed.
 func (p *packs) next(kek string) error {
 	if err := p.leave(); err != nil {
 		return err
@@ -164,9 +175,8 @@ func (p *packs) next(kek string) error {
 	if err != nil {
 		return err
 	}
-	p.file, p.name, p.kek, p.fresh, p.end, p.room = f, name, kek, true, 0, 0
-	p.buf = append(p.buf[:0], packMagic...)
-	return nil
+	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.room = f, name, kek, true, 0, 0, 0
+	return p.append([]byte(packMagic))
 }
 
 // extend zero-fills the pack ahead of what is written.
@@ -182,9 +192,9 @@ func (p *packs) leave() error {
 	if p.file == nil {
 		return nil
 	}
-	f := p.file
-	p.file = nil
-	if err := f.Truncate(p.end); err != nil {
+	f, end := p.file, p.end
+	p.file, p.end, p.dirty = nil, 0, 0
+	if err := f.Truncate(end); err != nil {
 		_ = f.Close()
 		return err
 	}
@@ -194,11 +204,14 @@ func (p *packs) leave() error {
 func (p *packs) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.busy {
+	for p.flushing {
 		p.cond.Wait()
 	}
 	if p.err != nil {
 		return nil // nothing is written after a failure, no length either
+	}
+	if err := p.flush(); err != nil {
+		return err
 	}
 	p.err = errors.New("it is closed")
 	return p.leave()
@@ -227,7 +240,8 @@ func trimLast(fs disk.FS) error {
 }
 
 // trim cuts a pack behind its last good frame and its last byte that is not zero.
-// What a crash has torn stays: no record points at it.
+// What a crash has torn stays: a record that points at it has been told as one
+// whose payload is lost.
 func trim(fs disk.FS, name string) error {
 	f, err := fs.Open(name)
 	if err != nil {

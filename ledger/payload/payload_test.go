@@ -307,12 +307,16 @@ func TestWhoWaitsTogetherIsFlushedTogether(t *testing.T) {
 		runtime.Gosched()
 	}
 	const others = 50
-	for i := range others {
-		put(i + 1)
+	end := int64(len(packMagic))
+	for i := range others + 1 {
+		if i > 0 {
+			put(i)
+		}
+		end += int64(frameHead + headSize + saltSize + 16 + len(plain(i)))
 	}
-	for n := 0; n < others; runtime.Gosched() {
+	for written := int64(0); written < end; runtime.Gosched() {
 		s.packs.mu.Lock()
-		n = len(s.packs.waiting)
+		written = s.packs.end
 		s.packs.mu.Unlock()
 	}
 	close(g.gate)

@@ -59,10 +59,15 @@ func seal(rand io.Reader, key []byte, kek string, plain []byte) (*sealed, error)
 // errDestroyed is what is left of a blob whose own key was overwritten.
 var errDestroyed = errors.New("its own key has been destroyed")
 
+// destroyed reports whether a blob's own key was overwritten.
+func destroyed(blob []byte) bool {
+	return bytes.HasPrefix(blob, []byte(magic)) && len(bytes.Trim(blob[len(magic):][:nonce+wrapped], "\x00")) == 0
+}
+
 // unseal returns salt ‖ plain text.
 func unseal(key []byte, kek string, blob []byte) ([]byte, error) {
 	b := blob[len(magic):]
-	if len(bytes.Trim(b[:nonce+wrapped], "\x00")) == 0 {
+	if destroyed(blob) {
 		return nil, errDestroyed
 	}
 	var outer, inner cipher.AEAD

@@ -56,13 +56,26 @@ func New(o Options) (*Store, error) {
 // Put stores payloads, their plain text, and returns their references, after all
 // of them are durable.
 func (s *Store) Put(plain ...countersign.Payload) ([]countersign.Payload, error) {
+	refs, err := s.Write(plain...)
+	if err == nil {
+		if err = s.Flush(); err != nil {
+			err = s.o.Fail(err)
+		}
+	}
+	return refs, err
+}
+
+// Write is Put, but for the flush: what is in a pack is durable after the next
+// Flush.
+func (s *Store) Write(plain ...countersign.Payload) ([]countersign.Payload, error) {
 	kek := "month/" + s.o.Now().UTC().Format("2006-01")
 	key, err := s.key(kek)
 	if err != nil {
 		return nil, s.o.Fail(fmt.Errorf("key of the payloads: %w", err))
 	}
 	refs := make([]countersign.Payload, len(plain))
-	var ws []*waiter
+	var blobs []*sealed
+	var at []*string
 	for i, p := range plain {
 		b, err := seal(s.o.Rand, key, kek, p.Plain)
 		if err != nil {
@@ -73,18 +86,30 @@ func (s *Store) Put(plain ...countersign.Payload) ([]countersign.Payload, error)
 			Commit: "sha256:" + hex.EncodeToString(b.commit[:]), CT: "sha256:" + hex.EncodeToString(b.name[:]),
 		}
 		if len(b.blob()) <= large {
-			ws = append(ws, &waiter{kek: kek, blob: b, at: &refs[i].At})
+			blobs, at = append(blobs, b), append(at, &refs[i].At)
 		} else if err := disk.WriteFile(s.o.FS, "blobs/"+hex.EncodeToString(b.name[:]), b.blob()); err != nil {
 			return nil, s.o.Fail(fmt.Errorf("write payload: %w", err))
 		}
 	}
-	if err := s.packs.put(ws); err != nil {
+	if err := s.packs.write(kek, blobs, at); err != nil {
 		return nil, s.o.Fail(fmt.Errorf("write payload: %w", err))
 	}
 	return refs, nil
 }
 
-// Close gives back the room that was filled ahead.
+// Start has the disk begin with what is not flushed.
+func (s *Store) Start() { s.packs.start() }
+
+// Flush returns after all that was written before is durable. After a failure it
+// fails for ever.
+func (s *Store) Flush() error {
+	if err := s.packs.sync(); err != nil {
+		return fmt.Errorf("flush payloads: %w", err)
+	}
+	return nil
+}
+
+// Close flushes, and gives back the room that was filled ahead.
 func (s *Store) Close() error { return s.packs.close() }
 
 // key returns a month's key; the keys are made a month at a time, so that old
