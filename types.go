@@ -5,6 +5,7 @@ package countersign
 func RecordTypes() []string {
 	return []string{
 		"agent.reset",
+		"canary.result",
 		"changeset.applied", "changeset.applying", "changeset.recovered", "changeset.undoing", "changeset.undone",
 		"clock.stepped",
 		"commit.returned", "commit.returning", "commit.taken", "commit.taking",

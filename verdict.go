@@ -47,7 +47,11 @@ const (
 	ByTimeout  Basis = "timeout"  // nobody answered
 	ByHeadless Basis = "headless" // nobody could be asked
 	ByFault    Basis = "fault"    // the ledger, the desk or a check failed: closed
+	BySelftest Basis = "selftest" // a self-test answered for itself, in its own canary project
 )
+
+// MeansSelftest is by what means a self-test answers.
+const MeansSelftest = "selftest"
 
 // Decision is the end of the asking: the verdict, never Ask, and its basis.
 type Decision struct {

@@ -209,6 +209,9 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 		return d
 	}
 	d.Basis, d.Approval, d.Reason, d.Verdict = countersign.ByPerson, &ap, ap.Reason, countersign.Deny
+	if ap.Means == countersign.MeansSelftest {
+		d.Basis = countersign.BySelftest
+	}
 	if ap.Granted {
 		d.Verdict = countersign.Allow
 	}

@@ -23,6 +23,7 @@ const maxPipes = 32
 // Client is a door's way to the ledger process. It implements
 // countersign.Ledger; its methods may be called concurrently.
 type Client struct {
+	Canary bool // what is written is a probe's; set before the first record
 	dirs   Dirs
 	nudges *pipe         // for what is not answered
 	line   *rawConn      // its connection
@@ -147,6 +148,7 @@ func (p *pipe) answer() ([]byte, error) {
 // receipt has no Seq. ctx is looked at before the record is sent; from then on
 // the answer is awaited, since only it says what is written.
 func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
+	r.Canary = r.Canary || c.Canary
 	if filed(r.Payloads) {
 		return c.file(ctx, r, durable)
 	}

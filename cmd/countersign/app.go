@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/proving"
 	"github.com/countersign/countersign/session"
 	"github.com/spf13/cobra"
 )
@@ -63,7 +64,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(
 		a.runCmd(), a.requestsCmd(), a.approveCmd(), a.denyCmd(), a.grantsCmd(), a.agentsCmd(),
 		a.reviewCmd(), a.shellCmd(), a.stopCmd(), a.sessionsCmd(), a.statusCmd(),
-		a.logCmd(), a.replayCmd(), a.exportCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), a.versionCmd(),
+		a.logCmd(), a.replayCmd(), a.exportCmd(), a.verifyCmd(), a.policyCmd(), a.keysCmd(), a.gatewayCmd(), a.modelsCmd(), a.doctorCmd(), proving.Command(a.App), a.versionCmd(),
 	)
 	return cmd
 }
@@ -80,6 +81,7 @@ credential files do not open, and all of it is on a tamper-evident record.
   countersign replay SESSION         the agent's terminal, with cards and decisions
   countersign verify                 prove that nobody touched it
   countersign doctor                 what this machine can enforce
+  countersign selftest               attack it, and record what came of it
 
 EXIT STATUS
   0 ok · 1 error · 2 usage · 3 denied · 4 authentication needed · 5 decision

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/countersign/countersign/cmd/countersign/live"
+	"github.com/countersign/countersign/cmd/countersign/proving"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/sandbox"
 	"github.com/countersign/countersign/sandbox/tripwire"
@@ -26,6 +27,9 @@ func helperProcess(args []string) (code int, handled bool) {
 	}
 	if args[0] == "__guard" {
 		return live.RunGuard(), true
+	}
+	if code, handled := proving.Helper(args); handled {
+		return code, true
 	}
 	return 0, sandbox.Main(args) || tripwire.Main(args)
 }

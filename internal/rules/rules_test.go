@@ -80,6 +80,8 @@ var may = map[string][]string{
 	"cmd/countersign/live":      {"*"},
 	"cmd/countersign/replaying": {"*"},
 	"cmd/countersign/serving":   {"*"},
+	"cmd/countersign/proving":   {"*"},
+	"selftest":                  {},
 	"bench":                     {"*"},
 	"e2e":                       {"*"},
 	"internal/*":                {},
@@ -87,17 +89,19 @@ var may = map[string][]string{
 
 // runs lists the rooms that may start programs, and why.
 var runs = map[string]string{
-	"sandbox":              "starts the sandbox's own helpers",
-	"sandbox/view":         "starts nsd, init and the agent",
-	"sandbox/tripwire":     "starts the tripwire server",
-	"workspace/gitrun":     "runs git, neutralised",
-	"workspace/gitview":    "reads the user's git configuration",
-	"workspace/stage":      "runs git, neutralised",
-	"gateway/keys":         "runs a configured key command",
-	"tui/review":           "starts the person's editor",
-	"cmd/countersign":      "looks commands up on PATH",
-	"cmd/countersign/base": "starts the ledger process",
-	"cmd/countersign/live": "starts the terminal's guard",
+	"sandbox":                 "starts the sandbox's own helpers",
+	"sandbox/view":            "starts nsd, init and the agent",
+	"sandbox/tripwire":        "starts the tripwire server",
+	"workspace/gitrun":        "runs git, neutralised",
+	"workspace/gitview":       "reads the user's git configuration",
+	"workspace/stage":         "runs git, neutralised",
+	"gateway/keys":            "runs a configured key command",
+	"tui/review":              "starts the person's editor",
+	"cmd/countersign":         "looks commands up on PATH",
+	"cmd/countersign/base":    "starts the ledger process",
+	"cmd/countersign/live":    "starts the terminal's guard",
+	"selftest":                "is the attacker, who starts what it attacks with",
+	"cmd/countersign/proving": "starts the self-test's session",
 }
 
 type pkg struct {

@@ -154,6 +154,7 @@ func (s *live) openLedger() error {
 	if err != nil {
 		return err
 	}
+	l.Canary = s.opt.Selftest != nil
 	s.ledger = l
 	go func() {
 		select {
@@ -259,6 +260,9 @@ func (s *live) openGate() error {
 		Kept:  &grants.File{Path: s.GrantsFile(s.project.Root), Project: s.project.Root},
 	})
 	s.mu.Unlock()
+	if s.opt.Selftest != nil {
+		go s.selfAnswer(s.desk.Changed())
+	}
 	return nil
 }
 

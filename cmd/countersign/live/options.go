@@ -3,6 +3,7 @@ package live
 import (
 	"os"
 
+	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/tui/host"
 )
 
@@ -16,6 +17,9 @@ type Options struct {
 	From     string
 	Fresh    bool
 	Own      bool // the person's own shell, not an agent
+	// Selftest makes it the session of a self-test: it answers what would be asked,
+	// and every record is a canary's.
+	Selftest func(countersign.Request) bool
 	Argv     []string
 }
 
