@@ -123,7 +123,7 @@ func (d *diffing) visit(it layer.Item) bool {
 	}
 	e := d.b.Get(it.Rel)
 	if at := d.masks[it.St.Ino]; at != "" && (e == nil || e.Snap.Ino != it.St.Ino) {
-		if it.St.Size == 0 || it.Format() == unix.S_IFDIR {
+		if (it.St.Size == 0 || it.Format() == unix.S_IFDIR) && d.b.Get(at).stands(d.b.Tree, &it) {
 			d.moved[at] = it.Rel
 			d.seen[at] = true
 			return false
@@ -156,7 +156,7 @@ func (d *diffing) visit(it layer.Item) bool {
 func (d *diffing) visitDir(it layer.Item, e *Entry) bool {
 	if e != nil {
 		switch {
-		case e.Kind == Vault && e.Snap.Ino != 0 && e.Snap.Ino != it.St.Ino: // the agent's own, made where it was
+		case e.Kind == Vault && e.Snap.Ino != 0 && !e.stands(d.b.Tree, &it): // the agent's own, made where it was
 		case e.Kind == Dir || e.Kind == Vault:
 			d.seen[it.Rel] = true
 			return e.Kind == Dir
@@ -216,7 +216,7 @@ func (d *diffing) peek(dir string) {
 		at, start, prefix = up, "", dir
 	}
 	at.Walk(context.Background(), start, func(it layer.Item) bool {
-		in := it.Rel
+		in, mask := it.Rel, d.b.Get(d.masks[it.St.Ino]).stands(at, &it)
 		it.Rel = path.Join(prefix, it.Rel)
 		notable := d.b.denied(&it) || d.b.Notable(it.Name())
 		mu.Lock()
@@ -228,7 +228,7 @@ func (d *diffing) peek(dir string) {
 		if it.Format() == unix.S_IFDIR {
 			return true
 		}
-		if notable && e == nil && d.masks[it.St.Ino] == "" && (it.Format() == unix.S_IFREG || it.Format() == unix.S_IFLNK) {
+		if notable && e == nil && !mask && (it.Format() == unix.S_IFREG || it.Format() == unix.S_IFLNK) {
 			d.cand = append(d.cand, &candidate{Item: it, at: at, in: in, ignored: true})
 		} else if e == nil {
 			d.hidden++

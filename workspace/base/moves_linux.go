@@ -66,6 +66,17 @@ func (b *Base) follow(m Move, e *Entry) (c tree.Change, why string) {
 	return tree.Move(m.From, m.To, tree.InodeName(id.Ino, born), mode), ""
 }
 
+// stands tells that an item is the placeholder that e is the base of, wherever it
+// is now, and not a later file that the file system gave the number of one that is
+// gone: that is born after the placeholder was put down.
+func (e *Entry) stands(in *layer.Root, it *layer.Item) bool {
+	if e == nil || e.Snap.Ino == 0 || e.Snap.Ino != it.St.Ino {
+		return false
+	}
+	_, born := in.Born(it.Rel)
+	return born <= e.Snap.CTime
+}
+
 // At is where the placeholder of a denied path stands in the staged tree: with a
 // directory above it, the agent may have given it another. Where there is none it
 // belongs at its own path.
@@ -74,13 +85,13 @@ func (b *Base) At(rel string) string {
 	if e == nil || e.Snap.Ino == 0 || e.Kind != Denied && e.Kind != Vault {
 		return rel
 	}
-	if st, err := b.Tree.Lstat(rel); err == nil && st.Ino == e.Snap.Ino {
+	if st, err := b.Tree.Lstat(rel); err == nil && e.stands(b.Tree, &layer.Item{Rel: rel, St: st}) {
 		return rel
 	}
 	at := rel
 	var mu sync.Mutex
 	b.Tree.Walk(context.Background(), "", func(it layer.Item) bool {
-		if it.St.Ino == e.Snap.Ino {
+		if e.stands(b.Tree, &it) {
 			mu.Lock()
 			defer mu.Unlock()
 			at = it.Rel

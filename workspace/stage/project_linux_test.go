@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -131,6 +132,34 @@ func TestIgnoredDirectoriesLiveOn(t *testing.T) {
 	mustInside(t, s, "test $(cat node_modules/x) = holder")
 	if got := changes(t, s); got != "M src/a.go\n" {
 		t.Errorf("the undecided layer: %s", got)
+	}
+}
+
+// A file system gives the number of a file that is gone to a new one: what the agent
+// made is not taken for the placeholder of a denied path that it removed.
+func TestANewFileWithAPlaceholdersNumber(t *testing.T) {
+	for _, c := range []struct{ name, denied, made, want string }{
+		{"a denied name in an ignored directory", "node_modules/p/.env", "node_modules/q/.env", "IA node_modules/q/.env\n"},
+		{"an empty file", "src/p/.env", "src/empty.go", "A src/empty.go\n"},
+		{"a directory", "src/p/.env", "src/new/x", "A src/new/x\n"},
+		{"a directory in the place of a denied one", "src/p/.aws", "src/p/.aws/x", "A src/p/.aws/x\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := newEnv(t, project(t))
+			sh(t, e.root, "mkdir -p node_modules/p src/p/.aws; for i in $(seq 60); do echo $i > node_modules/p/f$i; done; echo SECRET | tee node_modules/p/.env src/p/.aws/key > src/p/.env")
+			s := e.start(t, nil)
+			mustInside(t, s, `rm -rf node_modules src/p; mkdir -p node_modules "$(dirname `+c.made+`)"; touch `+c.made)
+			at := c.made
+			if path.Base(at) == "x" {
+				at = path.Dir(at)
+			}
+			st, err := s.tree.Lstat(at)
+			must(t, err)
+			s.base.Get(c.denied).Snap.Ino = st.Ino
+			if got := changes(t, s); got != c.want {
+				t.Errorf("changes: %s", got)
+			}
+		})
 	}
 }
 
