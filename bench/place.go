@@ -11,6 +11,7 @@ import (
 type place struct {
 	root, home, project, bin, self, policy string
 	env                                    []string
+	sessions                               []float64 // the most memory that each had, MB
 }
 
 const benchPolicy = `version: 1
