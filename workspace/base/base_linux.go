@@ -24,6 +24,9 @@ type Base struct {
 
 	moving map[string]string // both paths of a move to its new one; see Waits
 
+	rest  bool        // after Rest
+	found *Difference // what was compared then; nil where this process has changed something since
+
 	Attached map[string]*layer.Root // upper directories of attached directories
 	Places   map[string]bool        // paths that are no part of the comparison
 	Nested   []string               // directories other than the root that hold a repository

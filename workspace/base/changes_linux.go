@@ -58,8 +58,25 @@ type Difference struct {
 
 // Compare finds the difference between the staged tree and its base. A file whose
 // size, times and inode are those of the base is not read (as git's index does
-// it; ctime cannot be set from inside).
+// it; ctime cannot be set from inside). After Rest one comparison serves all.
 func (b *Base) Compare(ctx context.Context) (*Difference, error) {
+	if b.found == nil {
+		d, err := b.compareNow(ctx)
+		if err != nil || !b.rest {
+			return d, err
+		}
+		b.found = d
+	}
+	d := *b.found
+	d.Changes = slices.Clone(d.Changes)
+	return &d, nil
+}
+
+// Rest says that the agent is gone, and nobody but this process, by Mark, Land,
+// Return and Rekey, changes the staged tree or the base any more.
+func (b *Base) Rest() { b.rest = true }
+
+func (b *Base) compareNow(ctx context.Context) (*Difference, error) {
 	d := &diffing{b: b, seen: map[string]bool{}, judged: map[string]bool{}, under: map[string]bool{}, masks: map[uint64]string{}, moved: map[string]string{}, opened: map[string]bool{}}
 	for rel, e := range b.All() {
 		if (e.Kind == Denied || e.Kind == Vault) && e.Snap.Ino != 0 {
@@ -361,7 +378,7 @@ func (d *diffing) result() *Difference {
 			delete(d.seen, c.Rel)
 			continue
 		}
-		if e != nil && !c.ignored {
+		if e != nil && (!c.ignored || d.b.rest) {
 			d.b.Keep(c.Rel, e)
 		}
 		list = append(list, tree.Change{Path: c.Rel, Base: d.b.baseState(c.Rel, e), Staged: d.b.stagedState(c), Ignored: c.ignored})

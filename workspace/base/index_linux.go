@@ -1,7 +1,8 @@
 package base
 
 import (
-	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,6 +56,9 @@ type Index struct {
 	mu    sync.Mutex
 	m     map[string]*Entry
 	dirty bool
+
+	saved os.FileInfo       // the file that holds what was read or saved last
+	sum   [sha256.Size]byte // of what it holds
 }
 
 const indexMagic = "countersign stage index 1\n"
@@ -129,24 +133,18 @@ func (x *Index) Dirty() bool {
 	return x.dirty
 }
 
-// Save writes the index, whole or not at all.
+// Save writes the index, whole or not at all; not where the file holds it already,
+// for a file system may have whoever renames over a file wait for the disk.
 func (x *Index) Save(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".index.*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	w := bufio.NewWriterSize(f, 1<<16)
-	x.write(w)
-	err = w.Flush()
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
+	var w bytes.Buffer
+	x.write(&w)
+	sum := sha256.Sum256(w.Bytes())
+	if !x.holds(path, sum) {
+		st, err := replace(path, w.Bytes())
+		if err != nil {
+			return err
+		}
+		x.saved, x.sum = st, sum
 	}
 	x.mu.Lock()
 	x.dirty = false
@@ -154,7 +152,31 @@ func (x *Index) Save(path string) error {
 	return nil
 }
 
-func (x *Index) write(w *bufio.Writer) {
+// holds tells whether the file at path is the one that was read or saved last, with
+// that content.
+func (x *Index) holds(path string, sum [sha256.Size]byte) bool {
+	if x.saved == nil || x.sum != sum {
+		return false
+	}
+	st, err := os.Lstat(path)
+	return err == nil && os.SameFile(st, x.saved) && st.Size() == x.saved.Size() && st.ModTime().Equal(x.saved.ModTime())
+}
+
+func replace(path string, b []byte) (os.FileInfo, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".index.*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	st, serr := f.Stat()
+	if err = errors.Join(err, serr, f.Close()); err != nil {
+		return nil, err
+	}
+	return st, os.Rename(f.Name(), path)
+}
+
+func (x *Index) write(w *bytes.Buffer) {
 	w.WriteString(indexMagic)
 	paths := make([]string, 0, len(x.m))
 	for p := range x.m {
@@ -191,12 +213,21 @@ func LoadIndex(path string) (*Index, error) {
 		return nil, err
 	}
 	defer f.Close()
-	r := bufio.NewReaderSize(f, 1<<16)
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	all, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	r := bytes.NewReader(all)
 	head := make([]byte, len(indexMagic))
 	if _, err := io.ReadFull(r, head); err != nil || string(head) != indexMagic {
 		return nil, fmt.Errorf("%w: %s: not of this version", errIndex, path)
 	}
 	x := NewIndex()
+	x.saved, x.sum = st, sha256.Sum256(all)
 	for {
 		p, e, err := readEntry(r)
 		if err == io.EOF {
@@ -209,7 +240,7 @@ func LoadIndex(path string) (*Index, error) {
 	}
 }
 
-func readEntry(r *bufio.Reader) (string, *Entry, error) {
+func readEntry(r *bytes.Reader) (string, *Entry, error) {
 	k, err := r.ReadByte()
 	if err != nil {
 		return "", nil, io.ErrUnexpectedEOF

@@ -1,7 +1,6 @@
 package base
 
 import (
-	"bufio"
 	"bytes"
 	"maps"
 	"os"
@@ -62,16 +61,55 @@ func TestIndexIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+// An index that is saved again is written where an entry was changed in place, or
+// the file is not the one that was saved, and only there.
+func TestIndexIsWrittenOnceForOneContent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "base.idx")
+	saved := func(x *Index) os.FileInfo {
+		t.Helper()
+		if err := x.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	x := NewIndex()
+	for rel, e := range entries() {
+		x.Set(rel, e)
+	}
+	first := saved(x)
+	x, err := LoadIndex(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(first, saved(x)) {
+		t.Error("what the file holds was written again")
+	}
+	x.Get("link").Mode = 0o120700
+	second := saved(x)
+	if os.SameFile(first, second) {
+		t.Error("a changed entry was not written")
+	}
+	if err := os.WriteFile(path, []byte("torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	saved(x)
+	if y, err := LoadIndex(path); err != nil || y.Get("link").Mode != 0o120700 {
+		t.Error("another's file was left in place:", err)
+	}
+}
+
 func FuzzReadEntry(f *testing.F) {
 	x := &Index{m: entries()}
 	var b bytes.Buffer
-	w := bufio.NewWriter(&b)
-	x.write(w)
-	w.Flush()
+	x.write(&b)
 	f.Add(b.Bytes()[len(indexMagic):])
 	f.Add([]byte{'f', 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := bufio.NewReader(bytes.NewReader(data))
+		r := bytes.NewReader(data)
 		y := &Index{m: map[string]*Entry{}}
 		for {
 			p, e, err := readEntry(r)
@@ -81,10 +119,8 @@ func FuzzReadEntry(f *testing.F) {
 			y.m[p] = e
 		}
 		var out bytes.Buffer
-		w := bufio.NewWriter(&out)
-		y.write(w)
-		w.Flush()
-		r = bufio.NewReader(bytes.NewReader(out.Bytes()[len(indexMagic):]))
+		y.write(&out)
+		r = bytes.NewReader(out.Bytes()[len(indexMagic):])
 		for {
 			p, e, err := readEntry(r)
 			if err != nil {

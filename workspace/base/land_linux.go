@@ -17,6 +17,7 @@ import (
 // Mark moves the base of a path forward to what the real tree holds now: what
 // was applied is no longer a change.
 func (b *Base) Mark(rel string) error {
+	b.found = nil
 	st, err := b.Real.Lstat(rel)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		b.Set(rel, nil)
@@ -55,6 +56,7 @@ func (b *Base) moved(rel string, st unix.Stat_t, sum [32]byte) {
 // landed is false, and nothing has changed, where the agent has written it since
 // the review, or a person the real one since the apply.
 func (b *Base) Land(l tree.Landing) (landed bool, err error) {
+	b.found = nil
 	rel := string(l.Path)
 	st, err := b.Real.Lstat(rel)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG && st.Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -97,6 +99,7 @@ func (b *Base) Land(l tree.Landing) (landed bool, err error) {
 // it does: what is taken back then is the agent's change again, and not an edit
 // of a person's that the layer follows.
 func (b *Base) Return(l tree.Landing) {
+	b.found = nil
 	ne := &Entry{Kind: File, Mode: unix.S_IFREG | l.Mode&0o777}
 	if tree.IsSymlink(l.Mode) {
 		ne.Kind, ne.Mode = Link, unix.S_IFLNK|0o777

@@ -104,6 +104,7 @@ func (b *Base) At(rel string) string {
 // Rekey makes what is the base of one path that of another, as a denied file moves
 // to where its placeholder is, or back from there.
 func (b *Base) Rekey(from, to string) {
+	b.found = nil
 	if e := b.Get(from); e != nil && (e.Kind == Denied || e.Kind == Vault) && b.Get(to) == nil {
 		b.Set(from, nil)
 		b.Set(to, e)

@@ -289,7 +289,7 @@ func (s *Staging) takeGone(sc *survey.Survey) error {
 	var gone []string
 	for rel, e := range s.base.All() {
 		it := sc.Items[rel]
-		if it != nil && e.Kind.IsDir() != (it.Format() == unix.S_IFDIR) || it == nil && !underBulk(sc.Bulk, rel) && !unread(sc.Failed, rel) {
+		if it != nil && e.Kind.IsDir() != (it.Format() == unix.S_IFDIR) || it == nil && !sc.Unseen(rel) {
 			gone = append(gone, rel)
 		}
 	}
@@ -358,22 +358,4 @@ func (s *Staging) note(rel, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notes = append(s.notes, Note{rel, text})
-}
-
-func underBulk(bulk map[string]bool, rel string) bool {
-	for d := rel; d != ""; d = layer.Parent(d) {
-		if bulk[d] {
-			return true
-		}
-	}
-	return false
-}
-
-func unread(failed map[string]error, rel string) bool {
-	for d := rel; d != ""; d = layer.Parent(d) {
-		if failed[d] != nil {
-			return true
-		}
-	}
-	return false
 }

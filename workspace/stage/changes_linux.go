@@ -24,6 +24,17 @@ func (s *Staging) changes(ctx context.Context) ([]tree.Change, error) {
 	return s.commits.Mark(ctx, s.git, d.Changes, s.base.State)
 }
 
+// Rest ends a Watch and waits for it. Whoever calls it says that nothing of the
+// session runs any more: what there is to find is looked for once.
+func (s *Staging) Rest() {
+	s.unwatch()
+	s.watching.Lock() // once it has ended; none begins any more
+	s.watching.Unlock()
+	s.op.Lock()
+	s.base.Rest()
+	s.op.Unlock()
+}
+
 // Hidden is the number of changed files that git ignores and that the last
 // Changes did not list, each bulk directory counted by what it holds.
 func (s *Staging) Hidden() int {

@@ -11,14 +11,12 @@ import (
 	"github.com/countersign/countersign/workspace/layer"
 )
 
-// Close ends a Watch, waits for it, and ends the use of the layer. What has undecided changes, or commits of its
-// own, stays with its session; a clean snapshot becomes the project's kept one,
-// which the next start only has to bring up to date. A layer opened for its
-// review stays where it is: an undo needs it.
+// Close ends a Watch as Rest does, and the use of the layer. What has undecided
+// changes, or commits of its own, stays with its session; a clean snapshot becomes
+// the project's kept one, which the next start only has to bring up to date. A
+// layer opened for its review stays where it is: an undo needs it.
 func (s *Staging) Close() error {
-	s.unwatch()
-	s.watching.Lock() // once it has ended; none begins any more
-	s.watching.Unlock()
+	s.Rest()
 	s.op.Lock()
 	if s.base.View != nil {
 		s.base.View.Close() // the last hold on the mount, once its session is gone

@@ -38,6 +38,7 @@ func (s *Staging) Land([]tree.Landing) ([][]byte, error)          { return nil, 
 func (s *Staging) Return([]tree.Landing) error                    { return errLinux }
 func (s *Staging) Move([]tree.Place) error                        { return errLinux }
 func (s *Staging) Mounted(string) error                           { return errLinux }
+func (s *Staging) Rest()                                          {}
 func (s *Staging) Close() error                                   { return nil }
 
 // Layer is a session's layer as it lies on disk.

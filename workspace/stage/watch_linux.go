@@ -185,6 +185,9 @@ func (c *carrier) waiting() bool {
 }
 
 func (c *carrier) end() error {
+	if c.s.watched.Err() != nil {
+		return nil // what comes then looks through and stores it
+	}
 	c.lookThrough(context.Background(), often)
 	c.s.op.Lock()
 	defer c.s.op.Unlock()

@@ -236,6 +236,17 @@ func (sv *Survey) dropBelow(dir string) {
 	}
 }
 
+// Unseen tells whether rel may stand there though no item says so: it lies in a
+// directory that is not walked file by file, or that could not be read.
+func (sv *Survey) Unseen(rel string) bool {
+	for d := rel; d != ""; d = layer.Parent(d) {
+		if sv.Bulk[d] || sv.Failed[d] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Below lists what lies below an ignored directory that is not walked file by
 // file, sorted, with its bytes on disk. Nothing below a denied name is in it.
 func Below(ctx context.Context, o Options, dir string, fail func(rel string, err error)) (list []layer.Item, size int64, err error) {

@@ -319,8 +319,15 @@ func (s *live) work() (exit int, by string, err error) {
 		by = "countersign"
 	}
 	s.box.Kill()
+	looked := make(chan struct{})
+	go func() { // what it changed is looked for while its last reports come
+		defer close(looked)
+		s.staging.Rest()
+		_, _ = s.staging.Changes(context.Background()) // an error comes again to who asks
+	}()
 	s.settle()
 	s.gate.Orphan("the session ended")
+	<-looked
 	left := s.left()
 	s.parts.Close()
 	if s.unkept != nil {
