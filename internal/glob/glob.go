@@ -202,15 +202,38 @@ func (t *tok) step(s string) int {
 		return 0
 	}
 	r, n := utf8.DecodeRuneInString(s)
-	if t.kind == tokAny {
-		return n
-	}
-	in := false
-	for _, sp := range t.set {
-		in = in || sp.lo <= r && r <= sp.hi
-	}
-	if in != t.not {
+	if t.takes(r) {
 		return n
 	}
 	return 0
+}
+
+// takes reports whether the token, no literal and no star, stands for r.
+func (t *tok) takes(r rune) bool {
+	in := t.kind == tokAny
+	for _, sp := range t.set {
+		in = in || sp.lo <= r && r <= sp.hi
+	}
+	return in != t.not
+}
+
+// Part is a piece of a pattern: a literal, or one character that Takes accepts, or
+// else any run of characters.
+type Part struct {
+	Lit   string
+	Takes func(r rune) bool
+}
+
+// Parts are the pieces of the pattern, in order.
+func (g *Glob) Parts() []Part {
+	if g.Exact {
+		return []Part{{Lit: g.Lit}}
+	}
+	out := make([]Part, len(g.toks))
+	for i := range g.toks {
+		if out[i].Lit = g.toks[i].lit; g.toks[i].kind == tokAny || g.toks[i].kind == tokSet {
+			out[i].Takes = g.toks[i].takes
+		}
+	}
+	return out
 }

@@ -3,7 +3,8 @@
 //
 // It promises that names are compared folded (case and Unicode forms are one
 // name), that what lies below a match matches, and that the time of one match
-// is bounded.
+// is bounded. Where a kernel takes regular expressions and nothing else, it says the
+// same as those (Regexp, Denial).
 //
 // It is pure, as package policy is.
 package paths
