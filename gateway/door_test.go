@@ -303,7 +303,7 @@ func TestServedModel(t *testing.T) {
 		{"gpt-5", "gpt-5.1", true},
 	}
 	for _, tt := range tests {
-		if got := sameModel(tt.asked, tt.served); got == tt.other {
+		if got := wire.SameModel(tt.asked, tt.served); got == tt.other {
 			t.Errorf("%s answered by %s: same %v", tt.asked, tt.served, got)
 		}
 	}

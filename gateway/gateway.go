@@ -88,6 +88,7 @@ type gateway struct {
 	said      screen.Said
 	strangers *strangers.Counter
 	aliases   *aliases.Finder
+	buffers   sync.Pool // of *[readSize]byte, for answers
 
 	mu     sync.Mutex
 	closed error

@@ -10,7 +10,6 @@ import (
 	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
-	"github.com/countersign/countersign/internal/lazyre"
 	"github.com/countersign/countersign/internal/redact"
 )
 
@@ -156,21 +155,5 @@ func (c *call) servedOtherwise(m countersign.Model) bool {
 	if m.Served == "" || m.Requested == "" || c.provider == nil || c.provider.Wire == "azure" {
 		return false
 	}
-	return !sameModel(m.Requested, m.Served)
-}
-
-// version is what vendors put behind a model's name: -20250929, -2025-09-29,
-// @20250929, -001, :latest.
-var version = lazyre.Compile(`(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{3}|\d{4}|latest)|:latest)$`)
-
-func sameModel(asked, served string) bool {
-	norm := func(s string) string {
-		return version().ReplaceAllString(strings.TrimPrefix(strings.ToLower(s), "models/"), "")
-	}
-	a, s := strings.TrimPrefix(strings.ToLower(asked), "models/"), strings.TrimPrefix(strings.ToLower(served), "models/")
-	// A version that was asked for must be the one that answers.
-	if a == s || a == norm(s) {
-		return true
-	}
-	return norm(a) == norm(s) && (strings.HasSuffix(a, "-latest") || strings.HasSuffix(a, ":latest"))
+	return !wire.SameModel(m.Requested, m.Served)
 }

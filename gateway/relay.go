@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/screen"
-	"github.com/countersign/countersign/gateway/wire"
 )
 
 func (c *call) outgoing(body []byte) *http.Request {
@@ -63,6 +61,13 @@ func (c *call) headers(resp *http.Response) {
 	}
 }
 
+// readSize is how much of an answer is read at once, usual how much is kept of
+// most, in bytes.
+const (
+	readSize = 32 << 10
+	usual    = 8 << 10
+)
+
 // relay hands the answer through, each read flushed at once. It reports whether
 // the agent can tell how the answer ended.
 func (c *call) relay(resp *http.Response) (whole bool) {
@@ -81,9 +86,13 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		defer pings.writing()()
 		return c.pass(flusher, out, known)
 	}
-	buf := make([]byte, 32<<10)
+	buf, _ := c.g.buffers.Get().(*[readSize]byte)
+	if buf == nil {
+		buf = new([readSize]byte)
+	}
+	defer c.g.buffers.Put(buf) // what is passed on is written, what is kept is copied
 	for {
-		n, err := resp.Body.Read(buf)
+		n, err := resp.Body.Read(buf[:])
 		if n > 0 && c.first.IsZero() {
 			c.first = c.g.Now()
 		}
@@ -207,6 +216,9 @@ func (c *call) gone() string {
 const hungUp = "the agent hung up"
 
 func (c *call) keep(b []byte) {
+	if c.kept.Cap() == 0 {
+		c.kept.Grow(usual)
+	}
 	if room := maxKept - c.kept.Len(); len(b) > room {
 		b, c.cut = b[:room], true
 	}
@@ -228,28 +240,11 @@ func (c *call) close() {
 	}
 	add("answer", c.media, kept)
 	if c.tally != nil && c.tally.Streams() {
-		add("said", "application/json", transcript(said))
+		add("said", "application/json", said.Transcript())
 	}
 	if _, err := c.g.append(ctx, rec, false); err != nil {
 		c.g.close(err)
 	}
-}
-
-// transcript is a stream put together; nothing if nothing was said.
-func transcript(a wire.Answer) []byte {
-	if a.Text == "" && a.Thinking == "" && len(a.Calls) == 0 {
-		return nil
-	}
-	b, err := json.Marshal(struct {
-		Text     string      `json:"text,omitempty"`
-		Thinking string      `json:"thinking,omitempty"`
-		Calls    []wire.Call `json:"calls,omitempty"`
-		Clipped  bool        `json:"clipped,omitempty"`
-	}{a.Text, a.Thinking, a.Calls, a.Clipped})
-	if err != nil {
-		return nil // strings always marshal
-	}
-	return b
 }
 
 func (c *call) hide(s string) string {

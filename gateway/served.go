@@ -23,7 +23,12 @@ func (c *call) judge(more []byte, end bool) []byte {
 	had := c.kept.Len()
 	c.keep(more)
 	c.tally.Feed(more)
-	all := func() []byte { return slices.Concat(c.kept.Bytes(), more[c.kept.Len()-had:]) }
+	all := func() []byte {
+		if c.kept.Len()-had == len(more) {
+			return c.kept.Bytes() // kept whole
+		}
+		return slices.Concat(c.kept.Bytes(), more[c.kept.Len()-had:])
+	}
 	served := c.tally.Served
 	if end {
 		served = c.heard().Served // one JSON text is read when it is whole

@@ -37,9 +37,15 @@ func (s *segment) back(a, b int) place {
 	return place{s.from + first, min(s.to, s.from+last)}
 }
 
-func isBase64(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_'
-}
+// alphabet has the bytes of base64, of either alphabet.
+var alphabet = func() (in [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_") {
+		in[c] = true
+	}
+	return in
+}()
+
+func isBase64(c byte) bool { return alphabet[c] }
 
 func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'

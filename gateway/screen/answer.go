@@ -34,7 +34,7 @@ func (a *Answer) Clear(said wire.Answer, raw []byte, streams bool) (wire.Answer,
 	a.known = len(a.Found.list)
 	switch {
 	case !streams:
-		raw = a.body(raw)
+		raw = a.body(raw, said)
 	case a.dirty || len(a.look(string(raw), "answer")) > 0:
 		raw = nil
 	}
@@ -66,15 +66,21 @@ func (a *Answer) look(text, place string) []scan.Finding {
 	return found
 }
 
-// body clears the strings of a body, or all of one that is no JSON.
-func (a *Answer) body(raw []byte) []byte {
+// body clears the strings of a body, or all of one that is no JSON. What was said
+// and holds nothing is not searched again.
+func (a *Answer) body(raw []byte, said wire.Answer) []byte {
+	clean := !a.dirty
 	doc, err := wire.Parse(raw)
 	if err != nil {
 		return []byte(a.clear(string(raw), "answer"))
 	}
 	var edits []wire.Edit
 	w := wire.Walker{Visit: func(s wire.String) bool {
-		found := a.look(s.Text(), "answer")
+		text := s.Text()
+		if clean && (text == said.Text || text == said.Thinking) {
+			return true
+		}
+		found := a.look(text, "answer")
 		for i, p := range s.Spans(parts(found)) {
 			edits = append(edits, wire.Edit{From: p[0], To: p[1], With: wire.Quote(found[i].Placeholder)})
 		}

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"bytes"
 	"encoding/base64"
 	"net/url"
 	"strings"
@@ -84,7 +85,7 @@ func (r *Request) text(raw []byte, s wire.String) error {
 		return nil
 	}
 	found, err := r.Scanner.Block(raw, s.Text, r.budget)
-	if err != nil || len(found) == 0 && !strings.Contains(string(raw), "[secret:") {
+	if err != nil || len(found) == 0 && !bytes.Contains(raw, []byte("[secret:")) {
 		return err
 	}
 	_, forged := r.Scanner.Placeholders(s.Text())

@@ -51,7 +51,7 @@ func (s *Splitter) sniff(b []byte, end bool) []byte {
 		switch {
 		case bytes.HasPrefix(text, []byte(f)):
 			s.sse = true
-		case !end && (strings.HasPrefix(f, string(text)) || strings.HasPrefix(mark, string(text))):
+		case !end && len(text) < len(f) && (strings.HasPrefix(f, string(text)) || strings.HasPrefix(mark, string(text))):
 			return nil
 		}
 	}

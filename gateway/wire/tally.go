@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"iter"
 	"strings"
 
@@ -43,6 +44,23 @@ type Answer struct {
 	Calls    []Call
 	// Clipped says that Text, Thinking or Calls are not all that was said.
 	Clipped bool
+}
+
+// Transcript is what was said as JSON, put together; nil if nothing was said.
+func (a *Answer) Transcript() []byte {
+	if a.Text == "" && a.Thinking == "" && len(a.Calls) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(struct {
+		Text     string `json:"text,omitempty"`
+		Thinking string `json:"thinking,omitempty"`
+		Calls    []Call `json:"calls,omitempty"`
+		Clipped  bool   `json:"clipped,omitempty"`
+	}{a.Text, a.Thinking, a.Calls, a.Clipped})
+	if err != nil {
+		return nil // strings always marshal
+	}
+	return b
 }
 
 // maxSaid bounds what is kept of an answer's words; the bytes themselves are
