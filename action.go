@@ -63,6 +63,9 @@ type Exec struct {
 	// that starts is the agent's choice, and not covered. What it becomes in its
 	// own place is.
 	Again bool
+	// Traced is set where a debugger that may holds the process: what runs is then
+	// not compared at the exec stop. Not bound.
+	Traced bool
 	// Launch is set for the agent's own launch chain.
 	Launch bool
 	// Outlived says in plain words why an exec has no cover where its process is

@@ -104,6 +104,7 @@ type DecisionRecord struct {
 	Until     string `json:"until,omitempty"`
 	Confirmed string `json:"confirmed,omitempty"` // the word that was typed
 	Grant     string `json:"grant,omitempty"`     // id of the grant.given it rests on
+	GivesUp   string `json:"gives_up,omitempty"`  // what no longer holds for what was allowed
 }
 
 // Outcome is how an action ended.

@@ -30,6 +30,7 @@ type Ruling struct {
 	Pos     string // file:line, empty for built-in rules
 	Bundle  string // "sha256:…" of the policy in force
 	Alone   bool   // what the command itself starts is not covered
+	Debugs  bool   // it may trace what it starts, which is then not compared at its exec
 }
 
 // Basis says what a decision rests on.
@@ -96,5 +97,6 @@ type Permit struct {
 	Seq    uint64
 	Digest string // action digest
 	Covers bool   // what the permitted command starts is covered by it
+	Debugs bool   // it may trace what it covers
 	Basis  Basis  // what the decision rests on
 }

@@ -139,6 +139,9 @@ func (g *Gate) Exec(ctx context.Context, a countersign.Action) (countersign.Perm
 // leaves out what nobody was shown; the record alone says what ran.
 func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersign.Ruling) (countersign.Permit, error) {
 	d := countersign.Decision{Verdict: countersign.Allow, Basis: countersign.ByCover, Ruling: ruling}
+	if a.Exec.Traced {
+		d.Reason = "a debugger holds it: what runs is not compared with this"
+	}
 	digest := a.Digest(g.cfg.Key, secret)
 	r := g.record("exec.decided", a, digest, d)
 	r.Parent = a.Exec.Root.Record
@@ -244,7 +247,7 @@ func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.D
 	g.mu.Unlock()
 	return countersign.Permit{
 		Record: receipt.ID, Seq: receipt.Seq, Digest: digest,
-		Covers: g.covers(a) && (g.cfg.Own || !a.Exec.Launch && !d.Ruling.Alone), Basis: d.Basis,
+		Covers: g.covers(a) && (g.cfg.Own || !a.Exec.Launch && !d.Ruling.Alone), Debugs: d.Ruling.Debugs, Basis: d.Basis,
 	}, nil
 }
 

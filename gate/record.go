@@ -28,6 +28,9 @@ func (g *Gate) record(typ string, a countersign.Action, digest string, d counter
 		}
 		r.Actor.ID = g.cfg.Agent.Name
 	}
+	if a.Exec != nil && d.Ruling.Debugs && d.Verdict == countersign.Allow && d.Basis != countersign.ByCover {
+		r.Decision.GivesUp = "the comparison at the exec stop and the seal over scripts, for what it traces"
+	}
 	if a.Exec != nil && d.Ruling.Verdict == countersign.Ask {
 		r.Decision.Reason = sentences(r.Decision.Reason, a.Exec.Outlived)
 	}

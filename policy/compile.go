@@ -155,7 +155,7 @@ func (p *Policy) addDoors(d *Document) error {
 			return d.fault(c.at, "", "rule %s: %v", c.ID, err)
 		}
 		ruling := p.ruling(c.Verdict, c.ID, c.Reason, c.Layer, c.Pos)
-		ruling.Alone = c.Alone
+		ruling.Alone, ruling.Debugs = c.Alone, c.Debugs
 		p.exec.rules[len(p.exec.rules)-1].ruling = ruling
 	}
 	p.hosts.Add(&d.Net, func(v countersign.Verdict, id, reason, layer, pos string) countersign.Ruling {
@@ -178,6 +178,9 @@ func score(v countersign.Verdict, d Demands, c *Command) int {
 		n |= 1 << 3
 	}
 	if c.Alone == (v == countersign.Ask) { // the allow that covers, the ask that does not
+		n |= 1 << 1
+	}
+	if !c.Debugs { // what gives something up stands by itself only
 		n |= 1
 	}
 	return n

@@ -97,6 +97,7 @@ type Command struct {
 	SHA256    string              `json:"sha256,omitempty"` // the executable's content, lower-case hex
 	Env       []string            `json:"env,omitempty"`    // names that may differ from the session's
 	Alone     bool                `json:"alone,omitempty"`  // what it starts is not covered
+	Debugs    bool                `json:"debugs,omitempty"` // it may trace what it starts
 	Options   []string            `json:"options,omitzero"` // what of the rest may begin with "-"; nil: anything
 	Reason    string              `json:"reason"`
 	Approvers int                 `json:"approvers,omitempty"` // 0 means 1

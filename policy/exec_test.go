@@ -236,6 +236,34 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// What gives something up is said by a rule that nothing plainer stands beside, and
+// by no project.
+func TestDebugsIsSaidAlone(t *testing.T) {
+	p := compile(t, BuiltIn(), parse(t, LayerOrganisation, `
+commands:
+  - {id: gdb, verdict: ask, argv: [gdb, "..."], reason: r}
+`), parse(t, LayerUser, `
+commands:
+  - {id: dlv, verdict: allow, argv: [dlv, "..."], debugs: true, reason: r}
+  - {id: gdb-mine, verdict: ask, argv: [gdb, "..."], debugs: true, reason: r}
+  - {id: strace, verdict: ask, argv: [strace, "..."], debugs: true, reason: r}
+`))
+	for cmd, want := range map[string]countersign.Ruling{"dlv": {Rule: "dlv", Debugs: true}, "gdb": {Rule: "gdb"}, "strace": {Rule: "strace", Debugs: true}} {
+		if got := p.Exec(run(cmd, "x"), false); got.Rule != want.Rule || got.Debugs != want.Debugs {
+			t.Errorf("%s: %+v", cmd, got)
+		}
+	}
+	for layer, text := range map[Layer]string{
+		LayerProject:      `{id: a, verdict: ask, argv: [dlv], debugs: true, reason: r}`,
+		LayerUser:         `{id: a, verdict: deny, argv: [dlv], debugs: true, reason: r}`,
+		LayerOrganisation: `{id: a, verdict: ask, argv: [dlv], debugs: true, alone: true, reason: r}`,
+	} {
+		if _, err := Parse(layer, "p.yaml", []byte("version: 1\ncommands: ["+text+"]\n")); err == nil || !strings.Contains(err.Error(), "debugs") {
+			t.Errorf("%s: %s: %v", layer, text, err)
+		}
+	}
+}
+
 // What covers wins among allows, what does not among asks.
 func TestAloneCoversNothing(t *testing.T) {
 	p := compile(t, BuiltIn(), parse(t, LayerOrganisation, `

@@ -122,6 +122,7 @@ func (r *reader) command(n ast.Node) Command {
 		{Name: "sha256", Read: func(n ast.Node) { out.SHA256 = r.sha256(n) }},
 		{Name: "env", Read: func(n ast.Node) { out.Env = r.envNames(n) }},
 		{Name: "alone", Read: func(n ast.Node) { out.Alone = r.Boolean(n, "alone") }},
+		{Name: "debugs", Read: func(n ast.Node) { out.Debugs = r.Boolean(n, "debugs") }},
 		{Name: "options", Read: func(n ast.Node) { out.Options = r.options(n) }},
 		{Name: "reason", Read: func(n ast.Node) { out.Reason = r.reason(n) }},
 		{Name: "approvers", Read: func(n ast.Node) { out.Approvers = r.Number(n, "approvers", 1, 9) }},
@@ -151,6 +152,10 @@ func (r *reader) sense(n ast.Node, c Command) {
 		r.Fail(n, "remove sha256", "rule %s: sha256 is for allow rules; a deny or ask by content is evaded by one changed byte", c.ID)
 	case c.Verdict == countersign.Deny && c.Alone:
 		r.Fail(n, "remove alone", "rule %s: alone is for allow and ask rules; nothing runs here", c.ID)
+	case c.Debugs && (c.Verdict == countersign.Deny || c.Alone):
+		r.Fail(n, "remove debugs", "rule %s: debugs is for allow and ask rules that cover what they start", c.ID)
+	case c.Debugs && r.d.Layer == LayerProject:
+		r.Fail(n, "put the rule into your own layer", "rule %s: a project only tightens, and debugs gives something up", c.ID)
 	case c.Options != nil && (c.Verdict != countersign.Allow || c.Argv[len(c.Argv)-1] != "..."):
 		r.Fail(n, `write verdict: allow, and an argv that ends in "..."`, `rule %s: options are what an allow lets stand in the place of "..."`, c.ID)
 	case c.Verdict != countersign.Ask && (c.Approvers > 1 || c.Passkey):

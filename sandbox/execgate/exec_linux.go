@@ -31,7 +31,7 @@ func (w *worker) exec(call string) {
 	}
 	if r != nil {
 		c := r.CoverRoot
-		p.exec.Root = &c
+		p.exec.Root, p.exec.Traced = &c, traced(w.t.tid, r)
 	} else {
 		p.exec.Launch = w.s.launch.expects(&w.t, &p.exec, p.movable)
 		if !p.exec.Launch {
@@ -132,6 +132,10 @@ func (w *worker) carryOut(p *plan, a countersign.Action, ans Answer, r *root) {
 		}
 		end.report(countersign.Outcome{Status: status, Error: why})
 	}
+	if p.exec.Traced && covered && ans.Elsewhere == nil {
+		w.letGo(p, end, r)
+		return
+	}
 	pins, why := (*pins)(nil), ""
 	if ans.Elsewhere == nil { // else its script is sealed there
 		pins, why = w.pin(p, covered)
@@ -208,7 +212,7 @@ func (w *worker) settle(pid int, p *plan, end *ending, r *root, covered bool, pi
 	if !covered {
 		img.root = nil
 		if permit.Covers {
-			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: a.Peer.Start}, id: w.t.who.ID}
+			img.root = &root{CoverRoot: countersign.CoverRoot{Record: permit.Record, PID: pid, Start: a.Peer.Start}, id: w.t.who.ID, debugs: permit.Debugs}
 		}
 		if p.exec.ProgramFromAgent && r != nil {
 			s.tree.taint(r)

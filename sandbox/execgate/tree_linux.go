@@ -17,6 +17,7 @@ import (
 type root struct {
 	countersign.CoverRoot
 	id      uint64 // of its process
+	debugs  bool   // it may trace what it started
 	tainted bool
 	ended   time.Time // zero: it was not seen to end
 }

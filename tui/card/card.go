@@ -173,6 +173,9 @@ func (p *page) exec(e *countersign.Exec, c Card) {
 	if e.Writable {
 		p.put(Warn, "WARNING: the session can change this program or a link that leads to it")
 	}
+	if c.Request.Ruling.Debugs {
+		p.put(Warn, "WARNING: it may trace what it starts (rule "+c.Request.Ruling.Rule+"), and so change what that runs after it was looked at")
+	}
 	if e.ProgramFromAgent {
 		p.put(Warn, "WARNING: reads its program from the agent while it runs; each command in it is asked again")
 	}
