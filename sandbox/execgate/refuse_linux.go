@@ -70,10 +70,7 @@ func (w *worker) refuseName(row *seccomp.Row) {
 		w.goOn()
 		return
 	}
-	a, errno := w.action(countersign.KindFileWrite), row.Errno
-	if g.Frozen {
-		errno = unix.EPERM
-	}
+	a, errno := w.action(countersign.KindFileWrite), g.Errno(row.Errno)
 	if g.Text {
 		err := w.call.Hand(who, func(text []byte) error { return w.hand(g.Path, text) })
 		if err == nil {

@@ -70,10 +70,12 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 const whyDenied = "the path is on the deny-list"
 
 // The rules of what may be looked at inside and not changed; gitConfig is of what
-// git itself may change, as far as that starts nothing.
+// git itself may change, as far as that starts nothing; gitDir of what is free inside
+// and stays where it is.
 const (
 	frozen    = "sandbox"
 	gitConfig = "git-config"
+	gitDir    = "git-dir"
 )
 
 func whyRefused(rule string) string {
@@ -82,6 +84,8 @@ func whyRefused(rule string) string {
 		return "git's hooks and the session's own objects cannot be changed from inside"
 	case gitConfig:
 		return "git's configuration takes from inside what git itself writes there, and of that no key that starts a program"
+	case gitDir:
+		return "git's own directories stay where they are: the session's are mounted there"
 	}
 	return whyDenied
 }

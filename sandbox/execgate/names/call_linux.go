@@ -11,6 +11,17 @@ import (
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
+// Errno is what a call on the guard's name gets; otherwise, where it is denied.
+func (g Guard) Errno(otherwise unix.Errno) unix.Errno {
+	switch {
+	case g.Frozen:
+		return unix.EPERM
+	case g.Held:
+		return unix.EBUSY // as the kernel says of any mount point
+	}
+	return otherwise
+}
+
 // form says where the paths of a call stand among its arguments.
 type form struct {
 	op    string // of the record
@@ -77,7 +88,7 @@ func (c *Call) flag(bits uint32) bool { return c.flags != 0 && uint32(c.args[c.f
 // Guard says what the call that was read meets.
 func (c *Call) Guard(s *Set, who Caller) (Guard, bool) {
 	for i := range c.n {
-		if g, ok := s.Find(who, c.operand(i)); ok {
+		if g, ok := s.Find(who, c.operand(i)); ok && (!g.Held || c.op == "rename") {
 			c.hit = i
 			return g, true
 		}

@@ -60,7 +60,7 @@ func (l look) step(o Operand) (g Guard, ok bool, next string) {
 		return g, ok && g.Frozen, ""
 	}
 	defer pl.Close()
-	if g, ok = l.at(pl.FD, ""); ok { // a name in a guarded directory
+	if g, ok = l.at(pl.FD, ""); ok && !g.Held { // a name in a guarded directory
 		return g, g.Frozen, ""
 	}
 	if o.New {

@@ -36,6 +36,7 @@ type Guard struct {
 	Rule   string   // id of the rule that guards it
 	Frozen bool     // it may be read but not changed: to try is tampering
 	Text   bool     // a file that another may be renamed over, as far as its bytes are let in
+	Held   bool     // it cannot be renamed, and what is in it can: git itself tries to unlink such
 	Below  []string // of a frozen directory: names that it has not, and that matter
 }
 
