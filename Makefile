@@ -25,9 +25,10 @@ soak: build ## an hour of a busy agent with faults, then ten minutes of 256 stre
 	$(GO) run ./bench -only session-soak -minutes 60
 	$(GO) run ./bench -only soak -minutes 10
 
-lint:
-	$(GO) run mvdan.cc/gofumpt@v0.9.2 -l .
+lint: ## what .ci/test looks at before the tests: format, vet, and the rules of the house
+	@out=$$($(GO) run mvdan.cc/gofumpt@v0.9.2 -l .); test -z "$$out" || { echo "not formatted (gofumpt -w mends it):"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
+	$(GO) test -count=1 ./internal/rules
 
 clean:
 	rm -rf bin
