@@ -78,7 +78,7 @@ func (s *live) startBox() error {
 	rows, cols := s.terminalSize()
 	box, err := sandbox.Start(s.ctx, sandbox.Config{
 		Exe: self, Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
-		Mounts: append(start, s.staging.Mounts()...), ReadOnly: s.toolchains, Caches: freshCaches(s.ctx, sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ())),
+		Mounts: append(start, s.staging.Mounts()...), ReadOnly: s.toolchains, Caches: agents.FreshCaches(s.ctx, sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ())),
 		Tripwires: trips, OnFuse: func(f *os.File) error { return s.serveTripwires(self, f, nodes) }, RequireFuse: s.posture.Tier == "A",
 		Gate: true, GatewayPort: gatewayPort, Listen: doorPorts(s.policy), TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols,
 		Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,

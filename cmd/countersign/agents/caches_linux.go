@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package live
+package agents
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 	"github.com/countersign/countersign/workspace/layer"
 )
 
-// freshCaches takes out of each cache's private layer what hides a newer file of
+// FreshCaches takes out of each cache's private layer what hides a newer file of
 // the person's: npm keeps its index in files that both sides write, and the
 // session's copy would keep what was fetched since from being found. No session
 // has the layers mounted: the home's lock is held.
-func freshCaches(ctx context.Context, caches []sandbox.Cache) []sandbox.Cache {
+func FreshCaches(ctx context.Context, caches []sandbox.Cache) []sandbox.Cache {
 	for _, c := range caches {
 		if filepath.Base(filepath.Dir(c.Upper)) == sandbox.GoBuild {
 			continue // the largest by far, and named by what went into it: whichever is found is right

@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package live
+package agents
 
 import (
 	"os"
@@ -37,7 +37,7 @@ func TestFreshCachesHideNothingNewer(t *testing.T) {
 	put("go-build/upper/a", 2*time.Hour)
 	put("lower/a", time.Hour)
 	built := sandbox.Cache{Upper: filepath.Join(dir, "go-build/upper"), Lower: filepath.Join(dir, "lower")}
-	freshCaches(t.Context(), []sandbox.Cache{none, c, built})
+	FreshCaches(t.Context(), []sandbox.Cache{none, c, built})
 	for name, want := range map[string]bool{"upper/index/stale": false, "upper/index/own": true, "upper/index/alone": true, "lower/index/stale": true, "lower/index/own": true, "go-build/upper/a": true} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
