@@ -8,6 +8,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/reading"
 	"github.com/countersign/countersign/policy"
+	"github.com/countersign/countersign/sandbox/seatbelt"
 	"github.com/spf13/cobra"
 )
 
@@ -16,7 +17,7 @@ func (a *app) policyCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "Check the policy and ask it questions"}
 	cmd.PersistentFlags().StringVar(&from.File, "policy", "", "`FILE` in place of the user's layer")
 	cmd.PersistentFlags().StringVar(&from.Preset, "preset", "", "`NAME` of the preset in place of the one that layer names")
-	cmd.AddCommand(a.policyCheck(&from), a.policyExplain(&from), a.policyTest(&from), a.policySimulate(&from), a.policySuggest(&from), a.policyDiff(), &cobra.Command{
+	cmd.AddCommand(a.policyCheck(&from), a.policyExplain(&from), a.policyTest(&from), a.policySimulate(&from), a.policySuggest(&from), a.policyDiff(), a.policySeatbelt(&from), &cobra.Command{
 		Use: "show", Short: "Print a preset", Args: exactly(1, "a preset's name"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			src, err := policy.PresetSource(args[0])
@@ -178,4 +179,32 @@ func (a *app) policyDiff() *cobra.Command {
 		Use: "diff A B", Short: "Compare two policy files, rule by rule", Args: exactly(2, "two policy files"),
 		RunE: func(_ *cobra.Command, args []string) error { return advising.Diff(a.App, args[0], args[1]) },
 	})
+}
+
+func (a *app) policySeatbelt(from *base.PolicyFrom) *cobra.Command {
+	s := seatbelt.Session{}
+	cmd := &cobra.Command{
+		Use:   "seatbelt",
+		Short: "Print the policy as a profile of macOS's sandbox; countersign does not run it",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if from.Project == "" {
+				from.Project = a.ProjectRoot()
+			}
+			return advising.Seatbelt(a.App, *from, s)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&from.Project, "project", "", "the project's `DIR` (default: the one here)")
+	f.StringVar(&s.ID, "session", "preview", "what refusals are found by in the log")
+	f.StringVar(&s.Project, "tree", "", "`DIR` of the copy that the agent works on")
+	f.StringVar(&s.Home, "home", "", "`DIR` that is the agent's home")
+	f.StringVar(&s.Temp, "temp", "", "`DIR` for temporary files")
+	f.StringArrayVar(&s.Read, "read", nil, "`DIR` that may be read too; may be repeated")
+	f.StringArrayVar(&s.Programs, "program", nil, "`FILE` that may be executed; may be repeated")
+	f.StringVar(&s.Shims, "shims", "", "`DIR` of programs that may be executed")
+	f.StringVar(&s.Terminal, "terminal", "", "the agent's terminal, /dev/ttysNNN")
+	f.IntVar(&s.Gateway, "gateway", 0, "`PORT` of the models' gateway on the loopback")
+	f.IntVar(&s.Door, "door", 0, "`PORT` of the network's proxy on the loopback")
+	return cmd
 }

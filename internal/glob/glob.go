@@ -47,6 +47,9 @@ func Arg(s string) (Glob, error) {
 // "?", "[…]" and "\". Literals are folded as names are.
 func Segment(s string) (Glob, error) { return build(s, true, fold.Text) }
 
+// Written compiles a path segment whose literals stay what they are, case apart.
+func Written(s string) (Glob, error) { return build(s, true, strings.ToLower) }
+
 func build(s string, classes bool, folded func(string) string) (Glob, error) {
 	var g Glob
 	var lit strings.Builder

@@ -39,6 +39,7 @@ var may = map[string][]string{
 	"sandbox/execgate":          {"sandbox/seccomp", "sandbox/execgate/names", "sandbox/execgate/held"},
 	"sandbox/execgate/held":     {},
 	"sandbox/execgate/names":    {"sandbox/seccomp"},
+	"sandbox/seatbelt":          {},
 	"sandbox/*":                 {"sandbox/seccomp"},
 	"workspace":                 {"diff", "workspace/*"},
 	"workspace/tree":            {},

@@ -38,6 +38,7 @@ type Pattern struct {
 type segment struct {
 	deep bool // "**": any number of directories, none included
 	glob glob.Glob
+	src  string // as it is written
 }
 
 // maxDeep bounds "**" in one pattern, and with it the time of a match.
@@ -88,7 +89,7 @@ func Compile(s string) (Pattern, error) {
 		if g.Exact {
 			g.Lit = fold.Name(g.Lit)
 		}
-		p.segs = append(p.segs, segment{glob: g})
+		p.segs = append(p.segs, segment{glob: g, src: part})
 		p.dirs = strings.HasSuffix(s, "/") && !g.Exact
 	}
 	return p, nil

@@ -3,6 +3,8 @@ package paths
 import (
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/countersign/countersign/internal/fold"
 	"github.com/countersign/countersign/internal/glob"
 )
@@ -78,7 +80,7 @@ func (p *Pattern) body(a Anchors, segs []segment, wide bool) (string, bool) {
 			b.WriteString(anyDirs)
 			continue
 		}
-		name, ok := segment1(&segs[i].glob, wide)
+		name, ok := segs[i].regexp(wide)
 		if !ok {
 			return "", false
 		}
@@ -90,8 +92,24 @@ func (p *Pattern) body(a Anchors, segs []segment, wide bool) (string, bool) {
 	return b.String(), true
 }
 
-// segment1 is one name; folding drops dots and spaces at its end.
-func segment1(g *glob.Glob, wide bool) (string, bool) {
+// regexp is one name. Folding takes letters that only look alike for one, a file
+// system does not: a wide one has those of the pattern besides.
+func (s *segment) regexp(wide bool) (string, bool) {
+	re, ok := name(&s.glob, wide)
+	if as := norm.NFC.String(s.src); wide && norm.NFKC.String(as) != as {
+		if g, err := glob.Written(as); err == nil {
+			if written, has := name(&g, wide); has && ok {
+				return "(" + re + "|" + written + ")", true
+			} else if has {
+				return written, true
+			}
+		}
+	}
+	return re, ok
+}
+
+// name is a name that fits g; folding drops dots and spaces at its end.
+func name(g *glob.Glob, wide bool) (string, bool) {
 	var b strings.Builder
 	parts := g.Parts()
 	for _, part := range parts {

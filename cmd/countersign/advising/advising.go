@@ -1,7 +1,7 @@
 // Package advising helps a person write policy: it tries the examples of every
 // rule, holds a policy against what the record says has been, proposes rules from
-// it, and compares two policies. It reads the ledger and policy files, prints, and
-// adopts nothing.
+// it, compares two policies, and says one to macOS's sandbox. It reads the ledger
+// and policy files, prints, and adopts nothing.
 package advising
 
 import (
