@@ -24,12 +24,12 @@ func (f *fileSet) denials(below string) []Denied {
 	for i := range f.rules {
 		out[i].Rule = f.rules[i]
 		for k := range f.except[i] {
-			out[i].Except = append(out[i].Except, f.except[i][k].pattern.In(below)...)
+			out[i].Except = append(out[i].Except, f.except[i][k].pattern.In(below, false)...)
 		}
 	}
 	for i := range f.entries {
 		e := &f.entries[i]
-		out[e.rule].Patterns = append(out[e.rule].Patterns, e.pattern.In(below)...)
+		out[e.rule].Patterns = append(out[e.rule].Patterns, e.pattern.In(below, e.files)...)
 	}
 	return out
 }

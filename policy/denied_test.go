@@ -82,10 +82,11 @@ func TestTheBuiltInRulesAsExpressions(t *testing.T) {
 
 // A repository around the project speaks of it from its own root.
 func TestOuterRulesAsExpressions(t *testing.T) {
-	src := `files: {deny: [{id: d, paths: ["/sub/x", "**/sub/*.y", "/other/z"], reason: r}]}`
+	src := `files: {deny: [{id: d, paths: ["/sub/x", "**/sub/*.y", "/other/z"], reason: r},
+  {id: f, only: files, paths: ["sub", "sub/f"], reason: r}]}`
 	p := compile(t, parse(t, LayerProject, src).Around("sub", "outer:")).At("/p", "/h")
 	all := expressionsOf(p)
-	for path, want := range map[string]bool{"x": true, "x/in": true, "a.y": true, "sub/a.y": true, "z": false, "other/z": false, "a/x": false} {
+	for path, want := range map[string]bool{"x": true, "x/in": true, "a.y": true, "sub/a.y": true, "z": false, "other/z": false, "a/x": false, "f": true, "g": false} {
 		if _, denied := p.Path(path); denied != want {
 			t.Errorf("%s: the policy says %v", path, denied)
 		}

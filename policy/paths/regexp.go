@@ -173,33 +173,37 @@ func class(takes func(rune) bool, wide bool) (string, bool) {
 }
 
 // In are the patterns that say of what lies in dir, relative and with slashes, what p
-// says of it from the root that dir lies below.
-func (p *Pattern) In(dir string) []Pattern {
+// says of it from the root that dir lies below; files says that p is about files only.
+func (p *Pattern) In(dir string, files bool) []Pattern {
 	if p.Place == InHome || dir == "" {
 		return []Pattern{*p}
 	}
 	var out []Pattern
-	whole := -1
+	whole, segs := -1, p.segs
 	if p.Place == Anywhere { // it may begin above dir and end in it
 		out, whole = append(out, *p), len(p.segs)+1
-		p = &Pattern{Place: InProject, dirs: p.dirs, segs: append([]segment{{deep: true}}, p.segs...)}
+		segs = append([]segment{{deep: true}}, p.segs...)
 	}
-	for _, segs := range left(p.segs, Roots{}.Cut(dir, nil).Names) {
-		if len(segs) == whole {
-			continue // the pattern as it was
+	for _, rest := range left(segs, Roots{}.Cut(dir, nil).Names) {
+		q := Pattern{Place: InProject, dirs: p.dirs, segs: rest}
+		switch {
+		case len(rest) == whole: // the pattern as it was
+			continue
+		case len(rest) == 0 && files: // a directory, so no match
+			continue
+		case len(rest) == 0: // dir is matched, or lies below what is
+			all, _ := glob.Segment("*")
+			q.segs, q.dirs = []segment{{glob: all}}, false
 		}
-		out = append(out, Pattern{Place: InProject, dirs: p.dirs, segs: segs})
+		out = append(out, q)
 	}
 	return out
 }
 
-// left are the segments that remain when the first took dirs.
+// left are the segments that remain when the first took dirs, or some of them.
 func left(segs []segment, dirs []string) [][]segment {
 	switch {
-	case len(segs) == 0: // dirs are matched or lie below what is
-		all, _ := glob.Segment("*")
-		return [][]segment{{{glob: all}}}
-	case len(dirs) == 0:
+	case len(segs) == 0 || len(dirs) == 0:
 		return [][]segment{segs}
 	case segs[0].deep:
 		return append(left(segs[1:], dirs), left(segs, dirs[1:])...)

@@ -108,7 +108,7 @@ func compiled(t *testing.T, re string) *regexp.Regexp {
 func TestTheExpressionIsThePattern(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched, tried := 0, 0
-	for range 4000 {
+	for range 2000 {
 		src := pattern(r, plain)
 		p, err := Compile(src)
 		if err != nil {
@@ -158,7 +158,7 @@ func dotted(path string) bool {
 // Of other letters, a wide one matches all that the pattern does, and the other no more.
 func TestOtherLetters(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for range 4000 {
+	for range 2000 {
 		src := pattern(r, alike)
 		p, err := Compile(src)
 		if err != nil {
@@ -265,7 +265,7 @@ func TestExceptionsOpenNoMore(t *testing.T) {
 		return out, src
 	}
 	denied, opened := 0, 0
-	for range 1000 {
+	for range 500 {
 		patterns, from := some(1 + r.IntN(3))
 		except, without := some(r.IntN(3))
 		files := r.IntN(3) == 0
@@ -301,7 +301,7 @@ func TestExceptionsOpenNoMore(t *testing.T) {
 			}
 		}
 	}
-	if denied < 1000 || opened < 200 {
+	if denied < 500 || opened < 100 {
 		t.Errorf("%d denied, %d opened: too few", denied, opened)
 	}
 }
@@ -353,7 +353,7 @@ func TestMoves(t *testing.T) {
 func TestFromTheRootAbove(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	said := 0
-	for range 4000 {
+	for range 2000 {
 		below := word(r, plain)
 		src := pattern(r, plain)
 		if r.IntN(2) == 0 {
@@ -369,7 +369,7 @@ func TestFromTheRootAbove(t *testing.T) {
 			t1 := Roots{}.Cut(below+"/"+rel, nil)
 			want := p.Covers(t1, len(t1.Names))
 			got := false
-			for _, q := range p.In(below) {
+			for _, q := range p.In(below, false) {
 				t2 := Roots{}.Cut(rel, nil)
 				got = got || q.Covers(t2, len(t2.Names))
 			}
@@ -381,7 +381,7 @@ func TestFromTheRootAbove(t *testing.T) {
 			}
 		}
 	}
-	if said < 500 {
+	if said < 300 {
 		t.Errorf("only %d matched", said)
 	}
 }
