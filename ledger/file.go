@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"sync"
 
 	countersign "github.com/countersign/countersign"
 )
@@ -15,7 +14,7 @@ import (
 const laneRoom = 256 << 10
 
 // fileAll answers a record that brings its payloads, and all others of that kind
-// that have arrived behind it: they share the flushes.
+// that have arrived behind it: they are written in this order, and flushed once.
 func (s *server) fileAll(p *pipe, first []byte) error {
 	p.full = laneRoom
 	msgs := [][]byte{first}
@@ -23,12 +22,20 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 		msgs = append(msgs, more)
 	}
 	outs, errs := make([][]byte, len(msgs)), make([]error, len(msgs))
-	var all sync.WaitGroup
-	for i := range msgs[1:] {
-		all.Go(func() { outs[i+1], errs[i+1] = s.file(msgs[i+1]) })
+	var waited []int
+	for i, msg := range msgs {
+		var durable bool
+		if outs[i], durable, errs[i] = s.file(msg); durable && errs[i] == nil {
+			waited = append(waited, i)
+		}
 	}
-	outs[0], errs[0] = s.file(first)
-	all.Wait()
+	if waited != nil {
+		if err := s.book.Flush(); err != nil {
+			for _, i := range waited {
+				errs[i] = err
+			}
+		}
+	}
 	for i, err := range errs {
 		kind, out := byte(okay), outs[i]
 		if err != nil {
@@ -46,10 +53,10 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 	return nil
 }
 
-// file writes the payloads, then appends the record with their references: the
-// book flushes both together. A power cut may take payloads of records that no
-// flush had returned for; the next start says which.
-func (s *server) file(msg []byte) ([]byte, error) {
+// file writes the payloads, then appends the record with their references; the
+// book flushes both together, for who waits (durable) or soon. A power cut may take
+// payloads of records that no flush had returned for; the next start says which.
+func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
 	m, rest, err := splitExtent(msg)
 	if err == nil {
 		err = s.in.take(m)
@@ -59,30 +66,31 @@ func (s *server) file(msg []byte) ([]byte, error) {
 		id, rest, err = splitRecord(rest)
 	}
 	if err != nil || len(rest) < 5 || uint64(len(rest)-5) < uint64(binary.BigEndian.Uint32(rest[1:])) {
-		return nil, closedErr(cmp.Or(err, errForm))
+		return nil, false, closedErr(cmp.Or(err, errForm))
 	}
-	durable, n := rest[0] == 1, binary.BigEndian.Uint32(rest[1:])
+	n := binary.BigEndian.Uint32(rest[1:])
+	durable = rest[0] == 1
 	body := rest[5 : 5+n]
 	plain, err := splitPayloads(rest[5+n:])
 	if err != nil {
-		return nil, closedErr(err)
+		return nil, false, closedErr(err)
 	}
 	refs, err := s.blobs.Write(plain...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	listed, err := json.Marshal(refs)
 	if err != nil {
-		return nil, closedErr(err)
+		return nil, false, closedErr(err)
 	}
 	whole, ok := bytes.CutSuffix(body, []byte("}"))
 	if !ok {
-		return nil, invalid(errForm)
+		return nil, false, invalid(errForm)
 	}
 	whole = append(append(append(bytes.Clone(whole), `,"payloads":`...), listed...), '}')
-	r, err := s.book.Append(id, whole, durable)
+	r, err := s.book.Append(id, whole, false)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), nil
+	return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), durable, nil
 }

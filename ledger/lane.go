@@ -14,7 +14,7 @@ import (
 	countersign "github.com/countersign/countersign"
 )
 
-// maxLanes is how many lanes a client has at most, maxFiled how many bytes of
+// maxLanes is how many lanes of a kind a client has at most, maxFiled how many bytes of
 // payloads a record may bring along on one: more would keep others waiting.
 const (
 	maxLanes = 4
@@ -26,9 +26,11 @@ const (
 const refSize = 400
 
 // lane is a connection on which many questions are under way. The ledger process
-// answers in order, and does together what has arrived together.
+// answers in order, and does together what has arrived together: so who need not
+// wait for a flush has lanes of his own.
 type lane struct {
-	conn net.Conn
+	conn    net.Conn
+	durable bool
 
 	writing sync.Mutex
 	out     *pipe
@@ -43,21 +45,25 @@ type answer struct {
 	err     error
 }
 
-// lane returns the one with the fewest questions, or a new one.
-func (c *Client) lane() (*lane, error) {
+// lane returns the one of its kind with the fewest questions, or a new one.
+func (c *Client) lane(durable bool) (*lane, error) {
 	c.laneing.Lock()
 	defer c.laneing.Unlock()
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
 	var best *lane
-	least := 1
-	for i, l := range c.lanes {
-		if n := l.asked(); i == 0 || n < least {
+	least, lanes := 1, 0
+	for _, l := range c.lanes {
+		if l.durable != durable {
+			continue
+		}
+		if n := l.asked(); lanes == 0 || n < least {
 			best, least = l, n
 		}
+		lanes++
 	}
-	if best != nil && (least == 0 || len(c.lanes) == maxLanes) {
+	if best != nil && (least == 0 || lanes == maxLanes) {
 		return best, nil
 	}
 	p, r, err := connect(c.dirs)
@@ -69,7 +75,7 @@ func (c *Client) lane() (*lane, error) {
 		return nil, closedErr(err)
 	}
 	p.rw = conn
-	l := &lane{conn: conn, out: &pipe{rw: conn}}
+	l := &lane{conn: conn, durable: durable, out: &pipe{rw: conn}}
 	c.lanes = append(c.lanes, l)
 	go l.read(p)
 	return l, nil
@@ -158,7 +164,7 @@ func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (
 	if err := ctx.Err(); err != nil {
 		return countersign.Receipt{}, closedErr(err)
 	}
-	l, err := c.lane()
+	l, err := c.lane(durable)
 	if err != nil {
 		return countersign.Receipt{}, c.ended(err)
 	}

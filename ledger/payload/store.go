@@ -35,7 +35,11 @@ type Options struct {
 type Store struct {
 	o     Options
 	packs packs
-	mu    sync.Mutex // making of a month's key
+
+	mu   sync.Mutex
+	kek  string // the month whose key was read last
+	kept []byte
+	at   time.Time // when it was
 }
 
 // large is how many bytes a blob may have that goes into a pack: a larger one has
@@ -112,17 +116,28 @@ func (s *Store) Flush() error {
 // Close flushes, and gives back the room that was filled ahead.
 func (s *Store) Close() error { return s.packs.close() }
 
+// keyFor is how long a key that was read is taken for the one on the disk: who
+// destroys it waits so long.
+const keyFor = time.Second
+
 // key returns a month's key; the keys are made a month at a time, so that old
 // ones can be destroyed.
 func (s *Store) key(kek string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.o.Now()
+	if past := now.Sub(s.at); s.kek == kek && past >= 0 && past < keyFor {
+		return s.kept, nil
+	}
 	key, err := s.o.FS.ReadFile(kekFile(kek))
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, chacha20poly1305.KeySize)
 		if _, err = io.ReadFull(s.o.Rand, key); err == nil {
 			err = disk.WriteFile(s.o.FS, kekFile(kek), key)
 		}
+	}
+	if err == nil {
+		s.kek, s.kept, s.at = kek, key, now
 	}
 	return key, err
 }
