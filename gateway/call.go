@@ -63,6 +63,7 @@ type call struct {
 	media     string
 	partial   string // why the answer is not whole
 	begun     bool   // its first byte is with the agent
+	ends      bool   // no more of it comes
 	judged    bool   // policy has spoken of the model that answered
 	refused   *countersign.Ruling
 	said      *wire.Answer

@@ -136,6 +136,8 @@ func newGateway(o Options) *gateway {
 	if g.transport == nil {
 		g.transport = &http.Transport{
 			DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 64,
+			// A usual request leaves with one write, a usual answer comes with one read.
+			WriteBufferSize: 16 << 10, ReadBufferSize: 8 << 10,
 			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
 			// A connection that has died must not hold all its streams for ever.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},

@@ -64,7 +64,7 @@ func (c *call) headers(resp *http.Response) {
 // readSize is how much of an answer is read at once, usual how much is kept of
 // most, in bytes.
 const (
-	readSize = 32 << 10
+	readSize = 8 << 10
 	usual    = 8 << 10
 )
 
@@ -86,10 +86,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		defer pings.writing()()
 		return c.pass(flusher, out, known)
 	}
-	buf, _ := c.g.buffers.Get().(*[readSize]byte)
-	if buf == nil {
-		buf = new([readSize]byte)
-	}
+	buf := c.g.buffer()
 	defer c.g.buffers.Put(buf) // what is passed on is written, what is kept is copied
 	for {
 		n, err := resp.Body.Read(buf[:])
@@ -116,6 +113,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if c.refused != nil {
 			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
 		}
+		c.ends = err == io.EOF && resp.ContentLength < 0 && !c.tally.Streams()
 		if !pass(out, waits || hold != nil || ask != nil) {
 			return false
 		}
@@ -129,6 +127,14 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 			return c.cutOff(flusher, resp.ContentLength < 0)
 		}
 	}
+}
+
+// buffer is what a piece of an answer is read into.
+func (g *gateway) buffer() *[readSize]byte {
+	if buf, ok := g.buffers.Get().(*[readSize]byte); ok {
+		return buf
+	}
+	return new([readSize]byte)
 }
 
 // awaited keeps back a call that a person is asked about first, until the answer is
@@ -163,7 +169,7 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 	}
 	c.begin(c.status)
 	_, err := c.w.Write(out)
-	if err == nil {
+	if err == nil && !c.ends { // what can be read only whole goes out with its end, after the record
 		_ = flusher.Flush() // a writer that cannot flush has written already
 	}
 	if !known {

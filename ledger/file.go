@@ -30,6 +30,7 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 		}
 	}
 	if waited != nil {
+		s.blobs.Start() // while the records are signed
 		if err := s.book.Flush(); err != nil {
 			for _, i := range waited {
 				errs[i] = err
