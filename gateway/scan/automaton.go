@@ -6,10 +6,14 @@ type automaton struct {
 	class  [256]uint8
 	width  int
 	next   []uint16 // state*width + class
+	steps  []uint32 // the same for run: a state is its place in the table, hit where a word ends
 	depth  []uint16 // of each state: how much of a word has been seen
 	ends   [][]word // of each state
 	nWords int
 }
+
+// hit marks a step on which a word ends.
+const hit = 1 << 31
 
 // word is one that ends here.
 type word struct {
@@ -85,31 +89,43 @@ func (a *automaton) link() {
 			queue = append(queue, t)
 		}
 	}
+	a.steps = make([]uint32, len(a.next))
+	for i, t := range a.next {
+		if a.steps[i] = uint32(int(t) * a.width); a.ends[t] != nil {
+			a.steps[i] |= hit
+		}
+	}
+	a.next = nil
 }
 
 // run goes on from state over text and calls found for each word with the offset
-// of its end in text; it stops when found returns false.
-func (a *automaton) run(state uint16, text string, found func(end int, w word) bool) uint16 {
-	next, width := a.next, a.width
+// of its end in text; it stops when found returns false. 0 is the first state.
+func (a *automaton) run(state uint32, text string, found func(end int, w word) bool) uint32 {
+	steps, class := a.steps, &a.class
 	for i := range len(text) {
-		state = next[int(state)*width+int(a.class[text[i]])]
-		if ends := a.ends[state]; ends != nil {
-			for _, w := range ends {
-				if !found(i+1, w) {
-					return state
-				}
+		state = steps[int(state)+int(class[text[i]])]
+		if state&hit == 0 {
+			continue
+		}
+		state &^= hit
+		for _, w := range a.ends[int(state)/a.width] {
+			if !found(i+1, w) {
+				return state
 			}
 		}
 	}
 	return state
 }
 
+// seen is how much of a word stands at the end of what has led to a state.
+func (a *automaton) seen(state uint32) int { return int(a.depth[int(state)/a.width]) }
+
 // any reports whether a word stands in text.
 func (a *automaton) any(text string) bool {
-	hit := false
+	found := false
 	a.run(0, text, func(int, word) bool {
-		hit = true
+		found = true
 		return false
 	})
-	return hit
+	return found
 }

@@ -21,7 +21,7 @@ type Stream struct {
 	buf    strings.Builder // what is still needed, and more
 	text   string          // the same
 	base   int             // where it begins in all of the text
-	state  uint16
+	state  uint32
 	next   int // where the next known value may begin
 	wait   []waiting
 	found  []Finding
@@ -168,7 +168,7 @@ func (st *Stream) Held() int {
 	if st.failed != nil {
 		return min(end, Window)
 	}
-	held := int(st.rules.words.depth[st.state])
+	held := st.rules.words.seen(st.state)
 	if st.known && st.s.known.any() {
 		held = max(held, min(end, minKnown-1))
 	}
