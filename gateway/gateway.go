@@ -135,7 +135,7 @@ func newGateway(o Options) *gateway {
 	}
 	if g.transport == nil {
 		g.transport = &http.Transport{
-			DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 64,
+			DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConns: 512, MaxIdleConnsPerHost: 256,
 			// A usual request leaves with one write, a usual answer comes with one read.
 			WriteBufferSize: 16 << 10, ReadBufferSize: 8 << 10,
 			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
