@@ -3,7 +3,9 @@
 //
 // It promises:
 //   - Start returns with the agent's process waiting before its first exec, so
-//     that whoever supervises it is there first; Go lets it run.
+//     that whoever supervises it is there first; Go lets it run. In two steps: what
+//     Begin starts builds the view and runs nothing of the agent; Finish lays the
+//     project and the tripwires, and only then makes that process.
 //   - What the machine does not enforce is refused with its remedy (EPosture),
 //     never left out. On other systems than Linux, Start refuses.
 //   - When this process dies, by whatever cause, the whole tree dies.

@@ -30,6 +30,12 @@ type Sandbox struct {
 	NoFuse      string   // why tripwires are masks; empty if they are nodes
 	Notes       []string // what was left out of the view, and why
 
+	config    Config // as far as Begin had it
+	ctx       context.Context
+	early     func() bool // takes back what the end of ctx does before Finish
+	up        chan view.Message
+	served    chan struct{} // closed when it is known how OnFuse went
+	serving   error         // then: how
 	nsd, init *link
 	nsdFD     int // pidfd
 	initFD    int
@@ -45,10 +51,23 @@ var helperCaps = []uintptr{
 	unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_CHOWN, unix.CAP_MKNOD,
 }
 
-// Start builds the sandbox and returns with the agent waiting before its first
-// exec, its listener (if c.Gate) not yet read by anybody. Ending ctx kills it.
+// Start is Begin and Finish in one.
 func Start(ctx context.Context, c Config) (*Sandbox, error) {
-	s := &Sandbox{nsdFD: -1, initFD: -1, ended: make(chan struct{})}
+	s, err := Begin(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Finish(c); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Begin starts building the sandbox and returns while that goes on: of c it takes
+// what the session knows early, which is everything but Argv, Env, Dir, Mounts,
+// Tripwires and the terminal or files. Ending ctx kills it.
+func Begin(ctx context.Context, c Config) (*Sandbox, error) {
+	s := &Sandbox{nsdFD: -1, initFD: -1, ended: make(chan struct{}), config: c, up: make(chan view.Message, 1), served: make(chan struct{})}
 	for _, k := range c.Caches {
 		for _, dir := range []string{k.Upper, k.Work} {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -59,12 +78,55 @@ func Start(ctx context.Context, c Config) (*Sandbox, error) {
 	if err := s.launch(c); err != nil {
 		return nil, err
 	}
-	if err := s.rise(c); err != nil {
-		s.Kill()
-		return nil, s.explain("start the sandbox", err)
-	}
-	context.AfterFunc(ctx, s.Kill)
+	s.listen(c)
+	s.ctx, s.early = ctx, context.AfterFunc(ctx, func() { // the helpers end, and Finish finds them gone
+		s.nsd.conn.Close()
+		s.init.conn.Close()
+	})
 	return s, nil
+}
+
+// Served returns when what OnFuse started is ready: from then on nodes may be
+// added, all of Finish's tripwires before it.
+func (s *Sandbox) Served() error { return s.orKill(s.fuseServed()) }
+
+func (s *Sandbox) fuseServed() error {
+	if s.config.OnFuse == nil {
+		return nil
+	}
+	select {
+	case <-s.served:
+	case <-s.nsd.gone:
+		return errGone
+	}
+	if s.serving != nil {
+		return fmt.Errorf("serve the tripwires: %w", s.serving)
+	}
+	return nil
+}
+
+// Finish returns with the agent waiting before its first exec, its listener (if
+// Begin's Config had Gate) not yet read by anybody. If it fails, nothing is left.
+func (s *Sandbox) Finish(c Config) error {
+	err := s.fuseServed()
+	if err == nil {
+		err = s.rise(c)
+	}
+	if !s.early() && err == nil {
+		err = context.Cause(s.ctx)
+	}
+	if err = s.orKill(err); err == nil {
+		context.AfterFunc(s.ctx, s.Kill)
+	}
+	return err
+}
+
+func (s *Sandbox) orKill(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.Kill()
+	return s.explain("start the sandbox", err)
 }
 
 // launch starts nsd and puts the sockets in place.
@@ -99,8 +161,8 @@ func (s *Sandbox) launch(c Config) error {
 
 func planFile(c Config) (*os.File, error) {
 	b, err := json.Marshal(view.Plan{
-		Home: c.Home, HomeSource: c.HomeSource, Tmp: c.Tmp, Mounts: c.Mounts, ReadOnly: c.ReadOnly, Caches: c.Caches,
-		Tripwires: c.Tripwires, Fuse: c.OnFuse != nil, RequireFuse: c.RequireFuse,
+		Home: c.Home, HomeSource: c.HomeSource, Tmp: c.Tmp, ReadOnly: c.ReadOnly, Caches: c.Caches,
+		Fuse: c.OnFuse != nil, RequireFuse: c.RequireFuse,
 		GatewayPort: c.GatewayPort, Listen: c.Listen, Gate: c.Gate,
 	})
 	if err != nil {
@@ -189,24 +251,32 @@ func parseIDMap(path string) (out []syscall.SysProcIDMap) {
 	}
 }
 
-// rise goes through the helpers' events until the agent waits.
-func (s *Sandbox) rise(c Config) error {
+// listen takes the helpers' events.
+func (s *Sandbox) listen(c Config) {
 	go s.init.read(nil)
-	up := make(chan view.Message, 1)
-	fuse := make(chan error, 1)
 	go s.nsd.read(func(m view.Message, files []*os.File) {
 		switch {
 		case m.Op == view.OpUp:
-			up <- m
+			s.up <- m
 		case m.Op == view.OpFuse && len(files) == 1:
-			go func() { fuse <- c.OnFuse(files[0]) }()
+			go func() {
+				s.serving = c.OnFuse(files[0])
+				close(s.served)
+			}()
 		default:
 			s.NoFuse = m.Fault
-			fuse <- nil
+			close(s.served)
 		}
 	})
+}
+
+// rise has the project laid and waits until the agent does: its tripwires' nodes
+// are looked up while the view is built.
+func (s *Sandbox) rise(c Config) error {
+	laid := make(chan error, 1)
+	go func() { laid <- s.lay(c) }()
 	select {
-	case m := <-up:
+	case m := <-s.up:
 		s.InitPID, s.Notes = m.PID, m.Notes
 	case <-s.nsd.gone:
 		return errGone
@@ -215,25 +285,34 @@ func (s *Sandbox) rise(c Config) error {
 	if s.initFD, err = unix.PidfdOpen(s.InitPID, 0); err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
-	if err := s.doors(len(c.Listen)); err != nil {
+	if err := s.doors(len(s.config.Listen)); err != nil {
 		return err
 	}
-	if c.OnFuse != nil {
-		if err := <-fuse; err != nil {
-			return fmt.Errorf("serve the tripwires: %w", err)
-		}
-	} else {
-		s.NoFuse = "not asked for"
+	if err := <-laid; err != nil {
+		return err
 	}
-	if len(c.Tripwires) > 0 {
-		if _, err := s.nsd.ask(view.Message{Op: view.OpLay}); err != nil {
-			return err
-		}
+	if s.config.OnFuse == nil {
+		s.NoFuse = "not asked for"
 	}
 	s.Process, err = s.Spawn(Command{
 		Argv: c.Argv, Env: c.Env, Dir: c.Dir, TTY: c.TTY, Rows: c.Rows, Cols: c.Cols,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 	})
+	return err
+}
+
+// lay has nsd lay the project's mounts and the tripwires.
+func (s *Sandbox) lay(c Config) error {
+	b, err := json.Marshal(view.Project{Mounts: c.Mounts, Tripwires: c.Tripwires})
+	if err != nil {
+		return err
+	}
+	f, err := memory("countersign-project", b)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = s.nsd.ask(view.Message{Op: view.OpLay}, int(f.Fd()))
 	return err
 }
 

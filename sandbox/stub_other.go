@@ -32,6 +32,15 @@ type Process struct{ Listener, PTY *os.File }
 // Start refuses: nothing would be enforced.
 func Start(context.Context, Config) (*Sandbox, error) { return nil, none("start the sandbox") }
 
+// Begin refuses.
+func Begin(context.Context, Config) (*Sandbox, error) { return nil, none("start the sandbox") }
+
+// Served fails.
+func (*Sandbox) Served() error { return none("start the sandbox") }
+
+// Finish fails.
+func (*Sandbox) Finish(Config) error { return none("start the sandbox") }
+
 // Probe says that nothing is enforced here.
 func Probe(context.Context, string) countersign.Posture {
 	p := countersign.Posture{Tier: "C"}

@@ -32,12 +32,7 @@ func BenchmarkTripwires(b *testing.B) {
 			if server, err = tripwire.Start(b.Context(), exe, f, func(tripwire.Event) {}); err != nil {
 				return err
 			}
-			for _, n := range nodes {
-				if err := server.Add(n); err != nil {
-					return err
-				}
-			}
-			return nil
+			return server.Add(nodes...)
 		}
 		s, err := Start(b.Context(), c)
 		if err != nil {

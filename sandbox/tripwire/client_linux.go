@@ -70,15 +70,19 @@ func Start(ctx context.Context, exe string, fuse *os.File, onEvent func(Event)) 
 	}
 }
 
-// Add makes the server answer for n, or, if it knows the id, renews what it
+// Add makes the server answer for nodes, or, where it knows the id, renews what it
 // shows (the kernel's copy of the old attributes is dropped). When Add returns,
-// the node's name can be looked up in the FUSE root. A node cannot change its
-// type: give it another id.
-func (s *Server) Add(n Node) error {
-	if n.ID == 0 {
-		return fault("add", errors.New("a node's id is above 0"))
+// their names can be looked up in the FUSE root. A node cannot change its type:
+// give it another id.
+func (s *Server) Add(nodes ...Node) error {
+	all := make([]question, len(nodes))
+	for i, n := range nodes {
+		if n.ID == 0 {
+			return fault("add", errors.New("a node's id is above 0"))
+		}
+		all[i] = question{n.ID, encodeNode(n)}
 	}
-	return s.ask(n.ID, encodeNode(n))
+	return s.ask(all...)
 }
 
 // Remove takes the name out of the FUSE root. Where the node is still bound, it
@@ -86,7 +90,7 @@ func (s *Server) Add(n Node) error {
 func (s *Server) Remove(id uint64) error {
 	e := &encoder{b: []byte{msgRemove}}
 	e.u(id)
-	return s.ask(id, e.b)
+	return s.ask(question{id, e.b})
 }
 
 // Shelve puts files on a shelf: the directory node id, which must be there. What
@@ -97,34 +101,57 @@ func (s *Server) Shelve(id uint64, files []Shelved) error {
 		if msg, files = encodeShelved(id, files); len(msg) > maxMessage {
 			return fault("fill a shelf of the", errors.New("path too long"))
 		}
-		if err := s.ask(id, msg); err != nil {
+		if err := s.ask(question{id, msg}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Server) ask(id uint64, msg []byte) error {
+// question is a message that the server answers with an ack of the id.
+type question struct {
+	id  uint64
+	msg []byte
+}
+
+// ask sends messages without waiting for an answer between them, and takes the
+// answers as they come: neither side's buffer holds all.
+func (s *Server) ask(all ...question) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(msg) > maxMessage {
-		return fault("add", errors.New("path too long"))
+	for _, q := range all {
+		if len(q.msg) > maxMessage {
+			return fault("add", errors.New("path too long"))
+		}
 	}
-	if _, err := s.ctl.Write(msg); err != nil {
+	sent := make(chan error, 1)
+	go func() {
+		for _, q := range all {
+			if _, err := s.ctl.Write(q.msg); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	var failed error
+	for _, q := range all {
+		select {
+		case a := <-s.acks:
+			if a.id != q.id {
+				return fault("reach", errWire)
+			}
+			if a.text != "" && failed == nil {
+				failed = fault("add", fmt.Errorf("node %d: %s", q.id, a.text))
+			}
+		case <-s.done:
+			return fault("reach", s.err)
+		}
+	}
+	if err := <-sent; err != nil {
 		return fault("reach", err)
 	}
-	select {
-	case a := <-s.acks:
-		if a.id != id {
-			return fault("reach", errWire)
-		}
-		if a.text != "" {
-			return fault("add", errors.New(a.text))
-		}
-		return nil
-	case <-s.done:
-		return fault("reach", s.err)
-	}
+	return failed
 }
 
 // PID returns the server's process id.

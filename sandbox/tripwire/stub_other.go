@@ -22,7 +22,7 @@ func Start(context.Context, string, *os.File, func(Event)) (*Server, error) {
 }
 
 // Add fails.
-func (*Server) Add(Node) error { return errNone("add") }
+func (*Server) Add(...Node) error { return errNone("add") }
 
 // Remove fails.
 func (*Server) Remove(uint64) error { return errNone("remove") }

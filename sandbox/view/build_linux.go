@@ -25,9 +25,9 @@ type builder struct {
 // systemDirs are the host's own, shown read-only. /sys comes from init.
 var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix"}
 
-// build lays everything but the tripwires.
+// build lays everything but the project and the tripwires.
 func (b *builder) build() error {
-	for _, step := range []func() error{b.links, b.system, b.secrets, b.dev, b.scratch, b.resolver, b.home, b.extra, b.caches, b.project} {
+	for _, step := range []func() error{b.links, b.system, b.secrets, b.dev, b.scratch, b.resolver, b.home, b.extra, b.caches} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -37,12 +37,13 @@ func (b *builder) build() error {
 
 // links copies the links of the host's root (/bin to usr/bin).
 func (b *builder) links() error {
-	names, err := readDir(b.host)
+	all, err := b.list(b.host)
 	if err != nil {
 		return err
 	}
 	buf := make([]byte, unix.PathMax)
-	for _, name := range names {
+	for _, e := range all {
+		name := e.Name()
 		n, err := unix.Readlinkat(b.host, name, buf)
 		if err != nil {
 			continue // not a link
@@ -119,19 +120,6 @@ func (b *builder) caches() error {
 		}
 		if err != nil {
 			b.notes = append(b.notes, err.Error())
-		}
-	}
-	return nil
-}
-
-func (b *builder) project() error {
-	for _, m := range b.plan.Mounts {
-		tree, dir, err := b.mount(m)
-		if err != nil {
-			return err
-		}
-		if err := b.attach(tree, m.Target, dir); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -229,13 +217,13 @@ func canon(root int, path string) string {
 	return path
 }
 
-// readDir lists an opened place.
-func readDir(at int) ([]string, error) {
+// list lists an opened place.
+func (s source) list(at int) ([]os.DirEntry, error) {
 	fd, err := unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: ".", Err: err}
 	}
-	f := os.NewFile(uintptr(fd), ".")
+	f := os.NewFile(uintptr(fd), fmt.Sprintf("%s/self/fd/%d", s.proc, fd)) // by name, where the file system tells no types
 	defer f.Close()
-	return f.Readdirnames(-1)
+	return f.ReadDir(-1)
 }

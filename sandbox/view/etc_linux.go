@@ -27,13 +27,17 @@ func (b *builder) secretsOf(dir string) error {
 		}
 		return err
 	}
-	names, err := readDir(at)
 	defer unix.Close(at)
+	all, err := b.list(at)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	for _, e := range all {
 		var st unix.Stat_t
+		name := e.Name()
+		if e.Type()&os.ModeSymlink != 0 { // by far the most
+			continue
+		}
 		if err := unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			continue // gone meanwhile
 		}

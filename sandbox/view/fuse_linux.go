@@ -1,11 +1,14 @@
 package view
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,25 +53,46 @@ func fuseTree(fd int) (int, error) {
 		option{"group_id", strconv.Itoa(os.Getgid())}, option{"allow_other", ""})
 }
 
+// project lays what the session knows last. The view may still be in the making:
+// what is laid is made beside it, and attached when it stands.
+func (d *nsd) project(file *os.File) error {
+	var p Project
+	if err := readJSON(file, &p); err != nil {
+		return err
+	}
+	for _, m := range p.Mounts {
+		tree, dir, err := d.src.mount(m)
+		if err == nil {
+			err = d.inView(func() error { return d.b.attach(tree, m.Target, dir) })
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err) // the session finds in it what mends it
+			return err
+		}
+	}
+	return d.lay(p.Tripwires, true)
+}
+
+// inView runs f on the view's thread, where there is a view.
+func (d *nsd) inView(f func() error) error {
+	return d.view.Do(func() error {
+		if d.b == nil {
+			return errors.New("there is no view")
+		}
+		return f()
+	})
+}
+
 // lay covers paths: with their nodes, or, if there is no FUSE, with masks. The trees are made here, and attached on the view's thread in one
 // go. Before anything of the agent runs (first), a link that an earlier session
 // left in the private home in the way is removed.
 func (d *nsd) lay(trips []Trip, first bool) error {
 	trips = d.uncovered(trips)
-	trees := make([][]int, len(trips))
-	for i, t := range trips {
-		var err error
-		if d.src.fuse == "" {
-			trees[i], err = maskTrees(stageDir)
-		} else {
-			trees[i] = make([]int, 1)
-			trees[i][0], err = d.src.node(t.ID)
-		}
-		if err != nil {
-			return fmt.Errorf("cover %s: %w", t.Path, err)
-		}
+	trees, err := d.trees(trips)
+	if err != nil {
+		return err
 	}
-	return d.view.do(func() error {
+	return d.inView(func() error {
 		for i, t := range trips {
 			if first {
 				if err := d.b.clear(t.Path); err != nil {
@@ -82,6 +106,34 @@ func (d *nsd) lay(trips []Trip, first bool) error {
 		return nil
 	})
 }
+
+// trees makes what is laid over each path, several at a time: a node is looked up
+// at the server, another process.
+func (d *nsd) trees(trips []Trip) ([][]int, error) {
+	trees, errs := make([][]int, len(trips)), make([]error, len(trips))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(len(trips), atOnce) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(trips); i = int(next.Add(1)) - 1 {
+				if d.src.fuse == "" {
+					trees[i], errs[i] = maskTrees(stageDir)
+				} else {
+					trees[i] = make([]int, 1)
+					trees[i][0], errs[i] = d.src.node(trips[i].ID)
+				}
+				if errs[i] != nil {
+					errs[i] = fmt.Errorf("cover %s: %w", trips[i].Path, errs[i])
+				}
+			}
+		})
+	}
+	all.Wait()
+	return trees, errors.Join(errs...)
+}
+
+// atOnce is how many nodes are looked up at a time.
+const atOnce = 4
 
 // uncovered leaves out what lies below a directory that is a tripwire itself:
 // nothing is left to cover there, and to look would trip it.

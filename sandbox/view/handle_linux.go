@@ -11,7 +11,10 @@ import (
 func (d *nsd) handle(m Message, files []*os.File, answer *Message) error {
 	switch m.Op {
 	case OpLay:
-		return d.lay(d.plan.Tripwires, true)
+		if len(files) != 1 {
+			return errors.New("a project is one file")
+		}
+		return d.project(files[0])
 	case OpTrip:
 		return d.lay(m.Trips, false)
 	case OpPin:

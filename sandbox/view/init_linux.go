@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/countersign/countersign/internal/loopdoors"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -76,7 +77,7 @@ func (i *initd) prepare() error {
 		return err
 	}
 	ready.Close()
-	fds, err := openNet(i.plan.GatewayPort, i.plan.Listen)
+	fds, err := loopdoors.Open(i.plan.GatewayPort, i.plan.Listen)
 	if err != nil {
 		return err
 	}

@@ -55,12 +55,16 @@ func readPlan(fd int) (Plan, error) {
 		defer f.Close() // nsd hands it on
 	}
 	var p Plan
+	return p, readJSON(f, &p)
+}
+
+func readJSON(f *os.File, to any) error {
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
 	if err == nil {
-		err = json.Unmarshal(b, &p)
+		err = json.Unmarshal(b, to)
 	}
 	if err != nil {
-		return p, fmt.Errorf("read the plan: %w", err)
+		return fmt.Errorf("read the plan: %w", err)
 	}
-	return p, nil
+	return nil
 }

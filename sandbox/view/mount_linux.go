@@ -114,7 +114,11 @@ func openDir(path string) (int, error) {
 // missing is made: directories, and at the end a directory or an empty file. A
 // file's place may be a link itself: what is mounted there lies over the link.
 func place(root int, path string, dir bool) (int, error) {
-	parts := strings.Split(strings.Trim(filepath.Clean(path), "/"), "/")
+	below := strings.Trim(filepath.Clean(path), "/")
+	if fd, err := open(root, below, !dir); err == nil { // most are there
+		return fd, nil
+	}
+	parts := strings.Split(below, "/")
 	at, err := unix.Dup(root)
 	if err != nil {
 		return -1, err

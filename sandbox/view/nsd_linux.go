@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign/internal/osthread"
 )
 
 // nsd has two faces: its main thread stays in a mount namespace where the host
@@ -18,7 +19,7 @@ type nsd struct {
 	ctl   *Conn
 	src   source
 	b     *builder
-	view  *thread
+	view  *osthread.Thread
 	exe   int // this binary, as a detached tree
 	stage int // the view's root as seen from outside the view, writable
 	init  int
@@ -26,6 +27,7 @@ type nsd struct {
 	pin   uint64
 	texts map[string]laidText
 	dirs  map[string]bool // directories that are tripwires
+	built chan error      // how the view's thread got on
 }
 
 const stageDir = "/stage"
@@ -43,7 +45,11 @@ func runNSD() error {
 	if err := d.start(); err != nil {
 		return err
 	}
-	return d.serve()
+	err = d.serve()
+	if failed := <-d.built; failed != nil {
+		return failed
+	}
+	return err
 }
 
 func (d *nsd) start() error {
@@ -57,11 +63,19 @@ func (d *nsd) start() error {
 	if d.src, err = newSource("", fuse); err != nil {
 		return err
 	}
-	d.view = newThread()
-	if err := d.view.do(func() error { return d.enter(fuse) }); err != nil {
-		return err
-	}
-	return d.ctl.Send(Message{Op: OpUp, PID: d.init, Notes: d.b.notes})
+	d.view, d.built = osthread.New(), make(chan error, 1)
+	entered := d.view.Begin(func() error { return d.enter(fuse) })
+	go func() { // beside it the trees of the tripwires are made
+		err := <-entered
+		if err == nil {
+			err = d.ctl.Send(Message{Op: OpUp, PID: d.init, Notes: d.b.notes})
+		}
+		d.built <- err
+		if err != nil {
+			d.ctl.Close() // and so serve ends
+		}
+	}()
+	return nil
 }
 
 // backstage turns this mount namespace into one where the host is below /host
@@ -151,10 +165,11 @@ func (d *nsd) enter(fuse bool) error {
 		return err
 	}
 	d.b = &builder{source: src, plan: d.plan, root: root, outside: d.stage, stage: stageDir}
-	if err := d.b.build(); err != nil {
-		return err
+	if err = d.b.build(); err == nil {
+		err = d.pivot()
 	}
-	if err := d.pivot(); err != nil {
+	if err != nil {
+		d.b = nil // nothing is laid in it
 		return err
 	}
 	d.b.source = d.src // the host is gone from this thread's namespace
@@ -283,25 +298,4 @@ func (d *nsd) serve() error {
 			return err
 		}
 	}
-}
-
-// thread is a goroutine with an OS thread of its own for ever.
-type thread struct{ calls chan func() }
-
-func newThread() *thread {
-	t := &thread{calls: make(chan func())}
-	go func() {
-		runtime.LockOSThread()
-		for f := range t.calls {
-			f()
-		}
-	}()
-	return t
-}
-
-// do runs f on the thread.
-func (t *thread) do(f func() error) error {
-	done := make(chan error)
-	t.calls <- func() { done <- f() }
-	return <-done
 }

@@ -19,7 +19,7 @@ type pinned struct {
 func (d *nsd) pinOne(path string, content *os.File, answer *Message) error {
 	at := -1
 	var target unix.Stat_t
-	err := d.view.do(func() (err error) {
+	err := d.view.Do(func() (err error) {
 		if at, err = d.b.find(path); err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (d *nsd) pinOne(path string, content *os.File, answer *Message) error {
 	if p.mount, err = treeOf(unix.AT_FDCWD, p.name, sealed); err != nil {
 		return err
 	}
-	err = d.view.do(func() error {
+	err = d.view.Do(func() error {
 		return unix.MoveMount(p.mount, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 	})
 	if err != nil {
@@ -85,7 +85,7 @@ func (d *nsd) unpin(id uint64) error {
 		return fmt.Errorf("no pin %d", id)
 	}
 	delete(d.pins, id)
-	err := d.view.do(func() error { return d.unmount(p.mount) })
+	err := d.view.Do(func() error { return d.unmount(p.mount) })
 	unix.Close(p.mount)
 	if e := os.Remove(p.name); err == nil {
 		err = e

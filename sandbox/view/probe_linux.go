@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/countersign/countersign/internal/landlock"
+	"github.com/countersign/countersign/internal/loopdoors"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -33,7 +34,7 @@ func runProbe() error {
 		p.Fuse = text(probeFuse())
 		p.Overlay = text(probeOverlay())
 	}
-	p.Loopback = text(loopback())
+	p.Loopback = text(loopdoors.Up())
 	p.Landlock = landlock.ABI()
 	p.Notify, p.Killable = probeNotify()
 	return json.NewEncoder(os.Stdout).Encode(p)

@@ -38,7 +38,7 @@ func (d *nsd) textOne(path string, content *os.File, traps []Trip) error {
 	}
 	if err == nil {
 		old, ok := d.texts[path]
-		if err = d.view.do(func() error { return d.replace(t.mount, path, old.mount, ok) }); err == nil {
+		if err = d.view.Do(func() error { return d.replace(t.mount, path, old.mount, ok) }); err == nil {
 			d.texts[path] = t
 			if !ok {
 				return nil

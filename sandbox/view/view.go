@@ -42,18 +42,23 @@ const (
 
 // Plan is the view to be built. All paths are absolute and clean.
 type Plan struct {
-	Home        string              // $HOME's path, the same inside as outside
-	HomeSource  string              // host directory that is bound there, writable and executable
-	Tmp         string              // host directory bound at /tmp; empty: a tmpfs
-	Mounts      []countersign.Mount // the project, in order; after everything else
-	ReadOnly    []string            // host paths bound read-only at their own places
+	Home        string   // $HOME's path, the same inside as outside
+	HomeSource  string   // host directory that is bound there, writable and executable
+	Tmp         string   // host directory bound at /tmp; empty: a tmpfs
+	ReadOnly    []string // host paths bound read-only at their own places
 	Caches      []Cache
-	Tripwires   []Trip
 	Fuse        bool  // tripwires are nodes that the session serves; else masks
 	RequireFuse bool  // do not start where there is no FUSE
 	GatewayPort int   // 0: the kernel chooses
 	Listen      []int // more ports of the loopback that the session serves
 	Gate        bool  // commands start under the seccomp filter; each spawn answers with its listener
+}
+
+// Project is what is laid into the view, in this order, before anything of the
+// agent runs.
+type Project struct {
+	Mounts    []countersign.Mount
+	Tripwires []Trip
 }
 
 // Cache is a host cache directory with a private layer over it.
@@ -88,7 +93,7 @@ type Spawn struct {
 // The operations of the protocol. Those of nsd:
 const (
 	OpFuse  = "fuse"  // event: the FUSE descriptor, or the reason why there is none
-	OpLay   = "lay"   // request: the nodes are served; lay the plan's tripwires
+	OpLay   = "lay"   // request: the nodes are served; lay the Project that comes as a descriptor, JSON
 	OpUp    = "up"    // event: the view stands and init lives
 	OpTrip  = "trip"  // request: Trips
 	OpPin   = "pin"   // request: Paths[0], content as a descriptor; answers Dev, Ino, Pin

@@ -57,38 +57,56 @@ func (s *live) prepareEnv() error {
 	})
 }
 
-// startBox starts the sandbox with the agent waiting before its first
-// instruction, every denied path already under its tripwire.
-func (s *live) startBox() error {
+// beginBox starts the sandbox's helpers, which build the view while the tree is
+// staged. Nothing of the agent runs before startBox.
+func (s *live) beginBox() error {
 	home := s.Getenv("HOME")
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	s.toolchains = sandbox.Toolchains(s.Getenv("PATH")+":"+filepath.Dir(s.opt.Argv[0]), home)
+	s.box, err = sandbox.Begin(s.ctx, sandbox.Config{
+		Exe: self, Home: home, HomeSource: s.home, ReadOnly: s.toolchains,
+		Caches: agents.FreshCaches(s.ctx, sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ())),
+		OnFuse: func(f *os.File) error { return s.serveTripwires(self, f) }, RequireFuse: s.posture.Tier == "A",
+		Gate: true, GatewayPort: gatewayPort, Listen: doorPorts(s.policy),
+	})
+	if err == nil {
+		s.parts.Add(s.box.Kill)
+	}
+	return err
+}
+
+// startBox finishes the sandbox, with the agent waiting before its first
+// instruction, every denied path already under its tripwire.
+func (s *live) startBox() error {
 	nodes := s.plannedNodes()
 	trips := make([]sandbox.Trip, len(nodes))
 	for i, n := range nodes {
 		trips[i] = sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir}
 	}
-	start, err := s.startMounts(home)
+	start, err := s.startMounts(s.Getenv("HOME"))
 	if err != nil {
 		return err
 	}
+	if err := s.box.Served(); err != nil {
+		return err
+	}
+	if s.trips != nil {
+		if err := s.trips.Add(nodes...); err != nil {
+			return fmt.Errorf("lay the tripwires: %w", err)
+		}
+	}
 	rows, cols := s.terminalSize()
-	box, err := sandbox.Start(s.ctx, sandbox.Config{
-		Exe: self, Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Home: home, HomeSource: s.home,
-		Mounts: append(start, s.staging.Mounts()...), ReadOnly: s.toolchains, Caches: agents.FreshCaches(s.ctx, sandbox.Caches(home, filepath.Join(s.home+".caches"), os.Environ())),
-		Tripwires: trips, OnFuse: func(f *os.File) error { return s.serveTripwires(self, f, nodes) }, RequireFuse: s.posture.Tier == "A",
-		Gate: true, GatewayPort: gatewayPort, Listen: doorPorts(s.policy), TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols,
-		Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,
+	err = s.box.Finish(sandbox.Config{
+		Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Mounts: append(start, s.staging.Mounts()...), Tripwires: trips,
+		TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols, Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
 		return err
 	}
-	s.box = box
-	s.parts.Add(box.Kill)
-	for _, n := range box.Notes {
+	for _, n := range s.box.Notes {
 		s.log.Info("view", "note", n)
 	}
 	s.holdGit()
@@ -176,18 +194,13 @@ func (s *live) writable(path string) bool {
 }
 
 // serveTripwires starts the node server on the mounted descriptor.
-func (s *live) serveTripwires(self string, fuse *os.File, nodes []tripwire.Node) error {
+func (s *live) serveTripwires(self string, fuse *os.File) error {
 	trips, err := tripwire.Start(s.ctx, self, fuse, s.tripped)
 	if err != nil {
 		return err
 	}
 	s.trips = trips
 	s.parts.Add(func() { trips.Close() })
-	for _, n := range nodes {
-		if err := trips.Add(n); err != nil {
-			return fmt.Errorf("lay a tripwire over %s: %w", n.Path, err)
-		}
-	}
 	go func() {
 		<-trips.Done()
 		if err := trips.Err(); err != nil && s.ctx.Err() == nil {

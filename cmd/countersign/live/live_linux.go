@@ -96,8 +96,11 @@ func Run(ctx context.Context, a *base.App, o Options) (exit int, by string, err 
 	defer s.end(nil)
 	defer s.closers.Close()
 	defer s.parts.Close()
-	for _, step := range []func() error{s.check, s.openLedger, s.hold, s.stage, s.prepareEnv, s.openGate, s.startBox, s.startDoors, s.announce} {
+	for _, step := range []func() error{s.check, s.openLedger, s.hold, s.prepareEnv, s.beginBox, s.stage, s.openGate, s.startBox, s.startDoors, s.announce} {
 		if err := step(); err != nil {
+			if s.box != nil {
+				s.box.Kill() // before its layer is closed
+			}
 			s.parts.Close()
 			err = s.withUnkept(err)
 			s.closed("countersign", nil, err)
@@ -125,7 +128,7 @@ func (s *live) check() error {
 	if s.profile, err = profile.For(s.opt.Agent); err != nil {
 		return err
 	}
-	own, err := housekeeping(s.profile, s.project.Root)
+	own, err := base.Housekeeping(s.profile, s.project.Root)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package view
+package loopdoors
 
 import (
 	"fmt"
@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNet brings the loopback interface up and opens the session's doors on it:
+// Open brings the loopback interface up and opens the session's doors on it:
 // the gateway's listener, port 53 for datagrams and connections, and more ports. A
 // socket keeps its network namespace, so that the session process serves them
 // outside.
-func openNet(port int, more []int) ([]int, error) {
-	if err := loopback(); err != nil {
+func Open(port int, more []int) ([]int, error) {
+	if err := Up(); err != nil {
 		return nil, err
 	}
 	var fds []int
@@ -23,7 +23,9 @@ func openNet(port int, more []int) ([]int, error) {
 	for _, s := range doors {
 		fd, err := listen(s.kind, s.port)
 		if err != nil {
-			closeAll(fds)
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
 			return nil, err
 		}
 		fds = append(fds, fd)
@@ -47,7 +49,8 @@ func listen(kind, port int) (int, error) {
 	return fd, nil
 }
 
-func loopback() error {
+// Up brings the loopback interface up.
+func Up() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)

@@ -1,4 +1,4 @@
-package live
+package base
 
 import (
 	"encoding/json"
@@ -10,9 +10,9 @@ import (
 	"github.com/countersign/countersign/profile"
 )
 
-// housekeeping makes a document of what an agent is known to start by itself. What
+// Housekeeping makes a document of what an agent is known to start by itself. What
 // is let go covers nothing, and a deny or an ask of anybody's stands before it.
-func housekeeping(p *profile.Profile, project string) (*policy.Document, error) {
+func Housekeeping(p *profile.Profile, project string) (*policy.Document, error) {
 	project = strings.NewReplacer(`\`, `\\`, "*", `\*`).Replace(project)
 	rules := []map[string]any{}
 	for _, r := range p.Rules {
