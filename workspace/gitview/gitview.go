@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/workspace/gitrun"
@@ -38,6 +39,7 @@ type Project struct {
 
 	user     userConfig
 	userOnce sync.Once
+	ahead    atomic.Pointer[func() (Ignored, error)] // see Ahead
 }
 
 // Repo is one repository of a project.

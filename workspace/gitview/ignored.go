@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/workspace/gitrun"
@@ -18,9 +19,22 @@ type Ignored struct {
 	Files map[string]bool
 }
 
+// Ahead begins to ask what the root's repository ignores; the next Ignored of it
+// takes the answer.
+func (p *Project) Ahead(ctx context.Context) {
+	ask := sync.OnceValues(func() (Ignored, error) { return p.IgnoredAt(ctx, p.Repo, p.Root) })
+	p.ahead.Store(&ask)
+	go ask()
+}
+
 // Ignored lists what the repository at rel ignores in the real tree. A project
 // without git ignores nothing.
 func (p *Project) Ignored(ctx context.Context, r Repo) (Ignored, error) {
+	if r == p.Repo {
+		if ask := p.ahead.Swap(nil); ask != nil {
+			return (*ask)()
+		}
+	}
 	return p.IgnoredAt(ctx, r, filepath.Join(p.Root, r.Rel))
 }
 

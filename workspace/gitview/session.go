@@ -485,8 +485,11 @@ func (s *Session) saveBase(r *sessionRepo, head string, refs []ref) error {
 	return atomicfile.Replace(s.basePath(r), b)
 }
 
-// Close lets go of the store.
+// Close lets go of the store. A session that was not made has none.
 func (s *Session) Close() error {
+	if s == nil {
+		return nil
+	}
 	for _, r := range s.repos {
 		r.store.Close()
 	}

@@ -1,6 +1,10 @@
 package layer
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // Stamp tells by stat(2) that a file was not touched: bytes, and nanoseconds
 // since 1970. ctime cannot be set.
@@ -50,3 +54,6 @@ func GitMode(mode uint32) uint32 {
 	}
 	return 0o100644
 }
+
+// Full tells whether an error means that there is no room.
+func Full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -39,7 +39,7 @@ func (s *Staging) prepareSnapshot(ctx context.Context, sc *survey.Survey) error 
 			jobs = append(jobs, rel)
 		}
 	}
-	first := s.hardLinks(sc, jobs)
+	first := sc.HardLinks(jobs)
 	err := layer.Parallel(ctx, len(jobs), func(i int) error {
 		if at := first[jobs[i]]; at != "" && at != jobs[i] {
 			return nil // linked below
@@ -140,23 +140,6 @@ func (s *Staging) setAside(rel string) error {
 	}
 	s.note(rel, "was made inside; the host now has a denied file of that name, so the session's was moved to "+filepath.Join(s.saved.Path, "aside-"+name))
 	return nil
-}
-
-// hardLinks maps each file with more names to the first of them.
-func (s *Staging) hardLinks(sc *survey.Survey, jobs []string) map[string]string {
-	first, by := map[string]string{}, map[layer.FileID]string{}
-	for _, rel := range jobs {
-		it := sc.Items[rel]
-		if it.Format() != unix.S_IFREG || it.St.Nlink < 2 {
-			continue
-		}
-		id := layer.IDOf(&it.St)
-		if by[id] == "" {
-			by[id] = rel
-		}
-		first[rel] = by[id]
-	}
-	return first
 }
 
 func (s *Staging) makeLinks(first map[string]string, jobs []string) error {

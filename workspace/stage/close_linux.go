@@ -50,7 +50,7 @@ func (s *Staging) Close() error {
 
 // keep makes the layer the project's kept one.
 func (s *Staging) keep() error {
-	if err := layer.Remove(filepath.Join(s.layer, "git")); err != nil {
+	if err := layer.Remove(s.gitDir()); err != nil {
 		return err
 	}
 	kept := s.keptDir()

@@ -15,17 +15,19 @@ import (
 )
 
 // sessionGit makes the git directories of the session.
-func (s *Staging) sessionGit(ctx context.Context, sc *survey.Survey) (err error) {
+func (s *Staging) sessionGit(ctx context.Context, nested []string) (err error) {
 	hooks := filepath.Join(s.layer, "hooks")
 	if err := os.MkdirAll(hooks, 0o755); err != nil {
 		return err
 	}
 	s.git, err = s.opts.Project.SessionGit(ctx, gitview.Options{
-		Dir: filepath.Join(s.layer, "git"), Store: filepath.Join(s.projectDir(), "git"),
-		Hooks: hooks, Nested: sc.Nested, Denied: s.opts.Denied,
+		Dir: s.gitDir(), Store: filepath.Join(s.projectDir(), "git"),
+		Hooks: hooks, Nested: nested, Denied: s.opts.Denied,
 	})
 	return err
 }
+
+func (s *Staging) gitDir() string { return filepath.Join(s.layer, "git") }
 
 // placeGit puts the session's git directories where they belong in the tree.
 func (s *Staging) placeGit(sc *survey.Survey) error {

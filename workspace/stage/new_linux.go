@@ -93,7 +93,7 @@ func explain(err error, root string) error {
 		return err
 	}
 	e := &countersign.Error{Code: countersign.EInvalid, Op: "stage", Thing: root, Err: err}
-	if full(err) {
+	if layer.Full(err) {
 		e.Remedy = "make room on the disk of the state directory, or set XDG_STATE_HOME to another; nothing was left behind"
 	}
 	return e
@@ -229,9 +229,7 @@ func (s *Staging) openRoots() (err error) {
 }
 
 func (s *Staging) release() {
-	if s.git != nil {
-		s.git.Close()
-	}
+	s.git.Close()
 	for _, f := range s.closers {
 		f()
 	}
@@ -243,9 +241,33 @@ func (s *Staging) release() {
 
 // prepare brings the layer to what the real tree is now.
 func (s *Staging) prepare(ctx context.Context) error {
+	var git func() error
+	begin := func(nested []string) {
+		git = sync.OnceValue(func() error { return s.sessionGit(ctx, nested) })
+		go git() // beside the files: both wait for others
+	}
+	defer func() { // it is over before anything is undone
+		if git != nil {
+			_ = git()
+		}
+	}()
+	if _, err := os.Lstat(s.gitDir()); errors.Is(err, os.ErrNotExist) {
+		begin(nil) // as most projects have it
+	}
 	sc, err := survey.Take(ctx, s.look())
 	if err != nil {
 		return err
+	}
+	if git != nil && len(sc.Nested) > 0 {
+		_ = git()
+		s.git.Close()
+		if err := layer.Remove(s.gitDir()); err != nil {
+			return err
+		}
+		git = nil
+	}
+	if git == nil {
+		begin(sc.Nested)
 	}
 	if s.meta.Backend == "" {
 		s.meta = meta{V: 1, ID: layer.TempName(), Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
@@ -258,8 +280,6 @@ func (s *Staging) prepare(ctx context.Context) error {
 	if err := s.inherit(ctx); err != nil {
 		return err
 	}
-	git := sync.OnceValue(func() error { return s.sessionGit(ctx, sc) })
-	go git() // beside the files: both wait for others
 	build := s.prepareSnapshot
 	if s.meta.Backend == Overlay {
 		build = s.prepareOverlay
@@ -374,6 +394,3 @@ func (s *Staging) shown(rel string) bool {
 	}
 	return false
 }
-
-// full tells whether an error means that there is no room.
-func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -247,6 +247,23 @@ func (sv *Survey) Unseen(rel string) bool {
 	return false
 }
 
+// HardLinks maps each of the files with more names to the first of them.
+func (sv *Survey) HardLinks(files []string) map[string]string {
+	first, by := map[string]string{}, map[layer.FileID]string{}
+	for _, rel := range files {
+		it := sv.Items[rel]
+		if it.Format() != unix.S_IFREG || it.St.Nlink < 2 {
+			continue
+		}
+		id := layer.IDOf(&it.St)
+		if by[id] == "" {
+			by[id] = rel
+		}
+		first[rel] = by[id]
+	}
+	return first
+}
+
 // Below lists what lies below an ignored directory that is not walked file by
 // file, sorted, with its bytes on disk. Nothing below a denied name is in it.
 func Below(ctx context.Context, o Options, dir string, fail func(rel string, err error)) (list []layer.Item, size int64, err error) {

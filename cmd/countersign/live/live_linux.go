@@ -125,6 +125,7 @@ func (s *live) check() error {
 	if s.project, err = s.App.Project(); err != nil {
 		return err
 	}
+	s.project.Ahead(s.ctx)
 	if s.profile, err = profile.For(s.opt.Agent); err != nil {
 		return err
 	}
