@@ -274,7 +274,7 @@ func (s *Sandbox) listen(c Config) {
 // are looked up while the view is built.
 func (s *Sandbox) rise(c Config) error {
 	laid := make(chan error, 1)
-	go func() { laid <- s.lay(c) }()
+	go func() { laid <- s.lay(c.Mounts, c.Tripwires) }()
 	select {
 	case m := <-s.up:
 		s.InitPID, s.Notes = m.PID, m.Notes
@@ -301,9 +301,14 @@ func (s *Sandbox) rise(c Config) error {
 	return err
 }
 
-// lay has nsd lay the project's mounts and the tripwires.
-func (s *Sandbox) lay(c Config) error {
-	b, err := json.Marshal(view.Project{Mounts: c.Mounts, Tripwires: c.Tripwires})
+// Lay lays mounts, and then tripwires whose nodes the server knows, between Served
+// and Finish, which lays its own after them.
+func (s *Sandbox) Lay(mounts []countersign.Mount, trips []Trip) error {
+	return s.orKill(s.lay(mounts, trips))
+}
+
+func (s *Sandbox) lay(mounts []countersign.Mount, trips []Trip) error {
+	b, err := json.Marshal(view.Project{Mounts: mounts, Tripwires: trips})
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ func Begin(context.Context, Config) (*Sandbox, error) { return nil, none("start 
 // Served fails.
 func (*Sandbox) Served() error { return none("start the sandbox") }
 
+// Lay fails.
+func (*Sandbox) Lay([]countersign.Mount, []Trip) error { return none("lay mounts") }
+
 // Finish fails.
 func (*Sandbox) Finish(Config) error { return none("start the sandbox") }
 

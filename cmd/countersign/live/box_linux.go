@@ -72,35 +72,43 @@ func (s *live) beginBox() error {
 		OnFuse: func(f *os.File) error { return s.serveTripwires(self, f) }, RequireFuse: s.posture.Tier == "A",
 		Gate: true, GatewayPort: gatewayPort, Listen: doorPorts(s.policy),
 	})
-	if err == nil {
-		s.parts.Add(s.box.Kill)
+	if err != nil {
+		return err
 	}
-	return err
+	s.parts.Add(s.box.Kill)
+	s.homeLaid = make(chan error, 1)
+	go func() { s.homeLaid <- s.layHome(home) }()
+	return nil
+}
+
+// serveNodes has the server answer for nodes, and says where they are to be laid.
+func (s *live) serveNodes(nodes []tripwire.Node) ([]sandbox.Trip, error) {
+	trips := make([]sandbox.Trip, len(nodes))
+	for i, n := range nodes {
+		trips[i] = sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir}
+	}
+	if err := s.box.Served(); err != nil || s.trips == nil {
+		return trips, err
+	}
+	if err := s.trips.Add(nodes...); err != nil {
+		return nil, fmt.Errorf("lay the tripwires: %w", err)
+	}
+	return trips, nil
 }
 
 // startBox finishes the sandbox, with the agent waiting before its first
 // instruction, every denied path already under its tripwire.
 func (s *live) startBox() error {
-	nodes := s.plannedNodes()
-	trips := make([]sandbox.Trip, len(nodes))
-	for i, n := range nodes {
-		trips[i] = sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir}
+	if err := <-s.homeLaid; err != nil {
+		return err
 	}
-	start, err := s.startMounts(s.Getenv("HOME"))
+	trips, err := s.serveNodes(append(s.projectNodes(), s.homeNodes(s.Getenv("HOME"), true)...))
 	if err != nil {
 		return err
 	}
-	if err := s.box.Served(); err != nil {
-		return err
-	}
-	if s.trips != nil {
-		if err := s.trips.Add(nodes...); err != nil {
-			return fmt.Errorf("lay the tripwires: %w", err)
-		}
-	}
 	rows, cols := s.terminalSize()
 	err = s.box.Finish(sandbox.Config{
-		Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Mounts: append(start, s.staging.Mounts()...), Tripwires: trips,
+		Argv: s.opt.Argv, Env: s.env, Dir: s.workDir(), Mounts: s.staging.Mounts(), Tripwires: trips,
 		TTY: s.opt.Approver == "tty", Rows: rows, Cols: cols, Stdin: s.In, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
@@ -210,35 +218,12 @@ func (s *live) serveTripwires(self string, fuse *os.File) error {
 	return nil
 }
 
-// plannedNodes are one node for every denied path of the project, each alias,
-// and each well-known place of the home, there or not: an attempt is an event,
-// not a silent "no such file".
-func (s *live) plannedNodes() []tripwire.Node {
-	var out []tripwire.Node
+// projectNodes are one node for every denied path of the project, and each alias.
+func (s *live) projectNodes() (out []tripwire.Node) {
 	for _, t := range s.staging.Tripwires() {
 		out = append(out, s.node(filepath.Join(s.project.Root, t.Path), t.Rule, attrOf(t)))
 	}
-	home := s.Getenv("HOME")
-	for _, place := range s.policy.HomeTripwires() {
-		rule, denied := s.policy.Path(strings.TrimSuffix(place, "/"))
-		if !denied || s.inProject(home, place) {
-			continue
-		}
-		path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
-		attr, err := tripwire.Attrs(path)
-		if err != nil {
-			attr = absentAttr(place, s.Now())
-		}
-		out = append(out, s.node(path, rule.ID, attr))
-	}
 	return out
-}
-
-// inProject reports whether a place of the home lies in the project, which has
-// tripwires of its own (a home that is itself a repository).
-func (s *live) inProject(home, place string) bool {
-	path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
-	return path == s.project.Root || strings.HasPrefix(path, s.project.Root+"/")
 }
 
 func (s *live) node(path, rule string, attr tripwire.Attr) tripwire.Node {

@@ -14,6 +14,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/filelock"
+	"github.com/countersign/countersign/sandbox/tripwire"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -103,4 +104,44 @@ func lockHome(home *string, id string) (*os.File, error) {
 		return f, err
 	}
 	return nil, filelock.ErrBusy
+}
+
+// layHome lays what does not depend on the staged tree: the start files and the
+// tripwires of the home.
+func (s *live) layHome(home string) error {
+	mounts, err := s.startMounts(home)
+	if err != nil {
+		return err
+	}
+	trips, err := s.serveNodes(s.homeNodes(home, false))
+	if err != nil {
+		return err
+	}
+	return s.box.Lay(mounts, trips)
+}
+
+// homeNodes are one for each well-known place of the home, there or not: an attempt
+// is an event, not a silent "no such file". Those that the project lies in, above,
+// are laid over it.
+func (s *live) homeNodes(home string, above bool) (out []tripwire.Node) {
+	for _, place := range s.policy.HomeTripwires() {
+		rule, denied := s.policy.Path(strings.TrimSuffix(place, "/"))
+		path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
+		if !denied || s.inProject(home, place) || above != strings.HasPrefix(s.project.Root, path+"/") {
+			continue
+		}
+		attr, err := tripwire.Attrs(path)
+		if err != nil {
+			attr = absentAttr(place, s.Now())
+		}
+		out = append(out, s.node(path, rule.ID, attr))
+	}
+	return out
+}
+
+// inProject reports whether a place of the home lies in the project, which has
+// tripwires of its own (a home that is itself a repository).
+func (s *live) inProject(home, place string) bool {
+	path := filepath.Join(home, strings.TrimPrefix(place, "~/"))
+	return path == s.project.Root || strings.HasPrefix(path, s.project.Root+"/")
 }

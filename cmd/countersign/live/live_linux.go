@@ -70,6 +70,7 @@ type live struct {
 	egress     *egress.Door // nil where the policy has none
 	sup        *execgate.Supervisor
 	denied     *deniedContent
+	homeLaid   chan error    // how layHome went
 	supervised chan struct{} // closed when the supervisor has ended
 
 	mu      sync.Mutex
