@@ -7,12 +7,22 @@ import (
 	"time"
 )
 
-// Cline ends a command after 30 s, whoever it waits for. Its model's call is asked
-// about while the answer is held: a person who takes longer than that breaks nothing,
-// and what they said, yes or no, is what the attempt meets.
+// Cline ends a command after 30 s, whoever it waits for, and Continue after 180. Their
+// model's call is asked about while the answer is held: a person who takes longer than
+// that breaks nothing, and what they said, yes or no, is what the attempt meets.
 func TestAPersonTakesLongerThanTheAgentWaits(t *testing.T) {
 	t.Parallel()
-	v := vendors[slices.IndexFunc(vendors, func(v vendor) bool { return v.name == "cline" })]
+	for name, wait := range map[string]time.Duration{"cline": 35 * time.Second, "continue": 5 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			takesLonger(t, name, wait)
+		})
+	}
+}
+
+func takesLonger(t *testing.T, name string, away time.Duration) {
+	all := slices.Concat(vendors, others)
+	v := all[slices.IndexFunc(all, func(v vendor) bool { return v.name == name })]
 	bin := npmAgent(t, v.pkg, v.version)
 	w, m := realAgent(t, v.wire, v.path, users()[len(users())-1], step{run: "node --test"}, step{run: "touch second"})
 	m.say = func(s step) (string, map[string]any) { return v.runs(s) }
@@ -31,7 +41,7 @@ func TestAPersonTakesLongerThanTheAgentWaits(t *testing.T) {
 		return q
 	}
 	q := card("node --test")
-	time.Sleep(35 * time.Second)
+	time.Sleep(away)
 	w.must("approve", q.ID)
 	w.must("deny", card("touch second").ID, "--reason", "one file is enough")
 	out := wait()
@@ -41,7 +51,7 @@ func TestAPersonTakesLongerThanTheAgentWaits(t *testing.T) {
 	var met []string
 	for _, r := range w.log("--type", "exec.decided") {
 		if r.Decision.Basis == "early" {
-			met = append(met, r.Decision.Verdict+" "+r.Action.Argv[2]+" "+r.Decision.Reason)
+			met = append(met, r.Decision.Verdict+" "+r.Action.Argv[len(r.Action.Argv)-1]+" "+r.Decision.Reason)
 		}
 		if r.Decision.Basis == "person" || r.Decision.Basis == "timeout" {
 			t.Errorf("asked again: %v", r.Action.Argv)

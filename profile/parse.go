@@ -70,9 +70,10 @@ func (r *reader) found(n ast.Node) {
 			r.Mapping(n, "found.shim", []strictyaml.Field{
 				{Name: "file", Read: func(n ast.Node) { f.Shim.File = r.Text(n, "found.shim.file") }},
 				{Name: "package", Read: func(n ast.Node) { f.Shim.Package = r.Text(n, "found.shim.package") }},
+				{Name: "runs", Read: func(n ast.Node) { f.Shim.Runs = r.texts(n, "found.shim.runs") }},
 			})
 			_, err := path.Match(f.Shim.Package, "")
-			r.need(n, "found.shim", "file and package", f.Shim.File != "" && f.Shim.Package != "" && err == nil)
+			r.need(n, "found.shim", "file, and package or runs", f.Shim.File != "" && (f.Shim.Package == "") != (len(f.Shim.Runs) == 0) && err == nil)
 		}},
 	})
 	r.need(n, "found", "names", len(f.Names) > 0)

@@ -48,11 +48,14 @@ type Found struct {
 	Shim  Shim
 }
 
-// Shim is an npm program that does nothing but start a native one. An approval of
-// that one would cover all that the agent does; started itself, it is the agent.
+// Shim is an npm program that does nothing but start another. An approval of that
+// one would cover all that the agent does; started itself, it is the agent.
 type Shim struct {
 	File    string // the shim's base name
 	Package string // of a platform, beside or below the shim's, a pattern of path.Match
+	// Runs is the command line in the shim's place, where it is no native program's:
+	// words behind the first that are files beside the shim mean these.
+	Runs []string
 }
 
 // Variable is one of the environment.

@@ -142,7 +142,7 @@ func (a *app) settle(o *live.Options) error {
 	if err != nil {
 		return err
 	}
-	o.Argv = append([]string{agents.Native(known, path)}, o.Argv[1:]...)
+	o.Argv = append(agents.Native(known, path), o.Argv[1:]...)
 	return nil
 }
 

@@ -136,12 +136,15 @@ func small(path string) []byte {
 	return b
 }
 
-// Native finds the program behind an npm shim that does nothing but start it.
-func Native(p *profile.Profile, path string) string {
+// Native is what an npm shim that does nothing but start a program would start.
+func Native(p *profile.Profile, path string) []string {
 	shim := p.Found.Shim
 	real, err := filepath.EvalSymlinks(path)
 	if shim.File == "" || err != nil || filepath.Base(real) != shim.File {
-		return path
+		return []string{path}
+	}
+	if len(shim.Runs) > 0 {
+		return beside(filepath.Dir(real), shim.Runs)
 	}
 	pkg := filepath.Dir(real)
 	if filepath.Base(pkg) == "bin" {
@@ -151,9 +154,22 @@ func Native(p *profile.Profile, path string) string {
 	for _, vendor := range []string{filepath.Join(filepath.Dir(pkg), platform), filepath.Join(pkg, "node_modules", scope, platform), pkg} {
 		for _, place := range []string{"vendor/*/bin/" + p.Name, "vendor/*/" + p.Name + "/" + p.Name, p.Name} {
 			if found, _ := filepath.Glob(filepath.Join(vendor, place)); len(found) == 1 {
-				return found[0]
+				return found[:1]
 			}
 		}
 	}
-	return path
+	return []string{path}
+}
+
+// beside is a command line whose words that are files of dir name them there.
+func beside(dir string, words []string) (argv []string) {
+	for _, w := range words {
+		if at := filepath.Join(dir, w); len(argv) > 0 {
+			if _, err := os.Lstat(at); err == nil {
+				w = at
+			}
+		}
+		argv = append(argv, w)
+	}
+	return argv
 }
