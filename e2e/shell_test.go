@@ -80,8 +80,9 @@ func TestShellRunsWhatThePersonTypes(t *testing.T) {
 	m.text(binary + " shell")
 	m.key("Enter")
 	m.wait("project")
-	m.text("sh")
+	m.text("PS1='inner> ' sh") // what is typed while a line editor gives the terminal back is lost anywhere
 	m.key("Enter")
+	m.wait("\ninner>")
 	m.text("sh -c 'echo nested-$((1+1))'; node --test | grep '# pass'")
 	m.key("Enter")
 	m.wait("nested-2")
