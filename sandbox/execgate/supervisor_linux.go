@@ -100,6 +100,7 @@ func New(cfg Config) (*Supervisor, error) {
 func (s *Supervisor) Run(ctx context.Context) error {
 	s.ctx = ctx
 	_ = s.listener.SyncWakeUp()
+	held.MuteStops()
 	for range minIdle + 1 {
 		s.spawn()
 	}

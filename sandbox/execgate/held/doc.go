@@ -3,6 +3,7 @@
 //
 // It promises: a thread is held only until its exec stop is decided, or, for a
 // StandIn, until what goes on elsewhere has ended; what is held dies with who holds
-// it. It touches no memory of a process but to read, and of its registers those of
-// a StandIn. It must never decide whether an exec may run.
+// it. It touches no memory of a process but to read, of its registers those of a
+// StandIn, and of this program the signal of stops, which it mutes. It must never
+// decide whether an exec may run.
 package held

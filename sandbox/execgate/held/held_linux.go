@@ -52,6 +52,20 @@ func Childless() bool {
 	return errno == unix.ECHILD && unix.Gettid() != unix.Getpid()
 }
 
+// MuteStops has the kernel send this program no SIGCHLD for a stop (sigaction(2),
+// SA_NOCLDSTOP): who holds is woken in its wait, and each exec stop would wake one
+// more thread, often on another processor, for a signal that nobody asked for.
+func MuteStops() {
+	var act struct{ handler, flags, restorer, mask uint64 } // struct kernel_sigaction of 64-bit architectures
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&act)), unsafe.Sizeof(act.mask), 0, 0)
+	if errno == 0 && act.flags&saNoCldStop == 0 {
+		act.flags |= saNoCldStop
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&act)), 0, unsafe.Sizeof(act.mask), 0, 0)
+	}
+}
+
+const saNoCldStop = 1 // SA_NOCLDSTOP of asm/signal.h
+
 // UntilExec waits for the exec stop. If the exec did not happen it lets the
 // thread go and says how it ended.
 func (h *Thread) UntilExec() (pid int, ended string) {
