@@ -16,6 +16,9 @@ type Keyer struct {
 	key []byte
 	mu  sync.RWMutex
 	env map[string]keyed // by NAME=VALUE
+	// The last whole environment, and its canonical encoding.
+	last     []string
+	lastJSON []byte
 }
 
 // keyed is a variable as NAME=hmac:…, and its canonical encoding.
@@ -169,14 +172,24 @@ func sorted(env []string) []string {
 }
 
 func (k *Keyer) appendEnv(b []byte, env []string) []byte {
-	b = append(b, '[')
+	k.mu.RLock()
+	last, text := k.last, k.lastJSON
+	k.mu.RUnlock()
+	if text != nil && slices.Equal(last, env) {
+		return append(b, text...)
+	}
+	text = []byte{'['}
 	for i, kv := range sorted(env) {
 		if i > 0 {
-			b = append(b, ',')
+			text = append(text, ',')
 		}
-		b = append(b, k.variable(kv).json...)
+		text = append(text, k.variable(kv).json...)
 	}
-	return append(b, ']')
+	text = append(text, ']')
+	k.mu.Lock()
+	k.last, k.lastJSON = slices.Clone(env), text
+	k.mu.Unlock()
+	return append(b, text...)
 }
 
 func (k *Keyer) environment(env []string) []any {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,17 +21,19 @@ import (
 
 // plan is an exec that waits, and what the exec stop must show.
 type plan struct {
-	exec     countersign.Exec
-	args     []byte            // the argument bytes after the exec, shebang included
-	env      []byte            // the environment's
-	loaded   []string          // args, split
-	image    *execfile.Content // the file that the kernel loads: the outermost interpreter, or the executable
-	operands []operand
-	movable  bool // the session can change what the kernel loads
-	node     bool // the interpreter resolves module names by itself
-	once     bool // it opens its program once
-	whole    bool // content of large scripts too: somebody may be asked
-	stream   bool // what it would run comes out of a pipe, socket or terminal
+	exec      countersign.Exec
+	args      []byte            // the argument bytes after the exec, shebang included
+	env       []byte            // the environment's
+	name      string            // the path argument
+	nameErrno unix.Errno        // why it could not be read
+	loaded    []string          // args, split
+	image     *execfile.Content // the file that the kernel loads: the outermost interpreter, or the executable
+	operands  []operand
+	movable   bool // the session can change what the kernel loads
+	node      bool // the interpreter resolves module names by itself
+	once      bool // it opens its program once
+	whole     bool // content of large scripts too: somebody may be asked
+	stream    bool // what it would run comes out of a pipe, socket or terminal
 }
 
 // operand is a file that the interpreter opens by itself after the exec.
@@ -81,7 +84,6 @@ func (w *worker) read(call string, whole bool) (*plan, *no) {
 		return nil, n
 	}
 	w.program(p)
-	w.describe(p)
 	return p, nil
 }
 
@@ -93,22 +95,20 @@ type request struct {
 }
 
 func (w *worker) readArgs(p *plan, r request) *no {
-	b, errno := w.m.Vector(w.buf[:0], r.argv)
-	if errno == 0 {
-		argc := w.m.Len()
-		if argc == 0 {
-			b = append(b, 0) // the kernel makes it one empty argument (Linux 5.18)
-		}
-		cut := len(b)
-		if b, errno = w.m.Vector(b, r.envp); errno == 0 {
-			p.args, p.env = bytes.Clone(b[:cut]), bytes.Clone(b[cut:])
-		}
-	}
+	g, b, errno := w.m.Given(w.buf, r.name, r.argv, r.envp)
 	w.buf = b
 	if errno != 0 {
 		return readFault(errno)
 	}
-	p.exec.Argv, p.exec.Env = seccomp.Split(p.args), seccomp.Split(p.env)
+	p.name, p.nameErrno, p.args = string(g.Name), g.NameErrno, bytes.Clone(g.Args)
+	if g.Argc == 0 {
+		p.args = []byte{0} // the kernel makes it one empty argument (Linux 5.18)
+	}
+	if w.env.list == nil || !bytes.Equal(w.env.raw, g.Env) {
+		w.env = w.s.environment(bytes.Clone(g.Env))
+	}
+	p.env, p.exec.Env, p.exec.Delta = w.env.raw, w.env.list, w.env.delta
+	p.exec.Argv = seccomp.Split(p.args)
 	return nil
 }
 
@@ -126,18 +126,18 @@ func readFault(errno unix.Errno) *no {
 // to a script's interpreter.
 func (w *worker) find(p *plan, r request) (pl asseen.Place, filename string, n *no) {
 	pl.FD = -1
-	raw, errno := w.m.String(nil, r.name, unix.PathMax)
-	if errno == unix.E2BIG || len(raw) >= unix.PathMax {
+	if p.nameErrno == unix.E2BIG || len(p.name) >= unix.PathMax {
 		return pl, "", &no{errno: unix.ENAMETOOLONG}
 	}
-	if errno != 0 {
-		return pl, "", readFault(errno)
+	if p.nameErrno != 0 {
+		return pl, "", readFault(p.nameErrno)
 	}
 	if r.flags&^execveatFlags != 0 {
 		return pl, "", &no{errno: unix.EINVAL}
 	}
-	name := string(raw)
+	name := p.name
 	filename = name
+	var errno unix.Errno
 	fd := "fd/" + strconv.Itoa(r.dirfd)
 	switch {
 	case name == "" && (r.flags&unix.AT_EMPTY_PATH == 0 || r.dirfd == unix.AT_FDCWD):
@@ -398,27 +398,30 @@ func (w *worker) packageMain(dir string) string {
 	return pkg.Main
 }
 
-// describe fills what a person and the policy see beside the bound fields.
-func (w *worker) describe(p *plan) {
-	w.round++
-	seen := 0
-	for _, kv := range p.exec.Env {
+// environment is one that execs had, and how it differs from the session's
+// baseline. It is not changed: it hardly changes from one command to the next.
+type environment struct {
+	raw   []byte
+	list  []string
+	delta []countersign.EnvChange
+}
+
+func (s *Supervisor) environment(raw []byte) environment {
+	e := environment{raw: raw, list: seccomp.Split(raw)}
+	seen := make(map[string]bool, len(s.baseline))
+	for _, kv := range e.list {
 		name, value := cutEnv(kv)
-		base := w.s.baseline[name]
-		if base == nil || base.value != value {
-			p.exec.Delta = append(p.exec.Delta, countersign.EnvChange{Name: name, Value: value})
+		base, known := s.baseline[name]
+		if !known || base != value {
+			e.delta = append(e.delta, countersign.EnvChange{Name: name, Value: value})
 		}
-		if base != nil && w.seen[base.index] != w.round {
-			w.seen[base.index] = w.round
-			seen++
-		}
+		seen[name] = known
 	}
-	if seen == len(w.s.baseline) {
-		return
-	}
-	for name, base := range w.s.baseline {
-		if w.seen[base.index] != w.round {
-			p.exec.Delta = append(p.exec.Delta, countersign.EnvChange{Name: name, Unset: true})
+	for name := range s.baseline {
+		if !seen[name] {
+			e.delta = append(e.delta, countersign.EnvChange{Name: name, Unset: true})
 		}
 	}
+	e.delta = slices.Clip(e.delta)
+	return e
 }

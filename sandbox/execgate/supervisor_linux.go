@@ -34,7 +34,7 @@ type Supervisor struct {
 	cfg      Config
 	listener seccomp.Listener
 	rows     map[uint32][]seccomp.Row
-	baseline map[string]*variable
+	baseline map[string]string
 	files    *execfile.Cache
 	tree     *tree
 	launch   *launch
@@ -52,12 +52,6 @@ type Supervisor struct {
 	once    sync.Once
 }
 
-// variable is one of the baseline environment.
-type variable struct {
-	value string
-	index int
-}
-
 // New returns a supervisor that Run sets to work.
 func New(cfg Config) (*Supervisor, error) {
 	if cfg.Listener == nil || cfg.Judge == nil {
@@ -71,7 +65,7 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	s := &Supervisor{
 		cfg: cfg, listener: seccomp.Listener(cfg.Listener.Fd()), rows: map[uint32][]seccomp.Row{},
-		baseline: map[string]*variable{}, files: execfile.NewCache(cfg.Now), tree: newTree(), done: make(chan error, 1),
+		baseline: map[string]string{}, files: execfile.NewCache(cfg.Now), tree: newTree(), done: make(chan error, 1),
 	}
 	s.root.Store(-1)
 	s.turn.Pass()
@@ -84,11 +78,7 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	for _, kv := range cfg.Env {
 		name, value := cutEnv(kv)
-		if old := s.baseline[name]; old != nil {
-			old.value = value
-			continue
-		}
-		s.baseline[name] = &variable{value, len(s.baseline)}
+		s.baseline[name] = value
 	}
 	return s, nil
 }
@@ -167,7 +157,7 @@ func (s *Supervisor) thread(found chan<- struct{}) {
 func (s *Supervisor) notify() {
 	defer s.threads.Add(-1)
 	blockSignals()
-	w := &worker{s: s, tid: unix.Gettid(), seen: make([]uint64, len(s.baseline))}
+	w := &worker{s: s, tid: unix.Gettid()}
 	for {
 		if err := w.receive(); err != nil {
 			s.end(err)
@@ -248,9 +238,7 @@ type worker struct {
 	buf  []byte
 	to   countersign.Net // where a refused connect leads
 	call names.Call      // that names files
-
-	seen  []uint64 // by the variable's index: the round that saw it last
-	round uint64
+	env  environment     // of the last exec
 }
 
 // quick answers what needs no more than a look at the caller's memory, and

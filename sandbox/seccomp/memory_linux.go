@@ -16,7 +16,8 @@ const (
 	maxStrings = 6 << 20
 	pageSize   = 4096
 	maxIovecs  = 512
-	firstBite  = 192 // bytes read of a string before its length is known
+	firstBite  = 192    // bytes read of a string before its length is known
+	firstPtrs  = 64 * 8 // bytes read of a vector before its length is known
 )
 
 // Memory reads a caller's process's memory. It never reads past a page that it
@@ -27,6 +28,7 @@ type Memory struct {
 	remote []unix.RemoteIovec
 	ptrs   []uint64
 	spans  []span
+	head   [firstBite + 2*firstPtrs]byte
 }
 
 // span is a run of strings that lie close together.
@@ -103,44 +105,98 @@ func (m *Memory) Path(buf []byte, addr uint64) ([]byte, unix.Errno) {
 	return nil, unix.ENAMETOOLONG
 }
 
-// Len is how many strings the last Vector had.
-func (m *Memory) Len() int { return len(m.ptrs) }
+// Given is what an exec was given. All of it is good until the next call.
+type Given struct {
+	Name      []byte // without its NUL
+	NameErrno unix.Errno
+	Args, Env []byte // every string with its NUL: what /proc/PID/cmdline and environ must show after the exec
+	Argc      int
+}
 
-// pointers reads a vector that ends with NULL.
-func (m *Memory) pointers(addr uint64) unix.Errno {
+// Given reads the arguments of an exec by their addresses, into dst. Most execs
+// need two calls for all of it.
+func (m *Memory) Given(dst []byte, name, argv, envp uint64) (g Given, all []byte, errno unix.Errno) {
+	first, args, env := m.heads(name, argv, envp)
+	if i := bytes.IndexByte(first, 0); i >= 0 {
+		g.Name = first[:i]
+	} else {
+		g.Name, g.NameErrno = m.String(nil, name, unix.PathMax)
+	}
 	m.ptrs = m.ptrs[:0]
+	if errno = m.pointers(argv, args); errno != 0 {
+		return g, dst, errno
+	}
+	g.Argc = len(m.ptrs)
+	if errno = m.pointers(envp, env); errno != 0 {
+		return g, dst, errno
+	}
+	if dst, errno = m.strings(dst[:0]); errno != 0 {
+		return g, dst, errno
+	}
+	cut := 0
+	for range g.Argc {
+		cut += bytes.IndexByte(dst[cut:], 0) + 1
+	}
+	g.Args, g.Env = dst[:cut:cut], dst[cut:]
+	return g, dst, 0
+}
+
+// heads reads where the path and both vectors begin, in one call. What it could
+// not read so is left to those who read on.
+func (m *Memory) heads(name, argv, envp uint64) (n, a, e []byte) {
+	size := [3]int{min(firstBite, toPageEnd(name)), min(firstPtrs, toPageEnd(argv)) &^ 7, min(firstPtrs, toPageEnd(envp)) &^ 7}
+	m.remote = m.remote[:0]
+	total := 0
+	for i, addr := range [3]uint64{name, argv, envp} {
+		if addr == 0 {
+			size[i] = 0
+		}
+		if size[i] > 0 {
+			m.remote = append(m.remote, unix.RemoteIovec{Base: uintptr(addr), Len: size[i]})
+			total += size[i]
+		}
+	}
+	b := m.head[:total]
+	if total == 0 || m.readv(b, m.remote) != 0 {
+		return nil, nil, nil
+	}
+	return b[:size[0]], b[size[0] : size[0]+size[1]], b[size[0]+size[1]:]
+}
+
+// pointers adds those of a vector that ends with NULL, of which first is known.
+func (m *Memory) pointers(addr uint64, first []byte) unix.Errno {
 	if addr == 0 {
 		return 0
 	}
 	var chunk [pageSize]byte
-	for size := 64 * 8; ; size = pageSize {
-		n := min(size, toPageEnd(addr)) &^ 7
-		if n == 0 {
-			n = 8 // a pointer that lies across two pages
+	before := len(m.ptrs)
+	for b, size := first, firstPtrs; ; b, size = nil, pageSize {
+		if len(b) == 0 {
+			n := min(size, toPageEnd(addr)) &^ 7
+			if n == 0 {
+				n = 8 // a pointer that lies across two pages
+			}
+			b = chunk[:n]
+			if errno := m.Read(b, addr); errno != 0 {
+				return errno
+			}
 		}
-		if errno := m.Read(chunk[:n], addr); errno != 0 {
-			return errno
-		}
-		for i := 0; i < n; i += 8 {
-			p := binary.LittleEndian.Uint64(chunk[i:])
+		for i := 0; i < len(b); i += 8 {
+			p := binary.LittleEndian.Uint64(b[i:])
 			if p == 0 {
 				return 0
 			}
 			m.ptrs = append(m.ptrs, p)
 		}
-		addr += uint64(n)
-		if len(m.ptrs) > maxStrings/8 {
+		addr += uint64(len(b))
+		if len(m.ptrs)-before > maxStrings/8 {
 			return unix.E2BIG
 		}
 	}
 }
 
-// Vector appends every string of a vector, each with its NUL, to dst: the bytes
-// that /proc/PID/cmdline or environ must show after the exec.
-func (m *Memory) Vector(dst []byte, addr uint64) ([]byte, unix.Errno) {
-	if errno := m.pointers(addr); errno != 0 {
-		return dst, errno
-	}
+// strings appends what the pointers point to, each string with its NUL, to dst.
+func (m *Memory) strings(dst []byte) ([]byte, unix.Errno) {
 	for at := 0; at < len(m.ptrs); {
 		at = m.plan(at)
 		if errno := m.fetch(); errno != 0 {
