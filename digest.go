@@ -19,6 +19,7 @@ type Keyer struct {
 	// The last whole environment, and its canonical encoding.
 	last     []string
 	lastJSON []byte
+	rooms    sync.Pool // of *[]byte, to encode an exec in
 }
 
 // keyed is a variable as NAME=hmac:…, and its canonical encoding.
@@ -65,7 +66,14 @@ func (k *Keyer) variable(kv string) keyed {
 // docs/formats/action.md gives the bytes.
 func (a Action) Digest(k *Keyer, secret func(arg string) bool) string {
 	if a.Exec != nil {
-		return "sha256:" + hashHex(a.boundExec(k, secret))
+		room, ok := k.rooms.Get().(*[]byte)
+		if !ok {
+			room = new([]byte)
+		}
+		*room = a.appendExec((*room)[:0], k, secret)
+		digest := "sha256:" + hashHex(*room)
+		k.rooms.Put(room)
+		return digest
 	}
 	m := map[string]any{"v": int64(1), "kind": string(a.Kind), "session": a.Session}
 	switch {
@@ -79,12 +87,11 @@ func (a Action) Digest(k *Keyer, secret func(arg string) bool) string {
 	return "sha256:" + hashHex(canonical(m))
 }
 
-// boundExec is the canonical map of an exec, written out in the order of its
-// keys: it stands on the path of every command.
-func (a Action) boundExec(k *Keyer, secret func(string) bool) []byte {
+// appendExec appends the canonical map of an exec, written out in the order of
+// its keys: it stands on the path of every command.
+func (a Action) appendExec(b []byte, k *Keyer, secret func(string) bool) []byte {
 	e := a.Exec
-	b := append(make([]byte, 0, 8192), `{"argv":`...)
-	b = appendCanonical(b, k.args(e.Argv, secret))
+	b = appendCanonical(append(b, `{"argv":`...), k.args(e.Argv, secret))
 	b = appendCanonical(append(b, `,"cwd":`...), e.Cwd)
 	b = k.appendEnv(append(b, `,"env":`...), e.Env)
 	b = appendCanonical(append(b, `,"exe":`...), executable(e.Exe))

@@ -109,7 +109,7 @@ func TestExecIsCanonical(t *testing.T) {
 		"exe": executable(a.Exec.Exe), "interp": executables(a.Exec.Interp), "env": k.environment(a.Exec.Env),
 		"scripts": scripts(a.Exec.Scripts), "stdin": string(a.Exec.Stdin),
 	})
-	if got := a.boundExec(k, nil); string(got) != string(want) {
+	if got := a.appendExec(nil, k, nil); string(got) != string(want) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
