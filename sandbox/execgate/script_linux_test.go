@@ -235,4 +235,5 @@ func TestInterpreterWithThreads(t *testing.T) {
 	if code := g.run(g.cfg.Launch.Argv...); code != 0 {
 		t.Errorf("exit %d: %q", code, g.judge.ends)
 	}
+	g.settle()
 }
