@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,16 +190,12 @@ func (s *live) workDir() string {
 // writable says whether the session can write at a path of its view: everywhere
 // but in the system's directories and the toolchains.
 func (s *live) writable(path string) bool {
-	under := func(dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
-	if under(s.project.Root) {
-		return true
+	under := func(dir string) bool {
+		rest, ok := strings.CutPrefix(path, dir)
+		return ok && (rest == "" || rest[0] == '/')
 	}
-	for _, dir := range append([]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt"}, s.toolchains...) {
-		if under(dir) {
-			return false
-		}
-	}
-	return true
+	system := [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt"}
+	return under(s.project.Root) || !slices.ContainsFunc(system[:], under) && !slices.ContainsFunc(s.toolchains, under)
 }
 
 // serveTripwires starts the node server on the mounted descriptor.
