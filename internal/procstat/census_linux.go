@@ -37,6 +37,22 @@ func (c *Census) Identify(pid int, buf []byte) (Identity, error) {
 	return Identity{ID: start, Parent: parent, UID: -1}, err
 }
 
+// OfThread identifies the process of a thread, and names its leader.
+func (c *Census) OfThread(tid int, buf []byte) (leader int, who Identity, err error) {
+	if !c.old.Load() { // only a leader has a pidfd
+		if who, err := byPidfd(tid); err == nil {
+			return tid, who, nil
+		}
+	}
+	if leader = tid; unix.Tgkill(tid, tid, 0) != nil { // succeeds for leaders only
+		leader, err = StatusField(tid, "Tgid:")
+	}
+	if err == nil {
+		who, err = c.Identify(leader, buf)
+	}
+	return leader, who, err
+}
+
 // need is what the kernel must answer: PIDFD_INFO_PID and PIDFD_INFO_CREDS of
 // include/uapi/linux/pidfd.h.
 const need = unix.PIDFD_INFO_PID | unix.PIDFD_INFO_CREDS

@@ -3,7 +3,10 @@ package procstat
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Both ways must name the parent, tell two processes apart, know which is the
@@ -42,5 +45,32 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("it has ended, and is still %+v", who)
 			}
 		})
+	}
+}
+
+// A thread's process is its leader's, whichever way it is found.
+func TestOfThread(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ready, done := make(chan int), make(chan struct{})
+	defer close(done)
+	go func() {
+		runtime.LockOSThread() // on another thread than this one
+		ready <- unix.Gettid()
+		<-done
+	}()
+	for _, tid := range []int{<-ready, unix.Gettid(), os.Getpid()} {
+		for _, old := range []bool{false, true} {
+			var c Census
+			c.old.Store(old)
+			var buf [1024]byte
+			want, err := c.Identify(os.Getpid(), buf[:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if leader, who, err := c.OfThread(tid, buf[:]); err != nil || leader != os.Getpid() || who != want {
+				t.Errorf("thread %d, old %v: %d %+v %v, want %d %+v", tid, old, leader, who, err, os.Getpid(), want)
+			}
+		}
 	}
 }

@@ -24,17 +24,9 @@ type target struct {
 
 // open learns the process of a thread.
 func (t *target) open(tid int, c *procstat.Census) error {
-	t.tid, t.tgid = tid, tid
-	// Signal 0 to a thread as the leader of itself: succeeds for leaders only.
-	if unix.Tgkill(tid, tid, 0) != nil {
-		tgid, err := procstat.StatusField(tid, "Tgid:")
-		if err != nil {
-			return err
-		}
-		t.tgid = tgid
-	}
+	t.tid = tid
 	var err error
-	t.who, err = c.Identify(t.tgid, t.buf[:])
+	t.tgid, t.who, err = c.OfThread(tid, t.buf[:])
 	return err
 }
 
