@@ -71,6 +71,9 @@ type Exec struct {
 	// Outlived says in plain words why an exec has no cover where its process is
 	// what an approved command left behind; empty for all others. Not bound.
 	Outlived string
+	// Lends are the secrets that it gets, and for whose sake it runs apart from the
+	// agent; bound.
+	Lends []Lend
 	// Root is the decided command this exec runs under by proven lineage, or nil.
 	Root *CoverRoot
 }

@@ -97,6 +97,9 @@ func (a Action) appendExec(b []byte, k *Keyer, secret func(string) bool) []byte 
 	b = appendCanonical(append(b, `,"exe":`...), executable(e.Exe))
 	b = appendCanonical(append(b, `,"interp":`...), executables(e.Interp))
 	b = appendCanonical(append(b, `,"kind":`...), string(a.Kind))
+	if len(e.Lends) > 0 {
+		b = appendCanonical(append(b, `,"lends":`...), lends(e.Lends))
+	}
 	b = appendCanonical(append(b, `,"scripts":`...), scripts(e.Scripts))
 	b = appendCanonical(append(b, `,"session":`...), a.Session)
 	b = appendCanonical(append(b, `,"stdin":`...), string(e.Stdin))
@@ -121,11 +124,15 @@ func (a Action) ReuseKey(k *Keyer, secret func(arg string) bool) string {
 			delta = append(delta, c.Name+"="+c.Value)
 		}
 	}
-	return "reuse:" + hashHex(canonical(map[string]any{
+	m := map[string]any{
 		"v": int64(1), "argv": k.args(e.Argv, secret), "cwd": e.Cwd,
 		"exe": e.Exe.Path + "\x00" + e.Exe.SHA256, "interp": executables(e.Interp),
 		"env": k.environment(delta), "scripts": scripts(e.Scripts),
-	}))
+	}
+	if len(e.Lends) > 0 {
+		m["lends"] = lends(e.Lends)
+	}
+	return "reuse:" + hashHex(canonical(m))
 }
 
 // HarmlessEnv reports whether a difference in this variable cannot change what

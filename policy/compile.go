@@ -13,6 +13,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/policy/hosts"
+	"github.com/countersign/countersign/policy/lends"
 	"github.com/countersign/countersign/policy/models"
 	"github.com/countersign/countersign/policy/paths"
 )
@@ -23,7 +24,8 @@ type Policy struct {
 	preset     string
 	deny, risk *fileSet
 	outer      []outerFiles
-	exec       execSet
+	exec, lend execSet
+	lends      []lends.Rule // as of lend
 	hosts      hosts.Rules
 	models     models.Rules
 	write      string
@@ -62,7 +64,7 @@ func Compile(docs ...*Document) (*Policy, error) {
 		return nil, err
 	}
 	p := &Policy{layers: docs, deny: newFileSet(), risk: newFileSet(), write: "review", demands: map[string]Demands{}}
-	p.exec.byName = map[string][]int32{}
+	p.exec.byName, p.lend.byName = map[string][]int32{}, map[string][]int32{}
 	p.bundle, p.preset = bundleOf(docs), loosest(docs)
 	p.defaults()
 	p.settings(docs)
@@ -161,6 +163,9 @@ func (p *Policy) addDoors(d *Document) error {
 	p.hosts.Add(&d.Net, func(v countersign.Verdict, id, reason, layer, pos string) countersign.Ruling {
 		return p.ruling(v, id, reason, Layer(layer), pos)
 	})
+	if err := p.addLends(d); err != nil {
+		return err
+	}
 	return p.addModels(d)
 }
 
@@ -286,7 +291,8 @@ func (d *Document) canonical() any {
 		Require []string
 		models.Later
 		hosts.Ports
-		Below string `json:",omitempty"`
+		Below string       `json:",omitempty"`
+		Lend  []lends.Rule `json:",omitempty"`
 	}{
 		d.Layer,
 		withLayer(d.Files.Deny, func(r *FileRule) { r.Pos = "" }),
@@ -296,6 +302,7 @@ func (d *Document) canonical() any {
 		withLayer(d.Cmds, func(r *Command) { r.Pos = "" }),
 		network,
 		m, int64(d.Appr.Timeout), d.Appr.TypedConfirmation, d.Appr.Passkey, d.Post.Require, later, ports, d.Below,
+		withLayer(d.Lend, func(r *lends.Rule) { r.Pos = "" }),
 	}
 }
 

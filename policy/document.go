@@ -6,6 +6,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
 	"github.com/countersign/countersign/policy/hosts"
+	"github.com/countersign/countersign/policy/lends"
 	"github.com/countersign/countersign/policy/models"
 )
 
@@ -46,6 +47,7 @@ type Document struct {
 	Cmds   []Command
 	Net    hosts.Section
 	Models models.Section
+	Lend   []lends.Rule
 	Appr   ApprovalsSection
 	Post   Posture
 

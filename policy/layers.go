@@ -109,6 +109,11 @@ func (d *Document) uniqueIDs(seen map[string]where) error {
 			return err
 		}
 	}
+	for _, l := range d.Lend {
+		if err := check(l.ID, l.At); err != nil {
+			return err
+		}
+	}
 	for _, b := range d.Models.Budgets {
 		if err := check(b.ID, b.At); err != nil {
 			return err

@@ -410,6 +410,7 @@ func TestSchemaHasTheParsersFields(t *testing.T) {
 		{"files: {deny: [{zzz: 1}]}", []string{"$defs", "fileRule"}},
 		{"files: {except: [{zzz: 1}]}", []string{"$defs", "except"}},
 		{"commands: [{zzz: 1}]", []string{"$defs", "command"}},
+		{"lend: [{zzz: 1}]", []string{"$defs", "lend"}},
 		{"network: [{zzz: 1}]", []string{"$defs", "host"}},
 		{"services: [{zzz: 1}]", []string{"$defs", "port"}},
 		{"publish: [{zzz: 1}]", []string{"$defs", "port"}},

@@ -8,6 +8,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/strictyaml"
 	"github.com/countersign/countersign/policy/hosts"
+	"github.com/countersign/countersign/policy/lends"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -28,6 +29,9 @@ func (r *reader) document(n ast.Node) {
 			for _, v := range r.List(n, "commands") {
 				d.Cmds = append(d.Cmds, r.command(v))
 			}
+		}},
+		{Name: "lend", Read: func(n ast.Node) {
+			d.Lend = lends.Words{Reader: &r.Reader, ID: r.id, Reason: r.reason, Argv: r.argv, Env: r.envNames, Layer: string(d.Layer), Pos: d.pos}.Read(n)
 		}},
 		{Name: "models", Read: func(n ast.Node) { d.Models.Read(&r.Reader, n, r.id) }},
 		{Name: "mcp", Read: func(n ast.Node) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fold"
 	"github.com/countersign/countersign/internal/strictyaml"
+	"github.com/countersign/countersign/internal/words"
 	"github.com/countersign/countersign/policy/paths"
 )
 
@@ -148,11 +149,11 @@ func (r *reader) examples(n ast.Node, what string) []Example {
 		if _, isList := v.(*ast.SequenceNode); isList {
 			e.Argv = r.texts(v, what)
 		} else {
-			words, err := splitWords(r.Text(v, what))
+			line, err := words.Split(r.Text(v, what))
 			if r.Err == nil && err != nil {
 				r.Fail(v, "write it as a list of arguments", "%s: %v", what, err)
 			}
-			e.Env, e.Argv = splitEnv(words)
+			e.Env, e.Argv = splitEnv(line)
 		}
 		if r.Err == nil && len(e.Argv) == 0 {
 			r.Fail(v, "write a command", "%s: no command in the example", what)
@@ -172,47 +173,6 @@ func splitEnv(words []string) (env, argv []string) {
 		env, words = append(env, words[0]), words[1:]
 	}
 	return env, words
-}
-
-// splitWords splits an example as a shell would, without its expansions: an
-// example is one command, so what a shell would make more of is an error.
-func splitWords(s string) ([]string, error) {
-	var out []string
-	var word strings.Builder
-	in, quote := false, rune(0)
-	escaped := false
-	for _, c := range s {
-		switch {
-		case escaped:
-			word.WriteRune(c)
-			escaped = false
-		case quote == '\'' && c != '\'', quote == '"' && c != '"' && c != '\\':
-			word.WriteRune(c)
-		case quote != 0 && c == quote:
-			quote = 0
-		case c == '\\':
-			escaped, in = true, true
-		case c == '\'' || c == '"':
-			quote, in = c, true
-		case c == ' ' || c == '\t' || c == '\n':
-			if in {
-				out, in = append(out, word.String()), false
-				word.Reset()
-			}
-		case strings.ContainsRune("|&;<>()`$", c):
-			return nil, errors.New("an example is one command, without shell syntax: quote " + string(c))
-		default:
-			word.WriteRune(c)
-			in = true
-		}
-	}
-	if quote != 0 || escaped {
-		return nil, errors.New("an unfinished quote")
-	}
-	if in {
-		out = append(out, word.String())
-	}
-	return out, nil
 }
 
 func (r *reader) texts(n ast.Node, what string) []string {

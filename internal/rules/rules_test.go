@@ -22,8 +22,9 @@ const module = "github.com/countersign/countersign"
 // and internal/. A room that is not listed here is not part of the house.
 var may = map[string][]string{
 	"":                          {},
-	"policy":                    {"policy/hosts", "policy/models", "policy/paths"},
+	"policy":                    {"policy/hosts", "policy/lends", "policy/models", "policy/paths"},
 	"policy/hosts":              {},
+	"policy/lends":              {},
 	"policy/models":             {"policy/fence", "policy/limits"},
 	"policy/limits":             {"policy/fence"},
 	"policy/fence":              {},
@@ -79,6 +80,7 @@ var may = map[string][]string{
 	"cmd/countersign/reading":   {"*"},
 	"cmd/countersign/reviewing": {"*"},
 	"cmd/countersign/live":      {"*"},
+	"cmd/countersign/lending":   {"*"},
 	"cmd/countersign/replaying": {"*"},
 	"cmd/countersign/serving":   {"*"},
 	"cmd/countersign/proving":   {"*"},
