@@ -34,6 +34,7 @@ func (g *Gate) Early(ctx context.Context, c Command) {
 	}
 	e := *last.Exec
 	e.Argv, e.Exe, e.Hops, e.Invoked, e.Scripts, e.Interp = c.Argv, c.Exe, c.Hops, c.Hops[0], nil, nil
+	e.Lends = nil // what is lent makes it another command: it asks
 	e.ProgramFromAgent, e.Again, e.Outlived, e.Writable = false, false, "", false
 	if c.Cwd != "" {
 		e.Cwd = c.Cwd
@@ -49,7 +50,7 @@ func (g *Gate) Early(ctx context.Context, c Command) {
 		return
 	}
 	_, _, _ = g.cfg.Desk.ask(ctx, countersign.Request{
-		Session: g.cfg.Session, Action: a, Digest: a.Digest(g.cfg.Key, secret), Reuse: reuse, Ruling: ruling,
+		Session: g.cfg.Session, Action: a, Digest: a.Digest(g.cfg.Key, g.secret), Reuse: reuse, Ruling: ruling,
 		Since: g.cfg.Now(), Pending: true, Early: true, Confirm: word(&e, typed),
 	}) // its answer waits for the attempt
 }

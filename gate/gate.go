@@ -20,6 +20,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gate/grants"
+	"github.com/countersign/countersign/internal/mask"
 )
 
 // Policy is what the gate asks. *policy.Policy is one.
@@ -52,6 +53,8 @@ type Config struct {
 	// own wrapper has new in it each time, so that an approval is good for the same
 	// command again.
 	Same func(argv []string) []string
+	// Mask covers what was lent, in records and grants (optional).
+	Mask *mask.Mask
 	// Kept holds the grants of the project (optional).
 	Kept *grants.File
 }
@@ -123,8 +126,8 @@ func (g *Gate) Exec(ctx context.Context, a countersign.Action) (countersign.Perm
 		return countersign.Permit{}, &countersign.Error{Code: countersign.EClosed, Op: "decide", Thing: a.Summary, Err: err}
 	}
 	a.Session = g.cfg.Session
-	covered := a.Exec.Root != nil && !a.Exec.Launch && !g.configured(a)
-	ruling := g.cfg.Policy.Exec(a.Exec, covered)
+	covered := a.Exec.Root != nil && !a.Exec.Launch && !g.configured(a) && len(a.Exec.Lends) == 0
+	ruling := g.cfg.Policy.Exec(asLent(a.Exec), covered)
 	if covered && ruling.Verdict == countersign.Allow {
 		return g.cover(ctx, a, ruling)
 	}
@@ -142,7 +145,7 @@ func (g *Gate) cover(ctx context.Context, a countersign.Action, ruling countersi
 	if a.Exec.Traced {
 		d.Reason = "a debugger holds it: what runs is not compared with this"
 	}
-	digest := a.Digest(g.cfg.Key, secret)
+	digest := a.Digest(g.cfg.Key, g.secret)
 	r := g.record("exec.decided", a, digest, d)
 	r.Parent = a.Exec.Root.Record
 	receipt, err := g.cfg.Ledger.Append(ctx, r, false)
@@ -157,6 +160,10 @@ func (g *Gate) decide(ctx context.Context, a *countersign.Action, ruling counter
 	d := countersign.Decision{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Ruling: ruling, Reason: ruling.Reason}
 	if ruling.Verdict == countersign.Deny {
 		g.withdraw(ctx, *a, ruling)
+		return d
+	}
+	if why := unlendable(a.Exec); why != "" {
+		d.Verdict, d.Basis, d.Reason = countersign.Deny, countersign.ByFault, why
 		return d
 	}
 	if a.Exec != nil && a.Exec.Launch {
@@ -183,7 +190,7 @@ func (g *Gate) unmet(rule string) (string, bool) {
 
 // ask finds an approval given before, or waits for one.
 func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Decision) countersign.Decision {
-	digest, reuse := a.Digest(g.cfg.Key, secret), g.reuse(*a)
+	digest, reuse := a.Digest(g.cfg.Key, g.secret), g.reuse(*a)
 	typed := g.cfg.Typed != nil && g.cfg.Typed(d.Ruling.Rule)
 	standing, err := g.standing(ctx, reuse, typed)
 	if standing != nil {
@@ -223,7 +230,7 @@ func (g *Gate) ask(ctx context.Context, a *countersign.Action, d countersign.Dec
 
 // settle writes the decision down and, if it is a yes, issues the permit.
 func (g *Gate) settle(ctx context.Context, a countersign.Action, d countersign.Decision) (countersign.Permit, error) {
-	digest := a.Digest(g.cfg.Key, secret)
+	digest := a.Digest(g.cfg.Key, g.secret)
 	r := g.record("exec.decided", a, digest, d)
 	if a.Exec.Root != nil {
 		r.Parent = a.Exec.Root.Record

@@ -19,7 +19,7 @@ func (g *Gate) Connect(ctx context.Context, a countersign.Action) (countersign.P
 	}
 	a.Session = g.cfg.Session
 	d := g.decide(ctx, &a, g.cfg.Policy.Net(*a.Net))
-	digest := a.Digest(g.cfg.Key, secret)
+	digest := a.Digest(g.cfg.Key, g.secret)
 	r := g.record("net.decided", a, digest, d)
 	if d.Verdict != countersign.Allow {
 		r.Type, r.Outcome = "net.denied", &countersign.Outcome{Status: "refused"}

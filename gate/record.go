@@ -9,8 +9,6 @@ import (
 	"github.com/countersign/countersign/internal/redact"
 )
 
-func secret(s string) bool { return redact.Secret(s) }
-
 // record builds the decision's leaf. Nothing secret enters it.
 func (g *Gate) record(typ string, a countersign.Action, digest string, d countersign.Decision) countersign.Record {
 	r := g.base(typ, a)
@@ -35,6 +33,9 @@ func (g *Gate) record(typ string, a countersign.Action, digest string, d counter
 		r.Decision.Reason = sentences(r.Decision.Reason, a.Exec.Outlived)
 	}
 	r.Decision.Reason = trim(r.Decision.Reason, maxText)
+	if a.Exec != nil && len(a.Exec.Lends) > 0 {
+		r.Detail = map[string]any{"lends": countersign.LendNames(a.Exec.Lends)}
+	}
 	return r
 }
 
@@ -50,6 +51,7 @@ func sentences(a, b string) string {
 }
 
 func (g *Gate) base(typ string, a countersign.Action) countersign.Record {
+	a = g.masked(a)
 	peer, room := a.Peer, roomFor(a)
 	peer.Exe, peer.Argv = trim(peer.Exe, maxExe), cut(redact.Argv(peer.Argv), room.peer)
 	r := countersign.Record{
@@ -178,7 +180,7 @@ func (g *Gate) Refused(a countersign.Action, ruling countersign.Ruling, errno st
 	case countersign.KindNet:
 		typ = "net.denied"
 	}
-	r := g.record(typ, a, a.Digest(g.cfg.Key, secret), countersign.Decision{
+	r := g.record(typ, a, a.Digest(g.cfg.Key, g.secret), countersign.Decision{
 		Verdict: countersign.Deny, Basis: countersign.ByPolicy, Ruling: ruling, Reason: ruling.Reason,
 	})
 	r.Outcome = &countersign.Outcome{Status: "refused", Error: errno}

@@ -27,7 +27,7 @@ func (g *Gate) reuse(a countersign.Action) string {
 		e.Argv = g.cfg.Same(e.Argv)
 		a.Exec = &e
 	}
-	return a.ReuseKey(g.cfg.Key, secret)
+	return a.ReuseKey(g.cfg.Key, g.secret)
 }
 
 // standing finds an approval that is already good for this command. A late one is
@@ -225,10 +225,10 @@ func (g *Gate) give(ctx context.Context, req countersign.Request, ap countersign
 		return nil, err
 	}
 	x := grants.Grant{
-		Key: req.Reuse, Summary: Summary(req.Action), By: ap.By, Means: ap.Means, Shown: ap.Shown, ShownMS: ap.ShownMS, Scope: ap.Scope,
+		Key: req.Reuse, Summary: Summary(g.masked(req.Action)), By: ap.By, Means: ap.Means, Shown: ap.Shown, ShownMS: ap.ShownMS, Scope: ap.Scope,
 		Confirmed: ap.Confirmed, Given: g.cfg.Now().UTC(), Until: ap.Until.UTC(), Record: record, Rule: req.Ruling.Rule,
 	}
-	if e := req.Action.Exec; e != nil {
+	if e := g.masked(req.Action).Exec; e != nil {
 		x.Command = grants.Command{Argv: redact.Argv(e.Argv), Cwd: e.Cwd, Invoked: e.Invoked, Exe: e.Exe, Interp: e.Interp, Hops: e.Hops, Scripts: e.Scripts, Writable: e.Writable}
 		for _, c := range e.Delta {
 			x.Command.Env = append(x.Command.Env, c.Name)
@@ -255,7 +255,10 @@ func (g *Gate) note(ctx context.Context, typ string, req countersign.Request, ap
 	r := g.record(typ, req.Action, req.Digest, d)
 	if typ == "grant.given" {
 		r.Actor = &countersign.Actor{Kind: "human", ID: ap.By}
-		r.Detail = map[string]any{"key": req.Reuse}
+		if r.Detail == nil {
+			r.Detail = map[string]any{}
+		}
+		r.Detail["key"] = req.Reuse
 	}
 	receipt, err := g.cfg.Ledger.Append(context.WithoutCancel(ctx), r, true)
 	if err != nil {

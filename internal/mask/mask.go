@@ -40,29 +40,31 @@ func (m *Mask) Add(name, value string) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.add(name, value)
-	for _, pw := range passwords(value) {
-		m.add(name, pw)
+	for _, part := range Parts(value) {
+		m.add(name, part)
 	}
 	slices.SortStableFunc(m.forms, func(a, b form) int { return len(b.text) - len(a.text) })
 	return true
 }
 
-// passwords are that of an address, as written and as meant.
-func passwords(address string) []string {
-	_, rest, ok := strings.Cut(address, "://")
+// Parts are a value and what of it is a secret by itself: the password of an
+// address, as written and as meant.
+func Parts(value string) []string {
+	out := []string{value}
+	_, rest, ok := strings.Cut(value, "://")
 	at := strings.LastIndexByte(rest, '@')
 	if !ok || at < 0 {
-		return nil
+		return out
 	}
 	_, pw, _ := strings.Cut(rest[:at], ":")
 	if len(pw) < minPart {
-		return nil
+		return out
 	}
+	out = append(out, pw)
 	if plain, err := url.PathUnescape(pw); err == nil && len(plain) >= minPart && plain != pw {
-		return []string{pw, plain}
+		out = append(out, plain)
 	}
-	return []string{pw}
+	return out
 }
 
 func (m *Mask) add(name, value string) {
@@ -113,6 +115,16 @@ func (m *Mask) String(text string) string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return cover(text, m.spans(text))
+}
+
+// Empty reports whether no value is known.
+func (m *Mask) Empty() bool {
+	if m == nil {
+		return true
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.forms) == 0
 }
 
 // Any reports whether a text holds a value.

@@ -183,6 +183,7 @@ func (p *page) exec(e *countersign.Exec, c Card) {
 		p.put(Normal, "NOTE: this is the agent once more; each command that it starts is asked again")
 	}
 	p.field("stdin", string(e.Stdin))
+	p.lends(e.Lends)
 	p.environment(e.Delta, details)
 	for _, s := range e.Scripts {
 		p.script(s, details)

@@ -394,3 +394,15 @@ func TestUnwrappedCommandStandsFirst(t *testing.T) {
 		t.Errorf("what looks wrapped is not shown whole:\n%s", whole)
 	}
 }
+
+// What is lent stands on the card, with where it comes from and what is passed on.
+func TestCardSaysWhatIsLent(t *testing.T) {
+	r := request()
+	r.Action.Exec.Lends = []countersign.Lend{{Name: "DATABASE_URL", From: "cmd:pass show db", Rule: "db", Env: []string{"NODE_ENV"}}}
+	got := texts(Card{Request: r}.Content(200))
+	for _, want := range []string{"LENDS DATABASE_URL to this command\n", "its value  cmd:pass show db (rule db)\n", "only these are passed on: NODE_ENV\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
