@@ -12,13 +12,13 @@ import (
 // pids is more than a test's sandbox ever has given out.
 const pids = 500
 
-// watch opens the environment and the memory of every other process there may
+// watch opens the environment, the memory and the arguments of every other process there may
 // be, listed or not, over and over. It ends well when one opened, and with errNot
 // if none had when the file it is told of appeared.
 func watch(a []string) error {
 	for {
 		for pid := 1; pid < pids; pid++ {
-			for _, name := range []string{"environ", "mem"} {
+			for _, name := range []string{"environ", "mem", "cmdline"} {
 				if f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name)); err == nil {
 					f.Close()
 					if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", pid)); err == nil {

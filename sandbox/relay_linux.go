@@ -49,7 +49,7 @@ func stdio(c Command) (theirs []*os.File, out []*relay, err error) {
 		switch kind := st.Mode & unix.S_IFMT; {
 		case kind == unix.S_IFDIR:
 			return theirs, nil, &countersign.Error{Code: countersign.EInvalid, Op: "start", Thing: "the command", Err: errors.New(f.Name() + " is a directory"), Remedy: "redirect to or from a file, a pipe or /dev/null"}
-		case kind != unix.S_IFREG && kind != unix.S_IFBLK:
+		case c.Inside || kind != unix.S_IFREG && kind != unix.S_IFBLK:
 		case shared: // 2>&1
 			t = theirs[1]
 		default:

@@ -68,7 +68,10 @@ type Command struct {
 	Ctty bool // Stdin is a terminal of its own: job control works on it
 	// Whole has all that it started end with it, before Done: wherever that may have
 	// gone. A kernel that cannot (before Linux 6.12) starts no such command.
-	Whole                 bool
+	Whole bool
+	// Inside says that the three files are the session's own already: they are handed in
+	// as they are.
+	Inside                bool
 	Rows, Cols            uint16
 	Stdin, Stdout, Stderr *os.File // without TTY; nil: /dev/null
 }

@@ -21,10 +21,11 @@ var (
 // machine, as whom the agent may run, needs no capability to write to /proc/sys,
 // and any process may write into the memory of another of its own
 // (/proc/PID/mem asks neither seccomp nor Yama) and so borrow what that one was
-// approved for. hidepid keeps the agent from seeing pid 1.
+// approved for. hidepid keeps the agent from seeing pid 1, and the arguments of
+// commands apart; invisible would not, where it is in root's group (proc(5), gid).
 func mountProc() error {
 	attrs := sealed | unix.MOUNT_ATTR_NOEXEC
-	tree, err := freshFS("proc", attrs, option{"hidepid", "invisible"})
+	tree, err := freshFS("proc", attrs, option{"hidepid", "ptraceable"})
 	if errors.Is(err, unix.EINVAL) { // before Linux 5.8
 		tree, err = freshFS("proc", attrs)
 	}
