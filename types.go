@@ -20,6 +20,7 @@ func RecordTypes() []string {
 		"policy.activated",
 		"request.answered",
 		"sandbox.denied",
+		"secret.lent",
 		"session.discarded", "session.ended", "session.started",
 		"terminal.recorded",
 		"workspace.branch", "workspace.carried", "workspace.conflict", "workspace.denied", "workspace.denied-gone", "workspace.failed", "workspace.git-config",

@@ -40,7 +40,7 @@ func (w *world) background(args ...string) (stop func(), wait func() result) {
 // request is a line of `requests --json`.
 type request struct {
 	ID, Session, Kind, Summary, Cwd, Rule, Digest, Reason string
-	Argv                                                  []string
+	Argv, Lends                                           []string
 	Early, Pending                                        bool
 	WaitingMS                                             int64 `json:"waiting_ms"`
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/lending"
 	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/profile"
 	"github.com/spf13/cobra"
@@ -35,6 +36,7 @@ EXIT STATUS
 
 func (a *app) runCmd() *cobra.Command {
 	var o live.Options
+	var lend, lendTo []string
 	cmd := &cobra.Command{
 		Use:   "run [flags] NAME|COMMAND [ARG…]",
 		Short: "Run an agent under the umbrella, in this terminal",
@@ -46,6 +48,10 @@ func (a *app) runCmd() *cobra.Command {
 				return base.Usage(errors.New("there is no command: countersign run -- COMMAND"))
 			}
 			o.Argv = args
+			var err error
+			if o.Lend, err = lending.Document(lend, lendTo); err != nil {
+				return err
+			}
 			return a.startRun(cmd.Context(), o)
 		},
 	}
@@ -57,6 +63,8 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&o.Approver, "approver", "", "who is asked: `tty` or none (default: tty where there is one)")
 	f.StringVar(&o.Backend, "backend", "", "staging `KIND`: snapshot or overlay (default: by the size of the tree)")
 	f.StringVar(&o.From, "from", "", "go on from this `SESSION`'s staging layer")
+	f.StringArrayVar(&lend, "lend", nil, "`NAME=SOURCE` of a secret (cmd:COMMAND, env:NAME, file:PATH, keyring:NAME) that the commands of --lend-to get, and nobody else")
+	f.StringArrayVar(&lendTo, "lend-to", nil, "`COMMAND` that gets the secrets of --lend, as 'npm run migrate'; it is asked for as ever")
 	f.BoolVar(&o.Fresh, "fresh", false, "start from the real tree, whatever waits for review")
 	return a.jsonFlag(cmd)
 }

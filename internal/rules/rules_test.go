@@ -80,6 +80,7 @@ var may = map[string][]string{
 	"cmd/countersign/reading":   {"*"},
 	"cmd/countersign/reviewing": {"*"},
 	"cmd/countersign/live":      {"*"},
+	"cmd/countersign/knowing":   {"*"},
 	"cmd/countersign/lending":   {"*"},
 	"cmd/countersign/replaying": {"*"},
 	"cmd/countersign/serving":   {"*"},

@@ -73,6 +73,7 @@ type PolicyFrom struct {
 	Preset  string           // in place of the one that the user's layer names; may be empty
 	Project string           // its root; without one there is no layer of one
 	Agent   *policy.Document // its housekeeping, of the built-in layer; may be nil
+	Said    *policy.Document // what the command line adds to the user's layer; may be nil
 }
 
 // LoadPolicy reads every layer and compiles them. A layer that is there but
@@ -108,6 +109,9 @@ func (a *App) Layers(from PolicyFrom) (docs []*policy.Document, held []byte, err
 	docs = []*policy.Document{policy.BuiltIn()}
 	if from.Agent != nil {
 		docs = append(docs, from.Agent)
+	}
+	if from.Said != nil {
+		docs = append(docs, from.Said)
 	}
 	layers := []layerFile{
 		{layer: policy.LayerOrganisation, path: organisationPolicy},

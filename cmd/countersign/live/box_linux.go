@@ -16,6 +16,7 @@ import (
 
 	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/knowing"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/internal/gitkeys"
@@ -256,7 +257,7 @@ func (s *live) newDenied(e stage.Event) {
 	if e.Trip == nil {
 		return
 	}
-	defer s.denied.learn(*e.Trip) // after the node lies
+	defer s.denied.Learn(*e.Trip) // after the node lies
 	n := s.node(filepath.Join(s.project.Root, e.Trip.Path), e.Trip.Rule, attrOf(*e.Trip))
 	var err error
 	if s.trips != nil {
@@ -302,10 +303,14 @@ func (s *live) startDoors() error {
 	if s.box.DNSStream != nil {
 		s.box.DNSStream.Close() // a resolver that tries TCP is refused; over UDP it was answered
 	}
-	sup, err := execgate.New(execgate.Config{
+	cfg := execgate.Config{
 		Listener: s.box.Listener, Judge: judge{s.gate, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
 		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Names: s.names, Rewrite: s.staging.Git().Texts.Rewrite, Now: s.Now, Log: s.log,
-	})
+	}
+	if !s.opt.Own {
+		cfg.Judge = s.lender(cfg)
+	}
+	sup, err := execgate.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -339,11 +344,11 @@ func (s *live) startGateway() error {
 		s.noKeyHint()
 	}
 	door.Session, door.Agent, door.Token = s.id, s.opt.Agent, s.token
-	s.denied = newDeniedContent(s.project.Root)
+	s.denied = knowing.New(s.project.Root)
 	for _, t := range s.staging.Tripwires() {
-		s.denied.learn(t)
+		s.denied.Learn(t)
 	}
-	door.Scanner, door.Early = s.denied.scanner, s.asker()
+	door.Scanner, door.Early = s.denied.Scanner, s.asker()
 	store := s.KeyStore()
 	store.Avoid = []string{s.project.Root}
 	door.Keys, door.Project = gateway.Keys(store), s.project.Root

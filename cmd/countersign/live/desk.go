@@ -29,6 +29,7 @@ type OpenRequest struct {
 	WaitingMS int64    `json:"waiting_ms"`
 	Confirm   string   `json:"confirm,omitempty"` // the word that an approval must come with
 	Last      []string `json:"last,omitempty"`    // the last approved command of its kind
+	Lends     []string `json:"lends,omitempty"`   // names of the secrets that it would get
 }
 
 type AnswerArgs struct {
@@ -74,7 +75,7 @@ func describe(r countersign.Request, now time.Time) OpenRequest {
 		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{}, Confirm: r.Confirm, Last: r.Last,
 	}
 	if e := r.Action.Exec; e != nil {
-		o.Argv, o.Cwd, o.Exe = e.Argv, e.Cwd, e.Exe.Path
+		o.Argv, o.Cwd, o.Exe, o.Lends = e.Argv, e.Cwd, e.Exe.Path, countersign.LendNames(e.Lends)
 	}
 	return o
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/lending"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/internal/sockowner"
 	"github.com/countersign/countersign/sandbox/execgate"
@@ -64,6 +65,19 @@ func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, fold
 	}
 	if err := j.gate.Refused(a, r, unix.ErrnoName(errno), folded); err != nil {
 		j.fail(err)
+	}
+}
+
+// lender is the judge of a session that may lend secrets.
+func (s *live) lender(cfg execgate.Config) execgate.Judge {
+	store := s.KeyStore()
+	store.Avoid = []string{s.project.Root}
+	return &lending.Lender{
+		Context: s.ctx, Lends: s.policy.Lends, Judge: cfg.Judge, Store: store, Mask: &s.mask,
+		Learn:  s.denied.Lent,
+		Ledger: s.ledger, Policy: s.policy.Record, Fail: s.fail,
+		Record: countersign.Record{Session: s.id, Agent: &countersign.Agent{Name: s.opt.Agent}, Cov: &countersign.Coverage{Tier: s.posture.Tier, Isolation: "same-uid"}},
+		Spawn:  s.box.Spawn, Gate: cfg, Env: s.env, Home: s.Getenv("HOME"), Writable: s.writable, Log: s.log,
 	}
 }
 

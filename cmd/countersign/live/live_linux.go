@@ -17,11 +17,13 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/cmd/countersign/knowing"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/egress"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/gate/grants"
 	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/internal/mask"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/profile"
@@ -66,12 +68,13 @@ type live struct {
 	toolchains []string
 	desk       *gate.Desk
 	gate       *gate.Gate
+	mask       mask.Mask // what was lent
 	box        *sandbox.Sandbox
 	trips      *tripwire.Server
 	egress     *egress.Door // nil where the policy has none
 	sup        *execgate.Supervisor
-	denied     *deniedContent
-	homeLaid   chan error    // how layHome went
+	homeLaid   chan error // how layHome went
+	denied     *knowing.Content
 	supervised chan struct{} // closed when the supervisor has ended
 
 	mu      sync.Mutex
@@ -144,7 +147,7 @@ func (s *live) check() error {
 	if err != nil {
 		return err
 	}
-	if s.policy, s.pinned, err = s.ReadPolicy(base.PolicyFrom{File: s.opt.Policy, Preset: s.opt.Preset, Project: s.project.Root, Agent: own}); err != nil {
+	if s.policy, s.pinned, err = s.ReadPolicy(base.PolicyFrom{File: s.opt.Policy, Preset: s.opt.Preset, Project: s.project.Root, Agent: own, Said: s.opt.Lend}); err != nil {
 		return err
 	}
 	if err := s.projectIsOne(); err != nil {
@@ -272,6 +275,7 @@ func (s *live) openGate() error {
 		Unmet: s.policy.Unmet, Now: s.Now, NewID: func() string { return base.UUIDv7(s.Now()) }, Key: s.key, Desk: s.desk,
 		Typed: func(rule string) bool { return s.policy.Demands(rule).Typed },
 		Same:  s.profile.Same,
+		Mask:  &s.mask,
 		Kept:  &grants.File{Path: s.GrantsFile(s.project.Root), Project: s.project.Root},
 	})
 	s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/policy"
 	"github.com/countersign/countersign/tui/host"
 )
 
@@ -16,7 +17,8 @@ type Options struct {
 	Backend  string
 	From     string
 	Fresh    bool
-	Own      bool // the person's own shell, not an agent
+	Lend     *policy.Document // what the command line lends; may be nil
+	Own      bool             // the person's own shell, not an agent
 	// Selftest makes it the session of a self-test: it answers what would be asked,
 	// and every record is a canary's.
 	Selftest func(countersign.Request) bool

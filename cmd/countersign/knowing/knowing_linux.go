@@ -1,4 +1,4 @@
-package live
+package knowing
 
 import (
 	"crypto/rand"
@@ -20,25 +20,25 @@ const (
 	maxDeniedBytes = 8 << 20
 )
 
-// deniedContent teaches the gateway's scanner what the project's denied files
+// Content teaches the gateway's scanner what the project's denied files
 // hold, so that it does not leave by another way: a copy, a log, a person's paste.
-type deniedContent struct {
-	scanner *scan.Scanner
+type Content struct {
+	Scanner *scan.Scanner
 	root    string
 	files   int
 	bytes   int
 }
 
-// newDeniedContent makes a session's scanner.
-func newDeniedContent(root string) *deniedContent {
+// New makes a session's scanner.
+func New(root string) *Content {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	return &deniedContent{scanner: scan.New(key), root: root}
+	return &Content{Scanner: scan.New(key), root: root}
 }
 
-// learn reads a denied file, or those of a denied directory. What cannot be read
+// Learn reads a denied file, or those of a denied directory. What cannot be read
 // by the person cannot be copied by the agent.
-func (d *deniedContent) learn(t stage.Trip) {
+func (d *Content) Learn(t stage.Trip) {
 	path := t.Host
 	if path == "" {
 		path = filepath.Join(d.root, t.Path)
@@ -60,7 +60,10 @@ func (d *deniedContent) learn(t stage.Trip) {
 	}
 }
 
-func (d *deniedContent) file(path string) {
+// Lent teaches what a command gets, by the name of its variable.
+func (d *Content) Lent(name, value string) { d.Scanner.Learn(scan.DeniedFile, "lent "+name, value) }
+
+func (d *Content) file(path string) {
 	if d.files++; d.files > maxDeniedFiles || d.bytes > maxDeniedBytes {
 		return
 	}
@@ -79,7 +82,7 @@ func (d *deniedContent) file(path string) {
 	d.bytes += len(content)
 	name := strings.TrimPrefix(strings.TrimPrefix(path, d.root), "/")
 	for _, v := range scan.Values(content) {
-		d.scanner.Learn(scan.DeniedFile, name, v)
+		d.Scanner.Learn(scan.DeniedFile, name, v)
 	}
 	clear(content)
 }

@@ -1,4 +1,4 @@
-package live
+package knowing
 
 import (
 	"os"
@@ -39,13 +39,13 @@ func TestDeniedContentIsLearnt(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(root, "id_pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := newDeniedContent(root)
+	d := New(root)
 	for _, trip := range []stage.Trip{{Path: ".env"}, {Path: ".secrets", Dir: true}, {Path: "id_pipe"}, {Path: "gone"}, {Path: "same", Alias: ".env"}} {
-		d.learn(trip)
+		d.Learn(trip)
 	}
 	tests := []struct{ value, source string }{{value("a"), ".env"}, {value("b"), ".secrets/deep/x"}, {value("c"), ""}, {value("d"), ""}}
 	for _, tt := range tests {
-		found, err := d.scanner.Text("it is "+tt.value+" there", scan.NewBudget(0))
+		found, err := d.Scanner.Text("it is "+tt.value+" there", scan.NewBudget(0))
 		if err != nil {
 			t.Fatal(err)
 		}
