@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -333,5 +334,54 @@ func TestLendingIsRefused(t *testing.T) {
 	r := w.script(lendPolicy, "sh lent.sh; echo \"status $?\"\n")
 	if strings.Contains(r.out, "ran") || !strings.Contains(r.out, "status 126") {
 		t.Errorf("%s%s", r.out, r.err)
+	}
+}
+
+// Agents hold their commands by sockets and pipes that they made non-blocking; what
+// a command with a secret reads and writes goes through them as ever, and as much.
+func TestLentCommandOfAnAgent(t *testing.T) {
+	if _, err := lookPath("node"); err != nil {
+		t.Skip("not tested here: node is not installed")
+	}
+	w := newWorld(t, users()[len(users())-1])
+	w.write("lent.sh", "cat | wc -c; i=0; while [ $i -lt 3000 ]; do echo \"$i $DB ....................................\"; i=$((i+1)); done; echo errors >&2; exit 6\n")
+	w.write("agent.js", `
+const {spawn, spawnSync} = require('child_process')
+const r = spawnSync('sh', ['lent.sh'], {input: 'x'.repeat(300000), maxBuffer: 1 << 24})
+console.log('sync', r.status, r.stdout.toString().split('\n').length, r.stdout.toString().split('\n')[0].trim(), r.stderr.toString().trim())
+const c = spawn('sh', ['lent.sh'])
+let n = 0
+c.stdout.on('data', d => { n += (d.toString().match(/\n/g) || []).length })
+c.stdin.end('four')
+c.on('close', (code, signal) => console.log('async', code, signal, n))
+`)
+	r := w.lent("node agent.js\n")
+	for _, want := range []string{"sync 6 3002 300000 errors", "async 6 null 3001"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
+		}
+	}
+	w.lentOnRecord(2)
+}
+
+// A value that the command wrote down does not leave in a prompt.
+func TestLentValueDoesNotLeaveInPrompts(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	m := newModel(t)
+	w.write(filepath.Join(w.root, "config/countersign/gateway.yaml"), fmt.Sprintf("providers:\n  - {name: scripted, wire: anthropic, base_url: %q}\n", m.URL))
+	w.write("lent.sh", "echo \"connecting to $DB\" >trace.log\n")
+	r := w.lent(`sh lent.sh
+python3 - <<'PY'
+import json, os, urllib.request
+body = {"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": open("trace.log").read()}]}
+q = urllib.request.Request(os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", json.dumps(body).encode(), {"X-Api-Key": os.environ["ANTHROPIC_API_KEY"]})
+print(urllib.request.urlopen(q, timeout=20).status)
+PY
+`)
+	if !strings.Contains(r.out, "200") {
+		t.Fatalf("%s%s", r.out, r.err)
+	}
+	if seen := m.seen(); holdsValue(seen) != "" || !strings.Contains(seen, "connecting to [secret:denied-file:") {
+		t.Errorf("the model got\n%s", seen)
 	}
 }

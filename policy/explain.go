@@ -20,7 +20,8 @@ type Explanation struct {
 	Pos      string              `json:"pos,omitempty"` // file:line, empty for built-in rules
 	Why      string              `json:"why"`           // why this rule won
 	Matched  []Match             `json:"matched"`
-	Risk     countersign.Risk    `json:"risk,omitempty"` // of a path
+	Risk     countersign.Risk    `json:"risk,omitempty"`  // of a path
+	Lends    []string            `json:"lends,omitempty"` // what the command would get
 	Preset   string              `json:"preset"`
 	Bundle   string              `json:"bundle"`
 }
@@ -66,6 +67,9 @@ func (p *Policy) ExplainExec(e *countersign.Exec) Explanation {
 			m.Note = "holds at any depth"
 		}
 		out.Matched = append(out.Matched, m)
+	}
+	for _, l := range p.Lends(e) {
+		out.Lends = append(out.Lends, l.Name+" from "+l.From+", by rule "+l.Rule+"; below an approved command it asks too")
 	}
 	out.Why = whyVerdict(ruling, "every command asks")
 	return out
@@ -197,6 +201,9 @@ func (e Explanation) String() string {
 			fmt.Fprintf(&b, " [%s]", m.Note)
 		}
 		b.WriteByte('\n')
+	}
+	for _, l := range e.Lends {
+		fmt.Fprintf(&b, "lends   %s\n", l)
 	}
 	fmt.Fprintf(&b, "preset  %s\n", e.Preset)
 	fmt.Fprintf(&b, "policy  %s", e.Bundle)

@@ -45,6 +45,9 @@ lend:
 	if r := p.Exec(run("npm", "run", "migrate"), false); r.Verdict != countersign.Ask {
 		t.Errorf("lending decides: %+v", r)
 	}
+	if s := p.ExplainExec(run("npm", "run", "migrate")).String(); !strings.Contains(s, "\nlends   DB from keyring:db, by rule org-db;") {
+		t.Errorf("explained as\n%s", s)
+	}
 	if compile(t, BuiltIn()).Lends(run("npm", "run", "migrate")) != nil {
 		t.Error("lent without a rule")
 	}
