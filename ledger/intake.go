@@ -88,7 +88,7 @@ func (in *intake) drop(name string) error {
 			return err
 		}
 		_ = s.r.Close()
-		s.gone = true
+		s.r, s.gone = nil, true // with its buffer: a long session has many spools
 		return in.dir.Remove(spool.Dir + "/" + name)
 	})
 }

@@ -4,11 +4,13 @@ package ledger_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -150,6 +152,43 @@ func TestSpoolIsExchanged(t *testing.T) {
 	_ = p.wait(t)
 	if all := lines(t, dirs(dir).State); len(all) != n+2 {
 		t.Errorf("%d records, want %d", len(all), n+2)
+	}
+}
+
+// Of a spool that was taken in nothing stays in memory: a session of hours has many.
+func TestTakenSpoolsHoldNothing(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- ledger.Serve(ctx, dirs(dir), ledger.ServeOptions{}) }()
+	defer func() { cancel(); <-ended }()
+	spooled := func(n int) {
+		for i := range n {
+			c, err := ledger.Dial(t.Context(), dirs(dir), func(context.Context) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := rec(i)
+			r.ID = fmt.Sprintf("0190a5c0-0000-7000-8000-%012d", i)
+			if _, err := c.Append(t.Context(), r, false); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	held := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	spooled(2)
+	before := held()
+	spooled(60)
+	if more := held() - before; more > 4<<20 {
+		t.Errorf("%d bytes are held for 60 spools that are gone", more)
 	}
 }
 
