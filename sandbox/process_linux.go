@@ -81,6 +81,17 @@ func pollable(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "/dev/ptmx"), nil
 }
 
+// Try has the thread that waits with the command's filter make the calls of
+// internal/trial, and returns its answers. Whoever supervises the Listener must
+// already do so, and Go must come after.
+func (p *Process) Try(denied string) ([]int, error) {
+	if err := p.link.conn.Send(view.Message{Op: view.OpTry, ID: p.id, Paths: []string{denied}}); err != nil {
+		return nil, err
+	}
+	e, err := p.link.wait(p.from)
+	return e.m.Errnos, err
+}
+
 // Go lets the command make its first exec, and returns when that is done, or
 // refused: then with the errno in the chain. Whoever supervises the Listener
 // must already do so.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/countersign/countersign/cmd/countersign/live"
+	"github.com/countersign/countersign/cmd/countersign/posture"
 	"github.com/countersign/countersign/sandbox/apparmor"
 )
 
@@ -22,7 +22,7 @@ func (a *app) doctorCmd() *cobra.Command {
 			if armor {
 				return a.armor()
 			}
-			p, err := live.Probe(cmd.Context())
+			p, err := posture.Probe(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -85,6 +85,7 @@ var may = map[string][]string{
 	"cmd/countersign/replaying": {"*"},
 	"cmd/countersign/serving":   {"*"},
 	"cmd/countersign/proving":   {"*"},
+	"cmd/countersign/posture":   {"policy", "sandbox"},
 	"selftest":                  {},
 	"bench":                     {"*"},
 	"e2e":                       {"*"},

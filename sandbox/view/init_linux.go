@@ -116,6 +116,8 @@ func (i *initd) serve() error {
 		switch m.Op {
 		case OpSpawn:
 			go i.spawn(m, files)
+		case OpTry:
+			go i.try(m)
 		case OpGo:
 			i.release(m.ID)
 		case OpSocket:

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/countersign/countersign/internal/landlock"
+	"github.com/countersign/countersign/internal/newpty"
+	"github.com/countersign/countersign/internal/trial"
 	"github.com/countersign/countersign/sandbox/seccomp"
 )
 
@@ -21,9 +23,15 @@ type command struct {
 	spec  Spawn
 	files []*os.File // descriptors 0, 1, 2
 	tty   bool
-	gate  chan struct{} // closed when the session is ready for its first exec
+	asks  chan ask // closed when the session is ready for its first exec
 
 	over, swept chan struct{} // closed when it has ended, and when what it had started has
+}
+
+// ask is a request to a thread with a filter: the calls of a trial.
+type ask struct {
+	path string
+	said chan []int
 }
 
 // spawn starts a command on a thread of its own. The thread takes the filter
@@ -48,7 +56,9 @@ func (i *initd) spawn(m Message, files []*os.File) {
 		if err != nil {
 			return
 		}
-		<-c.gate
+		for ask := range c.asks {
+			ask.said <- trial.Make(ask.path)
+		}
 		pid, err := i.run(c)
 		steps <- step{pid, err}
 		if err == nil && c.spec.Whole {
@@ -121,12 +131,12 @@ func (i *initd) newCommand(m Message, files []*os.File) (*command, *os.File, err
 	if m.Spawn == nil || len(m.Spawn.Argv) == 0 {
 		return nil, nil, errors.New("spawn: no command")
 	}
-	c := &command{id: m.ID, spec: *m.Spawn, files: files, gate: make(chan struct{}), over: make(chan struct{}), swept: make(chan struct{})}
+	c := &command{id: m.ID, spec: *m.Spawn, files: files, asks: make(chan ask), over: make(chan struct{}), swept: make(chan struct{})}
 	var master *os.File
 	if c.spec.TTY {
 		var err error
 		var slave *os.File
-		if master, slave, err = openPTY(c.spec.Rows, c.spec.Cols); err != nil {
+		if master, slave, err = newpty.Open(c.spec.Rows, c.spec.Cols); err != nil {
 			return nil, nil, err
 		}
 		c.files, c.tty = []*os.File{slave}, true
@@ -149,7 +159,23 @@ func (i *initd) release(id uint64) {
 	delete(i.waiting, id)
 	i.mu.Unlock()
 	if c != nil {
-		close(c.gate)
+		close(c.asks)
+	}
+}
+
+// try has the thread of a command that waits make the calls of a trial.
+func (i *initd) try(m Message) {
+	i.mu.Lock()
+	c := i.waiting[m.ID]
+	i.mu.Unlock()
+	if c == nil || len(m.Paths) != 1 {
+		i.fail(m, errors.New("try: no such command waits"))
+		return
+	}
+	said := make(chan []int)
+	c.asks <- ask{m.Paths[0], said}
+	if err := i.ctl.Send(Message{Op: m.Op, ID: m.ID, Errnos: <-said}); err != nil {
+		os.Exit(1)
 	}
 }
 
@@ -210,28 +236,4 @@ func find(name string, env []string, dir string) (string, error) {
 		}
 	}
 	return "", err
-}
-
-// openPTY makes a terminal of the session's own devpts.
-func openPTY(rows, cols uint16) (master, slave *os.File, err error) {
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, &os.PathError{Op: "open", Path: "/dev/ptmx", Err: err}
-	}
-	master = os.NewFile(uintptr(fd), "ptmx")
-	if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil && rows > 0 && cols > 0 {
-		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
-	}
-	var n int
-	if err == nil {
-		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	}
-	if err == nil {
-		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		master.Close()
-		return nil, nil, fmt.Errorf("open a terminal: %w", err)
-	}
-	return master, slave, nil
 }

@@ -106,6 +106,7 @@ const (
 	OpNet    = "net"    // event: gateway listener, DNS datagram socket, DNS listener, those of Plan.Listen
 	OpSocket = "socket" // request: a stream socket of Family, or of netlink one for sock_diag(7); answers with it
 	OpSpawn  = "spawn"  // request: Spawn; answers with the seccomp listener and the terminal, the command waiting
+	OpTry    = "try"    // request, same ID as its spawn: its thread makes the calls of internal/trial, with Paths[0]; answers Errnos
 	OpGo     = "go"     // request, same ID as its spawn: run it; answers PID
 	OpSignal = "signal" // request without answer: Sig to the process group of the spawn ID
 	OpExit   = "exit"   // event: Exit of the spawn ID
@@ -128,6 +129,7 @@ type Message struct {
 	Sig    int      `json:"sig,omitempty"`
 	Family int      `json:"family,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
+	Errnos []int    `json:"errnos,omitempty"`
 }
 
 // packetMax bounds one packet, bytes; requests with long lists are split.

@@ -88,6 +88,9 @@ func (s *live) serveNodes(nodes []tripwire.Node) ([]sandbox.Trip, error) {
 	trips := make([]sandbox.Trip, len(nodes))
 	for i, n := range nodes {
 		trips[i] = sandbox.Trip{ID: n.ID, Path: n.Path, Dir: n.Attr.Dir}
+		if n.Attr.Mode>>12 == 0o10 { // a plain file
+			s.trial.Denied = n.Path
+		}
 	}
 	if err := s.box.Served(); err != nil || s.trips == nil {
 		return trips, err
@@ -304,7 +307,7 @@ func (s *live) startDoors() error {
 		s.box.DNSStream.Close() // a resolver that tries TCP is refused; over UDP it was answered
 	}
 	cfg := execgate.Config{
-		Listener: s.box.Listener, Judge: judge{s.gate, s.fail}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
+		Listener: s.box.Listener, Judge: judge{s.gate, s.fail, s.trial}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
 		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Names: s.names, Rewrite: s.staging.Git().Texts.Rewrite, Now: s.Now, Log: s.log,
 	}
 	if !s.opt.Own {

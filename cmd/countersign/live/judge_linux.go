@@ -8,8 +8,10 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/lending"
+	"github.com/countersign/countersign/cmd/countersign/posture"
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/internal/sockowner"
+	"github.com/countersign/countersign/internal/trial"
 	"github.com/countersign/countersign/sandbox/execgate"
 	"github.com/countersign/countersign/sandbox/tripwire"
 	"golang.org/x/sys/unix"
@@ -17,8 +19,9 @@ import (
 
 // judge lets the supervisor ask the gate: it translates, nothing more.
 type judge struct {
-	gate *gate.Gate
-	fail func(error) // ends the session: a refusal could not be recorded
+	gate  *gate.Gate
+	fail  func(error) // ends the session: a refusal could not be recorded
+	trial *posture.Trial
 }
 
 // Exec decides one exec. Whatever goes wrong is a refusal.
@@ -51,6 +54,9 @@ func (j judge) Finished(p countersign.Permit, a countersign.Action, o countersig
 
 // Refused records a call that the sandbox answered by itself.
 func (j judge) Refused(a countersign.Action, call string, errno unix.Errno, folded int) {
+	if j.trial.Took(call) {
+		return
+	}
 	r := countersign.Ruling{Verdict: countersign.Deny, Rule: "sandbox", Reason: "the sandbox has no such door: " + call, Layer: "built-in"}
 	switch {
 	case a.Kind == countersign.KindFileWrite:
@@ -106,6 +112,9 @@ func whyRefused(rule string) string {
 
 // tripped records an attempt on a denied file, or on what git holds of it.
 func (s *live) tripped(e tripwire.Event) {
+	if s.trial.Took(trial.Open) {
+		return
+	}
 	a := countersign.Action{
 		Kind: e.Kind(), Session: s.id, Peer: e.Peer,
 		File: &countersign.File{Path: e.Path, Op: e.Op, Rule: e.Rule},

@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/knowing"
+	"github.com/countersign/countersign/cmd/countersign/posture"
 	"github.com/countersign/countersign/cmd/countersign/reviewing"
 	"github.com/countersign/countersign/egress"
 	"github.com/countersign/countersign/gate"
@@ -54,6 +55,8 @@ type live struct {
 	policy     *policy.Policy
 	pinned     []byte // the policy file that took the place of the user's layer
 	posture    countersign.Posture
+	trial      *posture.Trial
+	proof      posture.Proof // of the trial
 	reach      func() (*ledger.Client, error)
 	ledger     *ledger.Client
 	key        *countersign.Keyer
@@ -103,14 +106,14 @@ const (
 // Run runs one session from start to end. It returns the agent's exit
 // code and who ended the session.
 func Run(ctx context.Context, a *base.App, o Options) (exit int, by string, err error) {
-	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}, shelved: map[string]int{}, names: names.NewSet(), texts: map[string]*laidText{}, supervised: make(chan struct{})}
+	s := &live{App: a, opt: o, id: base.NewID(8), log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})), nodes: map[string]uint64{}, shelved: map[string]int{}, names: names.NewSet(), texts: map[string]*laidText{}, trial: posture.NewTrial(), supervised: make(chan struct{})}
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	defer s.end(nil)
 	collect := debug.SetGCPercent(rarely)
 	defer time.AfterFunc(starts, func() { debug.SetGCPercent(collect) }).Stop()
 	defer s.closers.Close()
 	defer s.parts.Close()
-	for _, step := range []func() error{s.check, s.openLedger, s.hold, s.prepareEnv, s.beginBox, s.stage, s.openGate, s.startBox, s.startDoors, s.announce} {
+	for _, step := range []func() error{s.check, s.openLedger, s.hold, s.prepareEnv, s.beginBox, s.stage, s.openGate, s.startBox, s.startDoors, s.prove, s.announce} {
 		if err := step(); err != nil {
 			if s.box != nil {
 				s.box.Kill() // before its layer is closed
@@ -134,7 +137,7 @@ func (s *live) check() error {
 		return err
 	}
 	// The machine is probed and the ledger reached while the policy is read.
-	probe := sync.OnceValues(func() (countersign.Posture, error) { return Probe(s.ctx) })
+	probe := sync.OnceValues(func() (countersign.Posture, error) { return posture.Probe(s.ctx) })
 	go probe()
 	if s.project, err = s.App.Project(); err != nil {
 		return err
@@ -163,8 +166,8 @@ func (s *live) check() error {
 	if s.posture, err = probe(); err != nil {
 		return err
 	}
-	s.posture.Mechanisms = append(append(s.posture.Mechanisms, confined(s.policy)...), doorMechanism(s.policy)...)
-	return checkPosture(s.posture, s.policy)
+	s.posture.Mechanisms = append(append(s.posture.Mechanisms, posture.Confined(s.policy)...), doorMechanism(s.policy)...)
+	return posture.Check(s.posture, s.policy)
 }
 
 func (s *live) openLedger() error {
@@ -287,8 +290,8 @@ func (s *live) openGate() error {
 
 // announce puts the session on record; only then may anything of it start.
 func (s *live) announce() error {
-	for _, r := range []countersign.Record{s.policyRecord(), s.startRecord()} {
-		if _, err := s.ledger.Append(s.ctx, r, true); err != nil {
+	for _, r := range []countersign.Record{s.policyRecord(), s.proofRecord(), s.startRecord()} {
+		if _, err := s.ledger.Append(s.ctx, r, !r.Canary); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,12 @@
-package live
+// Package posture holds a session's sandbox against what it must be: what the
+// machine says that it enforces against what the policy demands, and, before the
+// agent is there, a handful of calls that must be refused and noted against what
+// came of them.
+//
+// It promises that a control which did not answer as it must keeps the agent from
+// starting. It may probe the machine; it starts no session, writes no record, and
+// decides nothing else.
+package posture
 
 import (
 	"context"
@@ -12,6 +20,7 @@ import (
 	"github.com/countersign/countersign/sandbox"
 )
 
+// Probe says what this machine enforces.
 func Probe(ctx context.Context) (countersign.Posture, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -20,16 +29,16 @@ func Probe(ctx context.Context) (countersign.Posture, error) {
 	return sandbox.Probe(ctx, self), nil
 }
 
-// confined is what a policy adds to the posture of its sessions.
-func confined(p *policy.Policy) []countersign.Mechanism {
+// Confined is what a policy adds to the posture of its sessions.
+func Confined(p *policy.Policy) []countersign.Mechanism {
 	if p.Models().LocalOnly() == nil {
 		return nil
 	}
 	return []countersign.Mechanism{{Name: "local-only", State: "ok", Detail: "models of this machine only; no host is reached (models.local_only)"}}
 }
 
-// checkPosture refuses to start when the machine gives less than policy asks.
-func checkPosture(have countersign.Posture, p *policy.Policy) error {
+// Check refuses to start when the machine gives less than policy asks.
+func Check(have countersign.Posture, p *policy.Policy) error {
 	var missing, remedies []string
 	known := map[string]countersign.Mechanism{}
 	for _, m := range have.Mechanisms {
