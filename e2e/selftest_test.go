@@ -102,3 +102,30 @@ func TestSelftestSaysWhatIsOpen(t *testing.T) {
 		t.Errorf("it is not on record: %+v", last[len(last)-1])
 	}
 }
+
+// TestSelftestWithoutFuse: where there is no /dev/fuse everything stays closed, and
+// what is not seen says so.
+func TestSelftestWithoutFuse(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("not protected here: it takes root to take /dev/fuse away")
+	}
+	w := newWorld(t, 0)
+	w.write(filepath.Join(w.root, "empty"), "")
+	r := w.exec("unshare", "-m", "sh", "-c", `mount --bind "$1" /dev/fuse && exec "$2" selftest --json`, "sh", filepath.Join(w.root, "empty"), binary)
+	var x tested
+	if err := json.Unmarshal([]byte(r.out), &x); err != nil || r.code != 0 || x.Tier != "A-masked" {
+		t.Fatalf("exit %d, tier %s, %v\n%s", r.code, x.Tier, err, r.err)
+	}
+	unseen := 0
+	for _, row := range x.Rows {
+		switch {
+		case row.State == "blocked, not seen" && row.Blocked:
+			unseen++
+		case row.State != "blocked" && row.Row != "proxy-metadata":
+			t.Errorf("%s: %s (%s), want %s", row.Row, row.State, row.Got, row.Expected)
+		}
+	}
+	if unseen < 30 || unseen > len(x.Rows)/2 {
+		t.Errorf("%d rows are not seen", unseen)
+	}
+}

@@ -53,6 +53,9 @@ type Evidence struct {
 	Changed map[string]bool     // files of the real tree that are not as they were
 	Open    func(path string) bool
 	Missing []string // needs that are not met
+	// Above says that this program itself stands under a filter, which answers before
+	// its own.
+	Above bool
 }
 
 // Judge says what came of every row of the table, said or not.
@@ -93,6 +96,8 @@ func (r Row) expected() string {
 func (e Evidence) judge(r Row, s Said, tried bool, records []string) (State, string) {
 	through := bytes.Contains(s.Out, []byte(e.Marker)) || r.Real != "" && e.Changed[r.Real] || s.Made && s.Error == "" && !s.Marked
 	switch {
+	case r.Needs == NeedSignals && slices.Contains(e.Missing, NeedSignals):
+		return NotProtected, "this kernel's Landlock does not keep signals in (Linux 6.12)"
 	case slices.Contains(e.Missing, r.Needs):
 		return NotApplicable, "this machine or session has no " + r.Needs
 	case r.Denied != "" && e.Open != nil && e.Open(r.Denied):
@@ -112,6 +117,9 @@ func (e Evidence) judge(r Row, s Said, tried bool, records []string) (State, str
 	}
 	if s.Marked {
 		got = "let go, and nothing came out"
+	}
+	if e.Above && len(records) == 0 && len(r.Records) == 1 && strings.HasPrefix(r.Records[0], "sandbox.denied ") && slices.Contains([]string{"EPERM", "ENOSYS", "EACCES"}, s.Errno) {
+		return Unseen, got + ", no record: a filter above this program answered"
 	}
 	if len(r.Errno) > 0 && !s.Marked && !slices.Contains(r.Errno, s.Errno) {
 		return Unexpected, got

@@ -23,6 +23,8 @@ const (
 	NeedAMD64 = "amd64" // calls that only x86-64 has
 	NeedProxy = "proxy" // a policy with allowed hosts
 	NeedModel = "door"  // the session's gateway
+	// NeedSignals is a Landlock that keeps signals in (Linux 6.12).
+	NeedSignals = "landlock"
 )
 
 // Row is one attack.

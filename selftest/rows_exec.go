@@ -73,6 +73,7 @@ func processRows() []Row {
 		quiet("supervisor-command-line", "read its command line", "marked", "/proc/{pid}/cmdline", "{token}"),
 		quiet("supervisor-root", "reach the host's root through it", "read", "/proc/{pid}/root{outside}/notes"),
 		quiet("supervisor-memory", "open its memory", "memory", "{pid}", "{token}"),
+		quiet("init-signal", "signal process 1, which started it", "signal", "1").errno("EPERM").needs(NeedSignals).bare("process 1 is another there"),
 		quiet("shared-memory", "attach shared memory of the host", "shm", "{shm}"),
 		quiet("leaked-descriptors", "find a descriptor that was left open", "descriptors").bare("there is no supervisor"),
 		quiet("new-privileges", "gain privileges by a setuid program", "newprivs").bare("nothing forbids it there, and nothing is gained"),

@@ -31,10 +31,19 @@ func TestTable(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	var row Row
-	for _, r := range Table() {
-		if r.Name == "env-open" {
-			row = r
+	row, _ := Find("env-open")
+	signal, _ := Find("init-signal")
+	if got, why := (Evidence{Missing: []string{NeedSignals}}).judge(signal, Said{Made: true}, true, nil); got != NotProtected {
+		t.Errorf("no Landlock: %s (%s)", got, why)
+	}
+	if got, why := (Evidence{Marker: "m4rk"}).judge(signal, Said{Made: true}, true, nil); got != Through {
+		t.Errorf("a Landlock that was switched off: %s (%s)", got, why)
+	}
+	ring, _ := Find("io_uring_setup")
+	for _, above := range []bool{false, true} {
+		said := Said{Made: true, Errno: "EPERM", Error: "no"}
+		if got, why := (Evidence{Marker: "m4rk", Above: above}).judge(ring, said, true, nil); (got == Unseen) != above || (got == Unexpected) == above {
+			t.Errorf("a filter above %v: %s (%s)", above, got, why)
 		}
 	}
 	e := Evidence{Marker: "m4rk", Tier: "A", Open: func(string) bool { return false }}

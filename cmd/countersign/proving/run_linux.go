@@ -21,6 +21,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/internal/landlock"
 	"github.com/countersign/countersign/selftest"
 	"github.com/countersign/countersign/workspace/gitrun"
 )
@@ -82,6 +83,9 @@ func (t *trial) lay(ctx context.Context) error {
 		return err
 	}
 	t.ground.Root = root
+	if landlock.ABI() < landlock.Signals {
+		t.ground.Missing = append(t.ground.Missing, selftest.NeedSignals)
+	}
 	if runtime.GOARCH != "amd64" {
 		t.ground.Missing = append(t.ground.Missing, selftest.NeedAMD64)
 	}
@@ -193,6 +197,9 @@ func (t *trial) evidence(context.Context) (e selftest.Evidence, tier, bundle str
 		return e, "", "", err
 	}
 	e = selftest.Evidence{Marker: t.marker, Missing: t.ground.Missing, Changed: map[string]bool{}}
+	if own, err := os.ReadFile("/proc/self/status"); err == nil { // Seccomp: 2 is a filter (proc_pid_status(5))
+		e.Above = !bytes.Contains(own, []byte("\nSeccomp:\t0\n"))
+	}
 	e.Open = func(path string) bool { _, denied := p.Path(path); return !denied }
 	if !p.Hosts().Open() {
 		e.Missing = append(e.Missing, selftest.NeedProxy)
