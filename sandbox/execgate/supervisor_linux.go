@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ type Supervisor struct {
 	flood    refusals
 	seals    *seals
 	root     atomic.Int64      // descriptor of the tree's root directory, -1 before the first call
+	rootFile *os.File          // holds that descriptor, for as long as this lives
 	links    map[string]string // the symlinks that stand in it, set before root
 	rootOnce sync.Mutex
 

@@ -128,6 +128,7 @@ func (s *Supervisor) rootFD(tid int) (int, error) {
 			s.links[name] = path.Join("/", string(buf[:n]))
 		}
 	}
+	s.rootFile = os.NewFile(uintptr(fd), "/")
 	s.root.Store(int64(fd))
 	return fd, nil
 }
