@@ -117,8 +117,16 @@ func checkAgent(t *testing.T, w *world, m *model, r result) {
 	for _, rec := range w.log() {
 		calls[rec.Type]++
 	}
-	if calls["file.denied"] == 0 {
-		t.Errorf("no denied read is on record: %v", calls)
+	for typ, exe := range map[string]string{"file.denied": "/cat", "net.denied": "/curl"} {
+		n := 0
+		for _, rec := range w.log("--type", typ) {
+			if strings.HasSuffix(rec.Actor.Peer.Exe, exe) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d records of %s by %s, not one: %v", n, typ, exe, calls)
+		}
 	}
 	checkCalls(t, w, m)
 	w.must("verify")
@@ -176,7 +184,10 @@ func checkCalls(t *testing.T, w *world, m *model) {
 	}
 }
 
-var twoSteps = []step{{write: "hello.txt", content: "hi\n"}, {run: "cat .env; node --test"}}
+// tries are what a command of the task attempts and must not get: a secret, and a host.
+const tries = "cat .env; curl -s -m 5 http://192.0.2.1/"
+
+var twoSteps = []step{{write: "hello.txt", content: "hi\n"}, {run: tries + "; node --test"}}
 
 func TestClaudeCodeFinishesATask(t *testing.T) {
 	bin := npmAgent(t, "@anthropic-ai/claude-code", "2.1.331")

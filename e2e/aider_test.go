@@ -22,5 +22,5 @@ func TestAiderFinishesATask(t *testing.T) {
 	w.withPath(bin)
 	m.says = []string{"Here is the file.\n\nhello.txt\n```\nhi\n```\n", "That is as it must be.", "Nothing is left to do."}
 	argv := append([]string{"run", "--policy", w.policy(vendorPolicy), "--approver", "none", "--", "aider", "--model", "openai/some-model", "--edit-format", "whole"}, quietAider...)
-	checkAgent(t, w, m, w.cs(append(argv, "--auto-test", "--test-cmd", "cat .env; node --test; false", "--message", vendorTask)...))
+	checkAgent(t, w, m, w.cs(append(argv, "--auto-test", "--test-cmd", tries+"; node --test; false", "--message", vendorTask)...))
 }
