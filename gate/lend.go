@@ -2,6 +2,7 @@ package gate
 
 import (
 	"slices"
+	"strings"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/redact"
@@ -35,6 +36,15 @@ func asLent(e *countersign.Exec) *countersign.Exec {
 		}
 	}
 	return &out
+}
+
+// granted is an action as the list of grants has it: with what it is lent.
+func (g *Gate) granted(a countersign.Action) string {
+	s := Summary(g.masked(a))
+	if a.Exec != nil && len(a.Exec.Lends) > 0 {
+		s += " (lends " + strings.Join(countersign.LendNames(a.Exec.Lends), ", ") + ")"
+	}
+	return s
 }
 
 // secret reports whether an argument enters digests as a keyed hash.

@@ -93,3 +93,23 @@ func TestLentValueEntersNoRecord(t *testing.T) {
 		t.Error("the action itself was changed")
 	}
 }
+
+// Who looks at the standing approvals sees what goes with them.
+func TestGrantSaysWhatIsLent(t *testing.T) {
+	g, _ := newGate(t, rules{}, nil)
+	done := make(chan error, 1)
+	go func() { _, err := g.Exec(t.Context(), lent(exec("migrate"))); done <- err }()
+	r := waitOpen(t, g.Desk(), 1)[0]
+	if err := g.Answer(t.Context(), r.ID, "", countersign.Approval{Granted: true, By: "p", Scope: countersign.ScopeSession}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if gs := g.Desk().Grants(); len(gs) != 1 || gs[0].Summary != "migrate (lends DB)" {
+		t.Errorf("%+v", gs)
+	}
+	if _, err := g.Exec(t.Context(), lent(exec("migrate"))); err != nil {
+		t.Error("not good for the same with the same:", err)
+	}
+}

@@ -225,7 +225,7 @@ func (g *Gate) give(ctx context.Context, req countersign.Request, ap countersign
 		return nil, err
 	}
 	x := grants.Grant{
-		Key: req.Reuse, Summary: Summary(g.masked(req.Action)), By: ap.By, Means: ap.Means, Shown: ap.Shown, ShownMS: ap.ShownMS, Scope: ap.Scope,
+		Key: req.Reuse, Summary: g.granted(req.Action), By: ap.By, Means: ap.Means, Shown: ap.Shown, ShownMS: ap.ShownMS, Scope: ap.Scope,
 		Confirmed: ap.Confirmed, Given: g.cfg.Now().UTC(), Until: ap.Until.UTC(), Record: record, Rule: req.Ruling.Rule,
 	}
 	if e := g.masked(req.Action).Exec; e != nil {

@@ -97,9 +97,12 @@ func posture(p view.Probed, clone error) countersign.Posture {
 		}
 	}
 	add("network", okUnless(space), orElse(space, "an empty network namespace"), spaceRemedy)
-	if p.Landlock >= landlock.Min {
-		add("landlock", "ok", fmt.Sprintf("ABI %d: commands started apart cannot trace each other", p.Landlock), "")
-	} else {
+	switch {
+	case p.Landlock >= landlock.Signals:
+		add("landlock", "ok", fmt.Sprintf("ABI %d: commands started apart cannot trace or signal each other", p.Landlock), "")
+	case p.Landlock >= landlock.Min:
+		add("landlock", "ok", fmt.Sprintf("ABI %d: commands started apart cannot trace each other, but signal; so no secret is lent to one", p.Landlock), "use Linux 6.12 or newer")
+	default:
 		add("landlock", "partial", "the agent can trace a shell that is started beside it", "use Linux 5.19 or newer, with landlock in the lsm= list of the kernel command line")
 	}
 	out.Tier = tier(p, space, gate)
