@@ -75,6 +75,16 @@ func TestSelftest(t *testing.T) {
 	})
 }
 
+// TestSelftestOfAnOverlay: large trees are staged so.
+func TestSelftestOfAnOverlay(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	for _, r := range w.selftest(0, "--backend", "overlay").Rows {
+		if r.State != "blocked" && r.Row != "proxy-metadata" {
+			t.Errorf("%s: %s (%s), want %s; on record %q", r.Row, r.State, r.Got, r.Expected, r.Records)
+		}
+	}
+}
+
 // TestSelftestSaysWhatIsOpen: what the policy leaves open is not protected, and what
 // cannot be tried is no success.
 func TestSelftestSaysWhatIsOpen(t *testing.T) {

@@ -32,7 +32,7 @@ EXIT STATUS
 
 // Options are the words of `countersign selftest`.
 type Options struct {
-	Policy, Preset string
+	Policy, Preset, Backend string
 }
 
 // Command is `countersign selftest`.
@@ -44,6 +44,9 @@ func Command(a *base.App) *cobra.Command {
 		Long:  help,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Backend != "" && o.Backend != "snapshot" && o.Backend != "overlay" {
+				return base.Usage(fmt.Errorf("--backend is snapshot or overlay, not %q", o.Backend))
+			}
 			r, err := run(cmd.Context(), a, o)
 			if err != nil {
 				return err
@@ -53,6 +56,7 @@ func Command(a *base.App) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.Policy, "policy", "", "`FILE` in place of the user's layer")
 	cmd.Flags().StringVar(&o.Preset, "preset", "", "`NAME` of the preset in place of the one your layer names")
+	cmd.Flags().StringVar(&o.Backend, "backend", "", "staging `KIND`: snapshot or overlay (default: as in a small project, snapshot)")
 	cmd.Flags().BoolVar(&a.JSON, "json", false, "print JSON, a documented contract")
 	return cmd
 }

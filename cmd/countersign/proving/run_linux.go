@@ -116,6 +116,7 @@ type job struct {
 	Ground         selftest.Ground
 	Marker         string
 	Policy, Preset string
+	Backend        string
 }
 
 // attack runs the session in a process of its own: its home is the canary's.
@@ -129,7 +130,7 @@ func (t *trial) attack(ctx context.Context) error {
 			return err
 		}
 	}
-	in, err := json.Marshal(job{t.ground, t.marker, policy, t.opt.Preset})
+	in, err := json.Marshal(job{t.ground, t.marker, policy, t.opt.Preset, t.opt.Backend})
 	if err != nil {
 		return err
 	}

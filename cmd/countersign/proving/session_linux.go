@@ -78,7 +78,7 @@ func attacked(ctx context.Context, root string) error {
 	a := &base.App{In: null, Out: os.Stderr, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Dirs: dirs}
 	exit, _, err := live.Run(ctx, a, live.Options{
 		Agent: "selftest", Argv: []string{g.Exe, selftest.Command, "all", g.Spec()}, Policy: j.Policy, Preset: j.Preset,
-		Approver: "selftest", Fresh: true, Selftest: approver(g),
+		Approver: "selftest", Backend: j.Backend, Fresh: true, Selftest: approver(g),
 	})
 	if err == nil && exit != 0 {
 		err = fmt.Errorf("the attacker ended with %d", exit)
