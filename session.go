@@ -1,6 +1,9 @@
 package countersign
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Session is one agent, one project, one sandbox, from start to end.
 type Session struct {
@@ -21,6 +24,20 @@ type Session struct {
 type Posture struct {
 	Tier       string      `json:"tier"` // A, A-masked, B, C
 	Mechanisms []Mechanism `json:"mechanisms"`
+}
+
+// Weak says what is less than whole, by the names of the mechanisms; empty for tier A.
+func (p Posture) Weak() string {
+	if p.Tier == "A" {
+		return ""
+	}
+	var out []string
+	for _, m := range p.Mechanisms {
+		if m.State != "ok" {
+			out = append(out, m.Name+" "+m.State)
+		}
+	}
+	return "tier " + p.Tier + ": " + strings.Join(out, ", ")
 }
 
 // Mechanism is one thing the posture rests on.

@@ -39,6 +39,7 @@ type Line struct {
 type Card struct {
 	Request countersign.Request
 	Agent   string // name of the agent that asks
+	Weak    string // what of the session's posture is less than whole, or empty
 	Details bool   // full hashes, harmless variables, ids
 	// Unwrap returns the command that an agent's own wrapper, known byte for byte, was
 	// put around, and what that wrapper does. Nil: nothing is known of one.
@@ -146,6 +147,9 @@ func (p *page) who(c Card) {
 		agent = "the agent"
 	}
 	p.field("asked by", fmt.Sprintf("%s, session %s, process %d %s", agent, c.Request.Session, a.Peer.PID, a.Peer.Exe))
+	if c.Weak != "" {
+		p.put(Warn, "WARNING: this session enforces less than it could ("+c.Weak+"): countersign doctor")
+	}
 	if len(a.Peer.Argv) > 0 && c.Details {
 		p.field("its line", strings.Join(a.Peer.Argv, " "))
 	}

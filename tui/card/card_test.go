@@ -187,6 +187,19 @@ func TestWhatAnAgentWrapsIsShown(t *testing.T) {
 	}
 }
 
+// A session of less than tier A says so on each card.
+func TestAWeakerPostureIsShown(t *testing.T) {
+	p := countersign.Posture{Tier: "A-masked", Mechanisms: []countersign.Mechanism{{Name: "exec-gate", State: "ok"}, {Name: "file-deny", State: "partial"}}}
+	c := Card{Request: countersign.Request{Action: countersign.Action{Exec: &countersign.Exec{Argv: []string{"ls"}}}, Pending: true}, Weak: p.Weak()}
+	if text := string(Bytes(c.Content(200))); !strings.Contains(text, "enforces less than it could (tier A-masked: file-deny partial)") {
+		t.Errorf("%s", text)
+	}
+	c.Weak = countersign.Posture{Tier: "A"}.Weak()
+	if text := string(Bytes(c.Content(200))); strings.Contains(text, "less than it could") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestTheAgentOnceMoreIsNamed(t *testing.T) {
 	r := request()
 	r.Action.Exec.Again = true

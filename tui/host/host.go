@@ -43,6 +43,9 @@ type Options struct {
 	User string
 	// Agent is the name shown on the card (optional).
 	Agent string
+	// Weak is what of the session's posture is less than whole, for the card; empty:
+	// nothing.
+	Weak string
 	// Unwrap finds the command that the agent's own wrapper was put around, and what
 	// that does (optional); it is for the card alone.
 	Unwrap func(argv []string) (command, does string, ok bool)

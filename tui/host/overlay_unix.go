@@ -87,7 +87,7 @@ func (l *loop) look() {
 	}
 	if pos == 0 {
 		pos = 1
-		c := card.Card{Request: open[0], Agent: l.Agent, Unwrap: l.Unwrap}
+		c := card.Card{Request: open[0], Agent: l.Agent, Weak: l.Weak, Unwrap: l.Unwrap}
 		l.over.state = card.Show(c, now)
 		l.keys = keys{}
 		defer l.draw()

@@ -46,7 +46,7 @@ func (s *live) attend() (int, error) {
 	err = host.Run(hostCtx, host.Options{
 		Row: row, Col: col, Early: early, Guard: guard,
 		Master: s.box.PTY, In: s.In, Out: out, Requests: func() []countersign.Request { return s.desk.Open(s.id) },
-		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent, Unwrap: s.profile.Unwrap, Tape: tape,
+		Changed: s.desk.Changed(), Answer: s.answer, Now: s.Now, User: base.Who(), Agent: s.opt.Agent, Weak: s.posture.Weak(), Unwrap: s.profile.Unwrap, Tape: tape,
 	})
 	stopTape()
 	if err != nil && hostCtx.Err() == nil {
