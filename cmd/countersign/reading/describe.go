@@ -9,13 +9,14 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 )
 
-// Describe is one record for a person.
+// Describe is one record for a person. A row of the self-test says what came of the
+// attempt: "ok" beside "read the ledger" would say the opposite.
 func Describe(r countersign.Record) string {
 	when := r.T.Wall
 	if t, err := time.Parse(time.RFC3339Nano, r.T.Wall); err == nil {
 		when = t.Local().Format("2006-01-02 15:04:05.000")
 	}
-	parts := []string{fmt.Sprintf("%6d  %s  %-18s", r.Seq, when, r.Type)}
+	parts := []string{fmt.Sprintf("%6d  %s  %-8s  %-18s", r.Seq, when, r.Session, r.Type)}
 	if d := r.Decision; d != nil {
 		by := string(d.Basis)
 		if d.By != "" {
@@ -23,7 +24,9 @@ func Describe(r countersign.Record) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s)", d.Verdict, by))
 	}
-	if o := r.Outcome; o != nil {
+	if state, ok := r.Detail["state"].(string); ok && r.Type == "canary.result" {
+		parts = append(parts, fmt.Sprintf("%s  %v:", state, r.Detail["row"]))
+	} else if o := r.Outcome; o != nil {
 		s := o.Status
 		if o.Exit != nil {
 			s = fmt.Sprintf("%s %d", s, *o.Exit)
@@ -37,7 +40,10 @@ func Describe(r countersign.Record) string {
 	if p := r.Policy; p != nil && p.Rule != "" {
 		parts = append(parts, "["+p.Rule+"]")
 	}
-	return base.Plain(strings.Join(parts, "  "))
+	if d := r.Decision; d != nil && d.GivesUp != "" {
+		parts = append(parts, "gives up "+d.GivesUp)
+	}
+	return strings.TrimRight(base.Plain(strings.Join(parts, "  ")), " ")
 }
 
 // spent is what an answer used and cost.

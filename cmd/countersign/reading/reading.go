@@ -144,10 +144,17 @@ func unknownType(typ string, known []string) error {
 	if near := nearest.Of(strings.TrimSuffix(typ, "*"), known); len(near) > 0 {
 		e.Remedy = "the nearest: " + strings.Join(near, ", ") + "\n"
 	}
-	var families []string
+	of, _, _ := strings.Cut(typ, ".")
+	var families, kin []string
 	for _, k := range known {
 		family, _, _ := strings.Cut(k, ".")
 		families = append(families, family+".*")
+		if family == of {
+			kin = append(kin, k)
+		}
+	}
+	if len(kin) > 0 {
+		e.Remedy += "of " + of + ".* there are " + strings.Join(kin, ", ") + "\n"
 	}
 	e.Remedy += "known are " + strings.Join(slices.Compact(families), ", ") + "; docs/formats/record.md says what each is"
 	return e
