@@ -252,6 +252,9 @@ commands:
 		if got := p.Exec(run(cmd, "x"), false); got.Rule != want.Rule || got.Debugs != want.Debugs {
 			t.Errorf("%s: %+v", cmd, got)
 		}
+		if said := p.ExplainExec(run(cmd, "x")).String(); strings.Contains(said, "may trace what it starts") != want.Debugs {
+			t.Errorf("%s is explained as\n%s", cmd, said)
+		}
 	}
 	for layer, text := range map[Layer]string{
 		LayerProject:      `{id: a, verdict: ask, argv: [dlv], debugs: true, reason: r}`,

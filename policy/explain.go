@@ -20,8 +20,9 @@ type Explanation struct {
 	Pos      string              `json:"pos,omitempty"` // file:line, empty for built-in rules
 	Why      string              `json:"why"`           // why this rule won
 	Matched  []Match             `json:"matched"`
-	Risk     countersign.Risk    `json:"risk,omitempty"`  // of a path
-	Lends    []string            `json:"lends,omitempty"` // what the command would get
+	Risk     countersign.Risk    `json:"risk,omitempty"`   // of a path
+	Lends    []string            `json:"lends,omitempty"`  // what the command would get
+	Debugs   bool                `json:"debugs,omitempty"` // it may trace what it starts
 	Preset   string              `json:"preset"`
 	Bundle   string              `json:"bundle"`
 }
@@ -42,7 +43,7 @@ type Match struct {
 func (p *Policy) explanation(question string, r countersign.Ruling) Explanation {
 	return Explanation{
 		Question: question, Verdict: r.Verdict, Rule: r.Rule, Reason: r.Reason,
-		Layer: r.Layer, Pos: r.Pos, Matched: []Match{}, Preset: p.preset, Bundle: p.bundle,
+		Layer: r.Layer, Pos: r.Pos, Matched: []Match{}, Debugs: r.Debugs, Preset: p.preset, Bundle: p.bundle,
 	}
 }
 
@@ -204,6 +205,9 @@ func (e Explanation) String() string {
 	}
 	for _, l := range e.Lends {
 		fmt.Fprintf(&b, "lends   %s\n", l)
+	}
+	if e.Debugs {
+		b.WriteString("debugs  it may trace what it starts, which is then not compared at its exec\n")
 	}
 	fmt.Fprintf(&b, "preset  %s\n", e.Preset)
 	fmt.Fprintf(&b, "policy  %s", e.Bundle)
