@@ -235,7 +235,7 @@ func (d *Desk) look(id, digest string) (*entry, error) {
 		return nil, &countersign.Error{
 			Code: countersign.EInvalid, Op: "answer request", Thing: id,
 			Err:    fmt.Errorf("its digest is %s, not %s", e.req.Digest, digest),
-			Remedy: "look at it again: `countersign requests`",
+			Remedy: "look at it again: `countersign requests --json` has it in full",
 		}
 	}
 	return e, nil

@@ -207,7 +207,7 @@ func (g *Gate) allowed(id string, ap countersign.Approval) error {
 	case ap.Scope == countersign.ScopeProject && ap.Until.IsZero():
 		return bad("an approval for a project needs a date")
 	case !ap.Until.IsZero() && (until <= 0 || until > grants.Longest):
-		return bad("%s is not within the next 90 days", ap.Until.Format(time.RFC3339))
+		return bad("it would end at %s, which is not within the next 90 days", ap.Until.Format(time.RFC3339))
 	}
 	return nil
 }
