@@ -284,6 +284,9 @@ commands:
 		if strings.Join(q.Lends, " ") != "DB" {
 			t.Errorf("asked without a word of what is lent: %+v", q)
 		}
+		if said := w.must("requests").out; !strings.Contains(said, "LENDS DB to this command") {
+			t.Errorf("listed without a word of what is lent:\n%s", said)
+		}
 		w.must("approve", q.ID)
 		var second, swap request // the agent goes on to the swap when the second is on its card
 		eventually(t, "both are asked", func() bool {

@@ -34,7 +34,7 @@ const maxOut = 64 << 10
 var errMarked = errors.New("let go")
 
 // errNot ends an attempt that reached something else than was attacked.
-var errNot = errors.New("not what was attacked")
+var errNot = errors.New("reached something, but not what was attacked")
 
 // errUnmade ends an attempt that could not be made.
 var errUnmade = errors.New("the attempt could not be made")

@@ -54,7 +54,7 @@ func (a *app) root() *cobra.Command {
 				return nil
 			}
 			if err := os.Chdir(a.dir); err != nil {
-				return &countersign.Error{Code: countersign.EUsage, Op: "go to", Thing: a.dir, Err: errors.Unwrap(err)}
+				return &countersign.Error{Code: countersign.EUsage, Op: "go to", Thing: a.dir, Err: errors.Unwrap(err), Remedy: "check the path after -C"}
 			}
 			return nil
 		},

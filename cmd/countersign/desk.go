@@ -85,6 +85,12 @@ func (a *app) requestsCmd() *cobra.Command {
 					what = base.Plain(r.Summary)
 				}
 				fmt.Fprintf(a.Out, "%s  session %s, in %s (rule %s; %s)\n      %s\n", r.ID, r.Session, base.Plain(r.Cwd), r.Rule, state, what)
+				for _, n := range r.Lends {
+					fmt.Fprintf(a.Out, "      LENDS %s to this command\n", base.Plain(n))
+				}
+				if r.Debugs {
+					fmt.Fprintf(a.Out, "      WARNING: it may trace what it starts, and so change what that runs after it was looked at\n")
+				}
 				if r.Confirm != "" {
 					fmt.Fprintf(a.Out, "      an approval wants a word: --confirm %s\n", r.Confirm)
 				}
@@ -130,7 +136,7 @@ listed and revoked with "countersign grants".`,
 	cmd.Flags().StringVar(&scope, "for", "once", "`SCOPE`: once, session (the same command to the session's end) or project (in this project until a date)")
 	cmd.Flags().StringVar(&until, "until", "", "`DATE` it ends: 2026-12-24 (the end of that day), RFC 3339, or a duration like 8h or 30d; at most 90 days")
 	cmd.Flags().StringVar(&confirm, "confirm", "", "the `WORD` that the request asks for")
-	cmd.Flags().StringVar(&digest, "digest", "", "approve only if this is the request's digest")
+	cmd.Flags().StringVar(&digest, "digest", "", "approve only if this is the request's `DIGEST`, in full, as requests --json has it")
 	return cmd
 }
 
@@ -166,7 +172,7 @@ func (a *app) denyCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for the record")
-	cmd.Flags().StringVar(&digest, "digest", "", "deny only if this is the request's digest")
+	cmd.Flags().StringVar(&digest, "digest", "", "deny only if this is the request's `DIGEST`, in full, as requests --json has it")
 	return cmd
 }
 

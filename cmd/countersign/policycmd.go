@@ -18,7 +18,7 @@ func (a *app) policyCmd() *cobra.Command {
 	cmd.PersistentFlags().StringVar(&from.File, "policy", "", "`FILE` in place of the user's layer")
 	cmd.PersistentFlags().StringVar(&from.Preset, "preset", "", "`NAME` of the preset in place of the one that layer names")
 	cmd.AddCommand(a.policyCheck(&from), a.policyExplain(&from), a.policyTest(&from), a.policySimulate(&from), a.policySuggest(&from), a.policyDiff(), a.policySeatbelt(&from), &cobra.Command{
-		Use: "show", Short: "Print a preset", Args: exactly(1, "a preset's name"),
+		Use: "show PRESET", Short: "Print a preset: strict, standard or trusted-workspace", Args: exactly(1, "strict, standard or trusted-workspace"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			src, err := policy.PresetSource(args[0])
 			if err == nil {
@@ -93,7 +93,7 @@ func (a *app) policyExplain(from *base.PolicyFrom) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&path, "path", "", "explain this `PATH`")
 	cmd.Flags().StringVar(&host, "host", "", "explain a connection to this `HOST`")
-	cmd.Flags().IntVar(&port, "port", 443, "with --host")
+	cmd.Flags().IntVar(&port, "port", 443, "its `PORT`, with --host")
 	cmd.Flags().IntVar(&publish, "publish", 0, "explain whether this `PORT` of the session's is shown on this machine's loopback")
 	return cmd
 }
@@ -196,14 +196,14 @@ func (a *app) policySeatbelt(from *base.PolicyFrom) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&from.Project, "project", "", "the project's `DIR` (default: the one here)")
-	f.StringVar(&s.ID, "session", "preview", "what refusals are found by in the log")
+	f.StringVar(&s.ID, "session", "preview", "`NAME` by which refusals are found in the log")
 	f.StringVar(&s.Project, "tree", "", "`DIR` of the copy that the agent works on")
 	f.StringVar(&s.Home, "home", "", "`DIR` that is the agent's home")
 	f.StringVar(&s.Temp, "temp", "", "`DIR` for temporary files")
 	f.StringArrayVar(&s.Read, "read", nil, "`DIR` that may be read too; may be repeated")
 	f.StringArrayVar(&s.Programs, "program", nil, "`FILE` that may be executed; may be repeated")
 	f.StringVar(&s.Shims, "shims", "", "`DIR` of programs that may be executed")
-	f.StringVar(&s.Terminal, "terminal", "", "the agent's terminal, /dev/ttysNNN")
+	f.StringVar(&s.Terminal, "terminal", "", "the agent's `TERMINAL`, /dev/ttysNNN")
 	f.IntVar(&s.Gateway, "gateway", 0, "`PORT` of the models' gateway on the loopback")
 	f.IntVar(&s.Door, "door", 0, "`PORT` of the network's proxy on the loopback")
 	return cmd

@@ -61,7 +61,7 @@ func (a *app) reviewCmd() *cobra.Command {
 	fl.BoolVar(&f.Apply, "apply", false, "write what is accepted to the real tree")
 	fl.BoolVar(&f.Undo, "undo", false, "take the last apply back")
 	fl.BoolVar(&f.Feedback, "feedback", false, "print the rejected hunks as text for the agent")
-	fl.StringVar(&f.Digest, "digest", "", "insist on this digest")
+	fl.StringVar(&f.Digest, "digest", "", "insist on this `DIGEST`")
 	return cmd
 }
 

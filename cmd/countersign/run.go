@@ -60,7 +60,7 @@ func (a *app) runCmd() *cobra.Command {
 	f.StringVar(&o.Agent, "agent", "", "`NAME` of a known agent, for the record and its settings (default: the command's)")
 	f.StringVar(&o.Policy, "policy", "", "`FILE` in place of the user's layer, pinned at the start")
 	f.StringVar(&o.Preset, "preset", "", "`NAME` of the preset in place of the one your layer names: strict, standard, trusted-workspace")
-	f.StringVar(&o.Approver, "approver", "", "who is asked: `tty` or none (default: tty where there is one)")
+	f.StringVar(&o.Approver, "approver", "", "`WHO` is asked: tty or none (default: tty where there is one)")
 	f.StringVar(&o.Backend, "backend", "", "staging `KIND`: snapshot or overlay (default: by the size of the tree)")
 	f.StringVar(&o.From, "from", "", "go on from this `SESSION`'s staging layer")
 	f.StringArrayVar(&lend, "lend", nil, "`NAME=SOURCE` of a secret (cmd:COMMAND, env:NAME, file:PATH, keyring:NAME) that the commands of --lend-to get, and nobody else")
@@ -137,7 +137,7 @@ func (a *app) settle(o *live.Options) error {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return &countersign.Error{
 			Code: countersign.ENotFound, Op: "run", Thing: o.Argv[0], Err: errors.New("command not found"),
-			Remedy: "check the name, or give its path; PATH is " + a.Getenv("PATH"),
+			Remedy: "check the name, or give its path; `countersign agents` lists those that are here; PATH is " + a.Getenv("PATH"),
 		}
 	}
 	if path, err = filepath.Abs(path); err != nil {

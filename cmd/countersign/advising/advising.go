@@ -207,7 +207,7 @@ func Diff(a *base.App, was, now string) error {
 	for i, file := range []string{was, now} {
 		src, err := os.ReadFile(file)
 		if err != nil {
-			return base.Usage(err)
+			return base.Unreadable(file, err)
 		}
 		doc, err := policy.Parse(policy.LayerUser, file, src)
 		if err != nil {

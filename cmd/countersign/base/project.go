@@ -53,7 +53,8 @@ func readLayer(layer policy.Layer, path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxLayer))
 }
 
-func unreadable(path string, err error) error {
+// Unreadable is the error of a policy file that could not be read.
+func Unreadable(path string, err error) error {
 	e := &countersign.Error{Code: countersign.EInvalid, Op: "read policy", Thing: path, Err: err, Remedy: "make the file readable or remove it: nothing starts without every layer"}
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		e.Err = pe.Err
@@ -151,7 +152,7 @@ func (l layerFile) read() (doc *policy.Document, src []byte, err error) {
 	absent := errors.Is(err, fs.ErrNotExist) && !l.must
 	switch {
 	case err != nil && !absent:
-		return nil, nil, unreadable(l.path, err)
+		return nil, nil, Unreadable(l.path, err)
 	case absent && l.preset == "":
 		return nil, nil, nil
 	case absent:

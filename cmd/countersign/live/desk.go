@@ -30,6 +30,7 @@ type OpenRequest struct {
 	Confirm   string   `json:"confirm,omitempty"` // the word that an approval must come with
 	Last      []string `json:"last,omitempty"`    // the last approved command of its kind
 	Lends     []string `json:"lends,omitempty"`   // names of the secrets that it would get
+	Debugs    bool     `json:"debugs,omitempty"`  // it may trace what it starts
 }
 
 type AnswerArgs struct {
@@ -73,6 +74,7 @@ func describe(r countersign.Request, now time.Time) OpenRequest {
 		ID: r.ID, Session: r.Session, Kind: string(r.Action.Kind), Summary: gate.Summary(r.Action),
 		Rule: r.Ruling.Rule, Reason: r.Ruling.Reason, Digest: r.Digest, Pending: r.Pending, Early: r.Early,
 		WaitingMS: now.Sub(r.Since).Milliseconds(), Argv: []string{}, Confirm: r.Confirm, Last: r.Last,
+		Debugs: r.Ruling.Debugs,
 	}
 	if e := r.Action.Exec; e != nil {
 		o.Argv, o.Cwd, o.Exe, o.Lends = e.Argv, e.Cwd, e.Exe.Path, countersign.LendNames(e.Lends)

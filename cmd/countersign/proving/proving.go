@@ -11,6 +11,7 @@ package proving
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/countersign/countersign"
@@ -114,13 +115,14 @@ func (r Report) print(a *base.App) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.Out, "\ntier %s, %d rows in %.1f s:", r.Tier, len(r.Rows), float64(r.MS)/1000)
+		var counts []string
 		for _, s := range []selftest.State{selftest.Blocked, selftest.Unseen, selftest.NotProtected, selftest.NotApplicable, selftest.Through, selftest.Unexpected, selftest.Unmade} {
 			if n := r.Counts[string(s)]; n > 0 {
-				fmt.Fprintf(a.Out, " %d %s", n, s)
+				counts = append(counts, fmt.Sprintf("%d %s", n, s))
 			}
 		}
-		fmt.Fprintln(a.Out)
+		fmt.Fprintf(a.Out, "\ntier %s, %d rows in %.1f s: %s\n", r.Tier, len(r.Rows), float64(r.MS)/1000, strings.Join(counts, "; "))
+		a.Say("on record: countersign log --session %s --type canary.result", r.Session)
 	}
 	if r.Failed == 0 {
 		return nil

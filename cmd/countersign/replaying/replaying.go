@@ -152,7 +152,7 @@ func (t *Tape) notes() []replay.Note {
 		if r.Action != nil && r.Action.Summary != "" {
 			what = r.Action.Summary
 		}
-		if d.Basis == countersign.ByPerson && d.ShownMS > 0 {
+		if d.Basis == countersign.ByPerson && d.ShownMS > 0 && r.Type != "grant.given" {
 			out = append(out, replay.Note{At: at - time.Duration(d.ShownMS)*time.Millisecond, Card: true, Text: what})
 		}
 		out = append(out, replay.Note{At: at, Text: decided(r, what)})
@@ -173,5 +173,9 @@ func decided(r countersign.Record, what string) string {
 	if r.Policy != nil && r.Policy.Rule != "" {
 		by += ", rule " + r.Policy.Rule
 	}
-	return fmt.Sprintf("%s: %s (%s)", d.Verdict, what, by)
+	verdict := string(d.Verdict)
+	if r.Type == "grant.given" {
+		verdict = "grant" // the command itself is decided beside it, and had the card
+	}
+	return fmt.Sprintf("%s: %s (%s)", verdict, what, by)
 }
