@@ -67,12 +67,40 @@ func TestSelftest(t *testing.T) {
 			}
 		}
 		w.must("verify")
-		for _, dir := range []string{"state/countersign/sessions", "state/countersign/projects", "cache/countersign", "run/countersign"} {
-			if left, _ := os.ReadDir(filepath.Join(w.root, dir)); len(left) > 0 && dir != "run/countersign" {
-				t.Errorf("left in %s: %v", dir, left)
-			}
-		}
+		w.leaves(t)
 	})
+}
+
+// TestSelftestInterrupted leaves nothing behind.
+func TestSelftestInterrupted(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	cmd := w.command(t.Context(), binary, "selftest")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its session is there", func() bool {
+		all, _ := filepath.Glob(filepath.Join(w.root, "state/countersign/sessions/*/session.json"))
+		return len(all) > 0
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit %d", code)
+	}
+	w.leaves(t)
+	w.must("verify")
+}
+
+// leaves says what a self-test left behind.
+func (w *world) leaves(t *testing.T) {
+	t.Helper()
+	for _, dir := range []string{"state/countersign/sessions", "state/countersign/projects", "cache/countersign"} {
+		if left, _ := os.ReadDir(filepath.Join(w.root, dir)); len(left) > 0 {
+			t.Errorf("left in %s: %v", dir, left)
+		}
+	}
 }
 
 // TestSelftestOfAnOverlay: large trees are staged so.

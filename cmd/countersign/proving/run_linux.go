@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -273,17 +272,17 @@ func clip(s string) string { return s[:min(len(s), 400)] }
 
 // clear removes what the self-test made: nothing of it is anybody's work.
 func (t *trial) clear() {
-	dirs := []string{t.ground.Root}
-	if t.ground.Root != "" {
-		dirs = append(dirs, t.ProjectState(t.ground.Project()))
+	if t.ground.Root == "" {
+		return
 	}
-	if t.session != "" {
-		dirs = append(dirs, t.Dirs.Session(t.session))
-	}
-	for _, dir := range slices.Compact(dirs) {
-		if dir == "" {
-			continue
+	dirs := []string{t.ground.Root, t.ProjectState(t.ground.Project())}
+	all, _ := t.Dirs.List()
+	for _, k := range all {
+		if k.Project == t.ground.Project() {
+			dirs = append(dirs, t.Dirs.Session(k.ID))
 		}
+	}
+	for _, dir := range dirs {
 		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error { // overlay's work directory has no mode bit
 			if err == nil && d.IsDir() {
 				_ = os.Chmod(path, 0o700) //nolint:gosec // it is a directory of ours
