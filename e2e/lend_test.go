@@ -388,3 +388,14 @@ PY
 		t.Errorf("the model got\n%s", seen)
 	}
 }
+
+// Several at once share their script and do not get in each other's way.
+func TestLentCommandsAtOnce(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("lent.sh", "sleep 0.0$1; exit 5\n")
+	r := w.lent("for r in 1 2 3; do for i in 1 2 3 4 5 6; do (sh lent.sh $i; echo \"status $?\") & done; wait; done\n")
+	if n := strings.Count(r.out, "status 5\n"); n != 18 {
+		t.Errorf("%d of 18:\n%s%s", n, r.out, r.err)
+	}
+	w.lentOnRecord(18)
+}

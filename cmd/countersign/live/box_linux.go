@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/knowing"
+	"github.com/countersign/countersign/cmd/countersign/lending"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/internal/gitkeys"
@@ -311,6 +312,7 @@ func (s *live) startDoors() error {
 		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Names: s.names, Rewrite: s.staging.Git().Texts.Rewrite, Now: s.Now, Log: s.log,
 	}
 	if !s.opt.Own {
+		cfg.Pinner = lending.Share(cfg.Pinner)
 		cfg.Judge = s.lender(cfg)
 	}
 	sup, err := execgate.New(cfg)
