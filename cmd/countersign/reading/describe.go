@@ -43,6 +43,9 @@ func Describe(r countersign.Record) string {
 	if d := r.Decision; d != nil && d.GivesUp != "" {
 		parts = append(parts, "gives up "+d.GivesUp)
 	}
+	if r.Canary && r.Type != "canary.result" {
+		parts = append(parts, "(self-test)")
+	}
 	return strings.TrimRight(base.Plain(strings.Join(parts, "  ")), " ")
 }
 

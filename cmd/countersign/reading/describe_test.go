@@ -23,6 +23,9 @@ func TestDescribe(t *testing.T) {
 	}{
 		{"an attempt that was stopped", canary("blocked", "ok"), "7k2mfpaz  canary.result       blocked  ledger-read:  read the ledger"},
 		{"one that was not", canary("got through", "failed"), "7k2mfpaz  canary.result       got through  ledger-read:  read the ledger"},
+		{"the attempt itself", countersign.Record{
+			Type: "file.denied", Session: "7k2mfpaz", Canary: true, Action: &countersign.ActionRecord{Summary: "read x"}, Outcome: &countersign.Outcome{Status: "refused"},
+		}, "7k2mfpaz  file.denied         refused  read x  (self-test)"},
 		{"nothing behind the type", countersign.Record{Type: "ledger.opened"}, "          ledger.opened"},
 		{"a command that failed", countersign.Record{
 			Type: "exec.finished", Session: "7k2mfpaz", Outcome: &countersign.Outcome{Status: "failed", Exit: &one}, Action: &countersign.ActionRecord{Summary: "cat x"},
