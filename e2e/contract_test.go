@@ -122,7 +122,9 @@ func TestContractOfReview(t *testing.T) {
 		t.Errorf("the digest is not printed: %s", r.err)
 	}
 	w.must("review", "--accept-file", "hello.txt")
-	w.must("review", "--accept-all") // neither the rejected nor what is of high risk
+	if r := w.must("review", "--accept-all"); !strings.Contains(r.err, "of high risk, and undecided still") { // neither those nor the rejected
+		t.Errorf("what stayed behind is not said: %q", r.err)
+	}
 	w.must("review", "--apply")
 	want := `.vscode/tasks.json create undecided
 my.plan create undecided

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/base"
+	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/gateway/keys"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -56,6 +58,7 @@ func (a *app) keysSetCmd() *cobra.Command {
 			where, err := a.KeyStore().Set(cmd.Context(), args[0], key, at)
 			if err == nil {
 				a.Say("the key of %s is kept: %s", args[0], where)
+				a.sayUnused(args[0])
 			}
 			return err
 		},
@@ -96,6 +99,14 @@ func (a *app) keysListCmd() *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&long, "long", false, "say where each is kept")
 	return cmd
+}
+
+// sayUnused says of a key that no provider has its name: a slip, or not yet there.
+func (a *app) sayUnused(name string) {
+	cfg, err := gateway.Load(a.GatewayFile())
+	if err == nil && !slices.ContainsFunc(cfg.Providers, func(p gateway.Provider) bool { return p.Name == name }) {
+		a.Say("no provider of this name is in %s, so nothing uses it yet", a.GatewayFile())
+	}
 }
 
 // readKey takes a key from standard input, without echo on a terminal.

@@ -94,6 +94,11 @@ func (a *app) verifyCmd() *cobra.Command {
 tree, and the signatures of the checkpoints. What it could not check is printed.
 It writes nothing.
 
+Who owns the ledger can cut its end off, or put an older copy back. That shows
+against a checkpoint that was kept elsewhere: any file of "checkpoints" in the
+ledger's directory is one, the last being the newest. The directory is DIR, or
+countersign/ledger in XDG_STATE_HOME (~/.local/state).
+
 EXIT STATUS
   0 proven · 6 something was changed, and at which record`,
 		Args: cobra.MaximumNArgs(1),

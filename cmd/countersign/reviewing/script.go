@@ -80,6 +80,9 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 			}
 		}
 	}
+	if f.AcceptAll {
+		r.sayRisky()
+	}
 	if f.Feedback {
 		r.feedback()
 	}
@@ -103,6 +106,25 @@ func (r *Reviewing) Script(ctx context.Context, f Flags) error {
 		r.sayNotes(ctx)
 	}
 	return err
+}
+
+// mostNamed is how many hunks a message names; the list has the others.
+const mostNamed = 8
+
+// sayRisky names what is never accepted in bulk.
+func (r *Reviewing) sayRisky() {
+	var left []string
+	for _, h := range r.review.Changeset().Hunks {
+		if h.Risk == countersign.RiskHigh && h.State == countersign.Undecided {
+			left = append(left, h.ID)
+		}
+	}
+	switch n := len(left); {
+	case n > mostNamed:
+		r.Say("%s of high risk are undecided still: `countersign review --list` has them", count.Of(n, "hunk"))
+	case n > 0:
+		r.Say("of high risk, and undecided still: `countersign review --accept %s`, after a look", strings.Join(left, " "))
+	}
 }
 
 func PrintHunks(a *base.App, k session.Kept, cs countersign.Changeset) error {
