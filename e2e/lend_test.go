@@ -399,3 +399,35 @@ func TestLentCommandsAtOnce(t *testing.T) {
 	}
 	w.lentOnRecord(18)
 }
+
+// No signal makes a command with secrets a server of the agent's: Node opens its
+// inspector for SIGUSR1, a Java machine its attach socket for SIGQUIT.
+func TestLentCommandOpensForNoSignal(t *testing.T) {
+	if _, err := lookPath("node"); err != nil {
+		t.Skip("not protected here: node is not installed")
+	}
+	eachUser(t, func(t *testing.T, w *world) {
+		w.write("lent.js", `
+process.on("SIGTERM", () => console.log("not attached to"))
+process.on("SIGHUP", () => { console.log("hung up"); process.exit(4) })
+setTimeout(() => process.exit(3), 20000)
+console.log("up")
+`)
+		w.write("lent.sh", "exec node lent.js\n")
+		r := w.lent(`
+mkfifo out
+env --default-signal=QUIT sh lent.sh >out 2>&1 &
+exec 3<out
+read -r line <&3; echo "$line"
+kill -USR1 $!
+kill -QUIT $!
+for i in 1 2 3 4 5 6 7 8 9 10; do (exec 4<>/dev/tcp/127.0.0.1/9229) 2>/dev/null && { echo inspector open; break; }; sleep 0.1; done
+kill -HUP $!
+cat <&3
+wait $!; echo "status $?"
+`)
+		if strings.Contains(r.out, "inspector open") || !strings.Contains(r.out, "not attached to\nhung up\nstatus 4") {
+			t.Errorf("%s%s", r.out, r.err)
+		}
+	})
+}

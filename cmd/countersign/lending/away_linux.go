@@ -113,9 +113,18 @@ type writer func([]byte) error
 
 func (w writer) Write(b []byte) (int, error) { return len(b), w(b) }
 
-// Signal hands a signal on to the command's process group. Who was killed waits for
-// no output.
+// Signal hands a signal that ends, stops or continues on to the command's process
+// group; SIGQUIT as SIGTERM. At others runtimes open a door: Node its inspector at
+// SIGUSR1, a Java machine its attach socket at SIGQUIT. Who was killed waits for no
+// output.
 func (w *away) Signal(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGQUIT:
+		sig = unix.SIGTERM
+	case unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGKILL, unix.SIGSTOP, unix.SIGCONT:
+	default:
+		return
+	}
 	_ = w.p.Signal(sig)
 	if sig == unix.SIGKILL {
 		w.once.Do(func() { close(w.ended) })
