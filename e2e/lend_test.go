@@ -431,3 +431,44 @@ wait $!; echo "status $?"
 		}
 	})
 }
+
+// swapInput has a child of its own descriptors run a program, and gives it another
+// input between the look at the one that it has and the taking of it.
+const swapInput = `
+import ctypes, os, sys, time
+null, (r, w) = os.open("/dev/null", os.O_RDONLY), os.pipe()
+if r == 0 or null == 0: sys.exit("descriptor 0 is not open")
+os.write(w, b"echo swapped; printf %s \"$DB\" >swapped\nexit 0\n")
+os.close(w)
+libc = ctypes.CDLL(None)
+done = 0
+for i in range(40):
+    os.dup2(null, 0)
+    pid = libc.syscall(56 if os.uname().machine == "x86_64" else 220, 0x400 | 17, 0, 0, 0, 0) # CLONE_FILES
+    if pid == 0:
+        os.execv("/bin/sh", ["sh"])
+        os._exit(99)
+    n = 0
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        n += 1
+        time.sleep(0.0005 * (i % 8 + 1))
+        os.dup2(r if n % 2 else null, 0)
+    if os.path.exists("swapped"): break
+    done += 1
+print("tries", done)
+`
+
+// The command reads what it was approved with, not what the agent puts in its place
+// meanwhile.
+func TestLentCommandKeepsItsInput(t *testing.T) {
+	if _, err := lookPath("python3"); err != nil {
+		t.Skip("not tested here: python3 is not installed")
+	}
+	eachUser(t, func(t *testing.T, w *world) {
+		w.write("swap.py", swapInput)
+		r := w.lent("python3 swap.py\n[ -s swapped ] && echo stolen by its input\nexit 0\n")
+		if !strings.Contains(r.out, "tries 40") || strings.Contains(r.out, "stolen") {
+			t.Errorf("%s%s", r.out, r.err)
+		}
+	})
+}

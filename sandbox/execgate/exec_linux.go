@@ -21,6 +21,9 @@ func (w *worker) exec(call string) {
 		w.pass()
 	}
 	p, n := w.read(call, r == nil)
+	if n == nil && r != nil && w.s.cfg.Closely != nil && w.s.cfg.Closely(&p.exec) {
+		p, n = w.read(call, true)
+	}
 	if n != nil {
 		if n.why != "" {
 			w.refuse(call+": "+n.why, n.errno)

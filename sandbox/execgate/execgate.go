@@ -78,7 +78,10 @@ type Config struct {
 	Env      []string               // the session's baseline environment
 	Writable func(path string) bool // whether the session can write at a path of the view; nil: everywhere
 	Launch   Launch                 // Argv nil: no exec is a launch
-	Names    *names.Set             // what is guarded against unlink, rename and link; nil: nothing
+	// Closely says of a covered exec whether it is looked at as one that somebody is
+	// asked about; nil: none is.
+	Closely func(*countersign.Exec) bool
+	Names   *names.Set // what is guarded against unlink, rename and link; nil: nothing
 	// Rewrite decides the bytes that a rename would put in a guarded text's place, and
 	// puts them there. EBUSY is for the caller, any other error is EPERM; each is
 	// reported, in its own words. nil: none.

@@ -58,6 +58,11 @@ func (t *target) stdin() countersign.Stdin {
 	if unix.Stat("/proc/"+strconv.Itoa(t.tid)+"/fd/0", &st) != nil {
 		return countersign.StdinNone
 	}
+	return StdinOf(&st)
+}
+
+// StdinOf says what kind of standard input a file is.
+func StdinOf(st *unix.Stat_t) countersign.Stdin {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO:
 		return countersign.StdinPipe

@@ -37,8 +37,8 @@ type away struct {
 }
 
 // open makes the three descriptors that the command gets.
-func (w *away) open(caller int) (theirs [3]*os.File, err error) {
-	if theirs[0], w.in, err = input(caller); err != nil {
+func (w *away) open(caller int, in countersign.Stdin) (theirs [3]*os.File, err error) {
+	if theirs[0], w.in, err = input(caller, in); err != nil {
 		return theirs, err
 	}
 	if w.out, theirs[1], err = os.Pipe(); err != nil {

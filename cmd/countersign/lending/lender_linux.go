@@ -135,7 +135,7 @@ func (l *Lender) record(a countersign.Action, permit countersign.Permit, x count
 // start has the command wait in a tree of its own, under a supervisor of its own.
 func (l *Lender) start(a countersign.Action, permit countersign.Permit, env []string) (*away, error) {
 	w := &away{ended: make(chan struct{})}
-	theirs, err := w.open(a.Peer.PID)
+	theirs, err := w.open(a.Peer.PID, a.Exec.Stdin)
 	defer closeAll(theirs[:])
 	if err != nil {
 		return nil, err

@@ -4,9 +4,13 @@ package lending
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/sandbox/execgate"
 )
 
 // take returns a descriptor of another process, or nil if it is closed there or is
@@ -40,10 +44,15 @@ func take(pid, fd int) (*os.File, *unix.Stat_t) {
 
 // input is what the command reads: a pipe or a file of the caller's that is open for
 // reading only, itself; of a socket, through which it could answer, a copy; and of
-// all else nothing.
-func input(caller int) (*os.File, *feed, error) {
+// all else nothing. Another kind than was approved is an error: the agent's other
+// processes can share the caller's descriptors, and change them while it waits.
+func input(caller int, want countersign.Stdin) (*os.File, *feed, error) {
 	f, st := take(caller, 0)
 	if f != nil {
+		if is := execgate.StdinOf(st); is != want {
+			f.Close()
+			return nil, nil, fmt.Errorf("its standard input is another (%s) than approved (%s)", is, want)
+		}
 		flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 		kind := st.Mode & unix.S_IFMT
 		switch {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/knowing"
@@ -314,6 +315,7 @@ func (s *live) startDoors() error {
 	if !s.opt.Own {
 		cfg.Pinner = lending.Share(cfg.Pinner)
 		cfg.Judge = s.lender(cfg)
+		cfg.Closely = func(e *countersign.Exec) bool { return len(s.policy.Lends(e)) > 0 }
 	}
 	sup, err := execgate.New(cfg)
 	if err != nil {
