@@ -77,7 +77,10 @@ type mark struct {
 }
 
 // span are the records from one on, to another.
-type span struct{ from, to uint64 }
+type span struct {
+	from, to uint64
+	boot     string // the machine's start that wrote them, if it is known
+}
 
 type verifier struct {
 	dir     string
@@ -273,6 +276,7 @@ func (v *verifier) copied(size uint64, seal []byte) bool {
 func (v *verifier) start(leaf []byte) error {
 	var r struct {
 		Type   string
+		T      struct{ Boot string }
 		Detail struct {
 			tornPart
 			Later []tornPart
@@ -288,7 +292,7 @@ func (v *verifier) start(leaf []byte) error {
 		return nil
 	}
 	for _, p := range append(r.Detail.Later, r.Detail.tornPart) {
-		if err := v.lost(p); err != nil {
+		if err := v.lost(p, r.T.Boot); err != nil {
 			return err
 		}
 		if p.Bytes == 0 {
@@ -311,9 +315,13 @@ type tornPart struct {
 	Lost    []uint64 `json:"lost_payloads"`
 }
 
-// lost checks what is said to be a crash's work: nothing that had been flushed is.
-func (v *verifier) lost(p tornPart) error {
+// lost checks what is said to be a power cut's work: nothing that had been flushed
+// is, and nothing where the machine has not started anew since.
+func (v *verifier) lost(p tornPart, boot string) error {
 	may, ok := v.open[p.Segment]
+	if len(p.Lost) > 0 && ok && boot != "" && may.boot == boot {
+		return fmt.Errorf("it says that a power cut took the payloads of record %d, and the machine ran on", p.Lost[0])
+	}
 	for _, seq := range p.Lost {
 		if !ok || seq < may.from || seq > may.to {
 			return fmt.Errorf("it says that a crash took the payloads of record %d, which had been flushed before", seq)
@@ -325,7 +333,7 @@ func (v *verifier) lost(p tornPart) error {
 func (v *verifier) frames(name string, sc *segment.Scan) error {
 	var last []byte
 	var lastAt int
-	begun := false
+	begun, boot := false, ""
 	before, newest := sc.Header.First-1, sc.Header.First-1 // the last two checkpoints
 	for {
 		at := sc.Offset
@@ -346,6 +354,9 @@ func (v *verifier) frames(name string, sc *segment.Scan) error {
 		}
 		if !begun {
 			begun = true
+			if leaf, _, err := segment.ParseLeaf(f.Data); err == nil {
+				boot = leaf.Boot
+			}
 			if err := v.start(f.Data); err != nil {
 				return &Bad{Segment: name, Seq: sc.Seq, Offset: at, What: err.Error()}
 			}
@@ -355,7 +366,7 @@ func (v *verifier) frames(name string, sc *segment.Scan) error {
 		}
 	}
 	if !sc.Sealed {
-		v.open[name] = span{before + 1, sc.Seq}
+		v.open[name] = span{before + 1, sc.Seq, boot}
 	}
 	if last != nil {
 		if _, err := note.Open(last, note.VerifierList(v.key)); err != nil {

@@ -22,6 +22,7 @@ type finding struct {
 	torn    []byte   // what stood after the last good frame
 	kept    string   // where it is kept
 	lost    []uint64 // records that refer to what is not there
+	missing []uint64 // the same, where no power cut can have taken it
 }
 
 // maxLost bounds the records that a finding lists.
@@ -53,10 +54,12 @@ func (f finding) detail() map[string]any {
 	if len(f.torn) > 0 {
 		d["kept"] = f.kept
 	}
-	if n := len(f.lost); n > 0 {
-		d["lost_payloads"] = f.lost[:min(n, maxLost)]
-		if n > maxLost {
-			d["lost_payloads_more"] = n - maxLost
+	for name, seqs := range map[string][]uint64{"lost_payloads": f.lost, "missing_payloads": f.missing} {
+		if n := len(seqs); n > 0 {
+			d[name] = seqs[:min(n, maxLost)]
+			if n > maxLost {
+				d[name+"_more"] = n - maxLost
+			}
 		}
 	}
 	return d
@@ -95,7 +98,7 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 	b.epoch, b.seq, b.prev, b.tree, b.flushed = sc.Header.Epoch, sc.Seq, sc.Prev, sc.Tree.Clone(), sc.Seq
 	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest}
 	if !out.sealed {
-		if out.lost, err = b.lost(tail); err != nil {
+		if out.lost, out.missing, err = b.lost(tail); err != nil {
 			return finding{}, err
 		}
 		return b.mend(f, out)
@@ -156,20 +159,27 @@ func (b *Book) walk(sc *segment.Scan, v note.Verifier) (last []byte, tail []segm
 // lost returns the records of a tail that refer to what is not there. A batch's
 // checkpoint is written only after the flush of the one before has returned, of
 // what stands beside too: so nothing in front of the last but one can be lost.
-func (b *Book) lost(tail []segment.Frame) (seqs []uint64, err error) {
+// What the same start of the machine has written is not lost at all: the kernel
+// keeps it, whoever dies. There a disk has failed, or it was taken away.
+func (b *Book) lost(tail []segment.Frame) (seqs, missing []uint64, err error) {
 	if b.o.Lost == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	for _, f := range tail {
 		gone, err := b.o.Lost(f.Data)
 		if err != nil {
-			return nil, fmt.Errorf("look for what record %d refers to: %w", f.Seq, err)
+			return nil, nil, fmt.Errorf("look for what record %d refers to: %w", f.Seq, err)
 		}
-		if gone {
+		leaf, _, err := segment.ParseLeaf(f.Data)
+		switch {
+		case !gone:
+		case err == nil && leaf.Boot != "" && leaf.Boot == b.o.Boot:
+			missing = append(missing, f.Seq)
+		default:
 			seqs = append(seqs, f.Seq)
 		}
 	}
-	return seqs, nil
+	return seqs, missing, nil
 }
 
 // newestKept is the newest checkpoint in checkpoints/, or a zero one.
