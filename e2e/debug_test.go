@@ -93,3 +93,23 @@ func (w *world) checkDebugged() {
 		w.t.Errorf("%d refused attempts to trace are on record", refused)
 	}
 }
+
+// The agent once more is the agent, under a debugger too: what it starts asks.
+func TestDebuggedAgentCoversNothing(t *testing.T) {
+	eachUser(t, func(t *testing.T, w *world) {
+		w.write("hello.txt", "hello\n")
+		w.write("agent.sh", `case $1 in
+again) echo again; cat hello.txt;;
+behind) echo behind; (sleep 1; cat hello.txt) & exec sh -c 'wait; sleep 2';;
+*) strace -f -qq -o /dev/null bash agent.sh again
+strace -f -qq -o /dev/null bash agent.sh behind;;
+esac
+`)
+		w.repo()
+		policy := w.policy(strings.ReplaceAll(debugPolicy, "DEBUGS", "true"))
+		r := w.cs("run", "--policy", policy, "--fresh", "--approver", "none", "--", "bash", "agent.sh")
+		if !strings.Contains(r.out, "again\n") || !strings.Contains(r.out, "behind\n") || strings.Contains(r.out, "hello") {
+			t.Errorf("%s%s", r.out, r.err)
+		}
+	})
+}

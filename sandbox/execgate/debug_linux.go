@@ -54,9 +54,11 @@ func traced(tid int, r *root) bool {
 }
 
 // letGo lets a covered exec go that cannot be held, as a debugger holds it. What it
-// becomes is taken to be what was decided.
+// becomes is taken to be what was decided; where it was the agent once more it stays
+// that, since what it has forked cannot be told from what comes.
 func (w *worker) letGo(p *plan, end *ending, r *root) {
 	img := &image{id: w.t.who.ID, root: r, covers: end.permit.Covers, argv: p.loaded, permit: end.permit}
+	img.alone = p.exec.Again || w.s.tree.alone(w.t.tgid, w.t.who.ID)
 	a := end.action
 	img.action = countersign.Action{Kind: a.Kind, Session: a.Session, Peer: a.Peer, Exec: &countersign.Exec{Argv: p.exec.Argv, Cwd: p.exec.Cwd, Exe: p.exec.Exe}}
 	w.s.tree.set(w.t.tgid, img)
