@@ -58,8 +58,12 @@ func Verify(dir string, o VerifyOptions) (Report, error) {
 			return v.rep, err
 		}
 		v.rep.Bad = bad
+		thing := "the ledger" // what is missing is at no place
+		if bad.Segment != "" {
+			thing = fmt.Sprintf("%s record %d (byte %d)", bad.Segment, bad.Seq, bad.Offset)
+		}
 		return v.rep, &countersign.Error{
-			Code: countersign.EVerify, Op: "verify", Thing: fmt.Sprintf("%s record %d (byte %d)", bad.Segment, bad.Seq, bad.Offset),
+			Code: countersign.EVerify, Op: "verify", Thing: thing,
 			Err: errors.New(bad.What), Remedy: "keep the directory as it is; compare with a copy or a checkpoint kept elsewhere",
 		}
 	}
