@@ -24,7 +24,9 @@ func (a *app) logCmd() *cobra.Command {
 		Use:   "log",
 		Short: "Read the record",
 		Long:  "Read the record. Reading writes nothing. With --json each line is a record as it lies in the ledger (schema v1).",
-		Args:  cobra.NoArgs,
+		Example: `  countersign log --type file.denied,net.denied,sandbox.denied --since 24h
+  countersign log --session 7k2mfpaz --type 'exec.*'`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if f.Since, err = reading.Since(since, a.Now()); err != nil {

@@ -93,9 +93,16 @@ func List(a *base.App) error {
 	return nil
 }
 
-// Known refuses a name that no profile has.
+// Known refuses a name that no profile has, and one of an agent that cannot be
+// governed: on record it would stand as if it were.
 func Known(name string) error {
 	p, err := profile.For(name)
+	if err == nil && p.Ungoverned != "" {
+		return &countersign.Error{
+			Code: countersign.EInvalid, Op: "run", Thing: "--agent " + base.Printable(name), Err: errors.New(p.Title + " cannot be governed: " + p.Ungoverned),
+			Remedy: "`countersign agents` lists those that can",
+		}
+	}
 	if err != nil || p.Name != profile.Default || name == profile.Default {
 		return err
 	}
