@@ -108,7 +108,7 @@ func (a Action) appendExec(b []byte, k *Keyer, secret func(string) bool) []byte 
 
 // ReuseKey finds what is the same command again: the executable and its
 // content, argv, the working directory, the scripts it runs, and the
-// environment names that count. It never enters a permit.
+// environment names that count; with secrets, also these and the kind of its input. It never enters a permit.
 func (a Action) ReuseKey(k *Keyer, secret func(arg string) bool) string {
 	e := a.Exec
 	if e == nil {
@@ -130,7 +130,7 @@ func (a Action) ReuseKey(k *Keyer, secret func(arg string) bool) string {
 		"env": k.environment(delta), "scripts": scripts(e.Scripts),
 	}
 	if len(e.Lends) > 0 {
-		m["lends"] = lends(e.Lends)
+		m["lends"], m["stdin"] = lends(e.Lends), string(e.Stdin) // what it reads decides what it does with them
 	}
 	return "reuse:" + hashHex(canonical(m))
 }

@@ -66,6 +66,21 @@ func TestLendsAreBound(t *testing.T) {
 	}
 }
 
+// An approval of a command with a secret and no input is none of it with the agent's:
+// psql with a pipe does what that says.
+func TestLentInputIsPartOfAnApproval(t *testing.T) {
+	g, _ := newGate(t, rules{}, nil)
+	of := func(in countersign.Stdin, a countersign.Action) string {
+		return g.reuse(with(a, func(e *countersign.Exec) { e.Stdin = in }))
+	}
+	if of(countersign.StdinNull, lent(exec("psql"))) == of(countersign.StdinPipe, lent(exec("psql"))) {
+		t.Error("its input makes no difference")
+	}
+	if of(countersign.StdinNull, exec("psql")) != of(countersign.StdinPipe, exec("psql")) {
+		t.Error("without a secret it does")
+	}
+}
+
 // What was lent is in no record, wherever an action holds it, cut or not.
 func TestLentValueEntersNoRecord(t *testing.T) {
 	const value = "correct-horse-battery"
