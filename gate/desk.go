@@ -72,6 +72,9 @@ func (d *Desk) notify() {
 // a later approval becomes a late one.
 func (d *Desk) ask(ctx context.Context, req countersign.Request) (countersign.Approval, *grants.Grant, error) {
 	e := d.put(req)
+	if e == nil {
+		return countersign.Approval{}, nil, errFull
+	}
 	select {
 	case <-e.done:
 		return *e.answer, e.grant, nil
@@ -90,14 +93,53 @@ func (d *Desk) ask(ctx context.Context, req countersign.Request) (countersign.Ap
 	}
 	e.waiting--
 	e.req.Pending = e.waiting > 0
+	d.forget()
 	d.notify()
 	return countersign.Approval{}, nil, ctx.Err()
 }
 
+// maxPast is how many requests stay whose attempts have ended, maxEarly how many
+// early ones are asked at once: no agent fills the desk, or this memory.
+const (
+	maxPast  = 200
+	maxEarly = 32
+)
+
+var errFull = errors.New("too much is asked early")
+
+// full reports whether no more can be asked early.
+func (d *Desk) full() bool {
+	n := 0
+	for _, e := range d.queue {
+		if e.req.Early && e.req.Pending {
+			n++
+		}
+	}
+	return n >= maxEarly
+}
+
+// forget drops the oldest requests that nothing waits for any more.
+func (d *Desk) forget() {
+	var past []string
+	for id, e := range d.queue {
+		if !e.req.Pending && e.claimed == nil {
+			past = append(past, id)
+		}
+	}
+	sort.Slice(past, func(i, j int) bool { return d.queue[past[i]].order < d.queue[past[j]].order })
+	for _, id := range past[:max(0, len(past)-maxPast)] {
+		delete(d.queue, id)
+	}
+}
+
+// put returns the request's entry; nil if it is one too many.
 func (d *Desk) put(req countersign.Request) *entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.find(req.Digest)
+	if e == nil && req.Early && d.full() {
+		return nil
+	}
 	if e == nil {
 		for id, old := range d.queue {
 			switch {

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -125,6 +126,40 @@ func TestNobodyIsAskedEarlyWithoutNeed(t *testing.T) {
 		if early(t, g, shellCommand("npm test"), yes) {
 			t.Errorf("%s: asked", name)
 		}
+	}
+}
+
+// A model that calls a tool a thousand times does not bury the desk, nor does an
+// agent that tries a thousand commands and waits for none.
+func TestAFloodDoesNotBuryTheDesk(t *testing.T) {
+	g, _ := newGate(t, rules{"git": countersign.Allow}, func(c *Config) { c.Timeout = time.Minute })
+	own(g)
+	ctx, cancel := context.WithCancel(context.Background())
+	back := make(chan bool)
+	for i := range 4 * maxEarly {
+		go func() {
+			g.Early(ctx, shellCommand(fmt.Sprint("npm test ", i)))
+			back <- true
+		}()
+	}
+	for range 3 * maxEarly {
+		<-back
+	}
+	if n := len(g.Desk().Open("s1")); n > maxEarly {
+		t.Errorf("%d requests at once", n)
+	}
+	cancel()
+	for range maxEarly {
+		<-back
+	}
+	gone, stop := context.WithCancel(context.Background())
+	stop()
+	for i := range 2 * maxPast {
+		_, _ = g.Exec(gone, exec("make", fmt.Sprint(i)))
+	}
+	left := g.Desk().Open("s1")
+	if len(left) != maxPast || left[len(left)-1].Action.Exec.Argv[1] != fmt.Sprint(2*maxPast-1) {
+		t.Errorf("%d requests are left", len(left))
 	}
 }
 
