@@ -4,6 +4,8 @@ package proving
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,7 +65,8 @@ func attacked(ctx context.Context, root string) error {
 	// What the session runs is this program, whatever it was told.
 	g := &j.Ground
 	g.Root, g.Exe = root, filepath.Join(root, "bin", "countersign")
-	if err := copySelf(g.Exe); err != nil {
+	sum, err := copySelf(g.Exe)
+	if err != nil {
 		return err
 	}
 	v, err := selftest.NewVictims(g, j.Marker)
@@ -78,7 +81,7 @@ func attacked(ctx context.Context, root string) error {
 	a := &base.App{In: null, Out: os.Stderr, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Dirs: dirs}
 	exit, _, err := live.Run(ctx, a, live.Options{
 		Agent: "selftest", Argv: []string{g.Exe, selftest.Command, "all", g.Spec()}, Policy: j.Policy, Preset: j.Preset,
-		Approver: "selftest", Backend: j.Backend, Fresh: true, Selftest: approver(g),
+		Approver: "selftest", Backend: j.Backend, Fresh: true, Selftest: approver(g, sum),
 	})
 	if err == nil && exit != 0 {
 		err = fmt.Errorf("the attacker ended with %d", exit)
@@ -86,8 +89,9 @@ func attacked(ctx context.Context, root string) error {
 	return err
 }
 
-// approver approves the attempts themselves, and what a row needs to be made.
-func approver(g *selftest.Ground) func(countersign.Request) bool {
+// approver approves the attempts themselves, by this very program, and what a row
+// needs to be made.
+func approver(g *selftest.Ground, sum string) func(countersign.Request) bool {
 	needed := selftest.Approved()
 	return func(r countersign.Request) bool {
 		e := r.Action.Exec
@@ -99,7 +103,7 @@ func approver(g *selftest.Ground) func(countersign.Request) bool {
 				return false
 			}
 		}
-		if e.Exe.Path == g.Exe && rowOf(e.Argv) != "" && rowOf(r.Action.Peer.Argv) == "" {
+		if e.Exe.Path == g.Exe && e.Exe.SHA256 == sum && rowOf(e.Argv) != "" && rowOf(r.Action.Peer.Argv) == "" {
 			return true
 		}
 		row, ok := selftest.Find(rowOf(r.Action.Peer.Argv))
@@ -108,20 +112,22 @@ func approver(g *selftest.Ground) func(countersign.Request) bool {
 	}
 }
 
-// copySelf puts this program where the sandbox shows it as it shows an agent.
-func copySelf(to string) error {
+// copySelf puts this program where the sandbox shows it as it shows an agent, and
+// returns its SHA-256 in hex.
+func copySelf(to string) (sum string, err error) {
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer self.Close()
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
+		return "", err
 	}
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = io.Copy(f, self)
-	return errors.Join(err, f.Close())
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, h), self)
+	return hex.EncodeToString(h.Sum(nil)), errors.Join(err, f.Close())
 }
