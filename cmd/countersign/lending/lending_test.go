@@ -10,18 +10,18 @@ import (
 )
 
 func TestEnvironment(t *testing.T) {
-	base := []string{"HOME=/h", "PATH=/usr/bin:/h/bin:bin:/p/bin:/opt/x", "LANG=C", "GOPATH=/h/go", "PWD=/x", "DB=plain", "NODE_ENV=base"}
+	base := []string{"HOME=/h", "PATH=/usr/bin:/h/bin:bin:/p/bin:/opt/x", "LANG=C", "GOPATH=/h/go", "PWD=/x", "DB=plain", "NODE_ENV=base", "DOTNET_EnableDiagnostics=1"}
 	writable := func(p string) bool { return strings.HasPrefix(p, "/h") || strings.HasPrefix(p, "/p") }
 	e := &countersign.Exec{
 		Cwd: "/p", Env: []string{"HOME=/h", "PATH=/p/bin", "LD_PRELOAD=/p/x", "NODE_ENV=test", "DB=agent's"},
 		Lends: []countersign.Lend{{Name: "DB", Env: []string{"NODE_ENV", "ABSENT"}}},
 	}
-	want := []string{"DB=secret=1", "HOME=/nonexistent", "LANG=C", "NODE_ENV=test", "PATH=/usr/bin:/opt/x", "PWD=/p"}
+	want := []string{"DB=secret=1", "DOTNET_EnableDiagnostics=0", "HOME=/nonexistent", "LANG=C", "NODE_ENV=test", "PATH=/usr/bin:/opt/x", "PWD=/p"}
 	if diff := cmp.Diff(want, environment(base, e, "/h", writable, []string{"DB=secret=1"})); diff != "" {
 		t.Error(diff)
 	}
 	e.Lends[0].Env = []string{"HOME", "PATH"}
-	want = []string{"DB=s", "HOME=/h", "LANG=C", "NODE_ENV=base", "PATH=/p/bin", "PWD=/p"}
+	want = []string{"DB=s", "DOTNET_EnableDiagnostics=0", "HOME=/h", "LANG=C", "NODE_ENV=base", "PATH=/p/bin", "PWD=/p"}
 	if diff := cmp.Diff(want, environment(base, e, "/h", writable, []string{"DB=s"})); diff != "" {
 		t.Error(diff)
 	}
