@@ -37,6 +37,9 @@ func Describe(r countersign.Record) string {
 		parts = append(parts, r.Action.Summary)
 	}
 	parts = append(parts, spent(r)...)
+	if r.Type == "ledger.recovered" {
+		parts = append(parts, gone(r.Detail)...)
+	}
 	if p := r.Policy; p != nil && p.Rule != "" {
 		parts = append(parts, "["+p.Rule+"]")
 	}
@@ -47,6 +50,17 @@ func Describe(r countersign.Record) string {
 		parts = append(parts, "(self-test)")
 	}
 	return strings.TrimRight(base.Plain(strings.Join(parts, "  ")), " ")
+}
+
+// gone says whose payloads a start of the ledger did not find.
+func gone(detail map[string]any) (out []string) {
+	if seqs, ok := detail["lost_payloads"].([]any); ok {
+		out = append(out, fmt.Sprintf("a power cut took payloads of records %v", seqs))
+	}
+	if seqs, ok := detail["missing_payloads"].([]any); ok {
+		out = append(out, fmt.Sprintf("without a power cut payloads are gone of records %v", seqs))
+	}
+	return out
 }
 
 // spent is what an answer used and cost.

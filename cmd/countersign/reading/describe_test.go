@@ -27,6 +27,9 @@ func TestDescribe(t *testing.T) {
 			Type: "file.denied", Session: "7k2mfpaz", Canary: true, Action: &countersign.ActionRecord{Summary: "read x"}, Outcome: &countersign.Outcome{Status: "refused"},
 		}, "7k2mfpaz  file.denied         refused  read x  (self-test)"},
 		{"nothing behind the type", countersign.Record{Type: "ledger.opened"}, "          ledger.opened"},
+		{"what was taken away", countersign.Record{
+			Type: "ledger.recovered", Detail: map[string]any{"lost_payloads": []any{7.0}, "missing_payloads": []any{8.0, 9.0}},
+		}, "          ledger.recovered    a power cut took payloads of records [7]  without a power cut payloads are gone of records [8 9]"},
 		{"a command that failed", countersign.Record{
 			Type: "exec.finished", Session: "7k2mfpaz", Outcome: &countersign.Outcome{Status: "failed", Exit: &one}, Action: &countersign.ActionRecord{Summary: "cat x"},
 		}, "7k2mfpaz  exec.finished       failed 1  cat x"},
