@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -33,5 +34,24 @@ func TestReviewPassesOverSessionsThatLeftNothing(t *testing.T) {
 	w.must("review", "--accept-all", "--apply")
 	if w.read("made.txt") != "new\n" {
 		t.Errorf("applied: %q", w.read("made.txt"))
+	}
+}
+
+// A run goes on with what the newest session left, whatever was looked at since.
+func TestRunGoesOnWithTheNewest(t *testing.T) {
+	w := newWorld(t, users()[len(users())-1])
+	w.write("one.sh", "echo one > one.txt\n")
+	w.write("two.sh", "echo two > two.txt\n")
+	w.write("look.sh", "test -e two.txt && echo goes-on\n")
+	w.repo()
+	policy := w.policy(allowBash)
+	run := func(script string) string {
+		return w.must("run", "--policy", policy, "--fresh="+fmt.Sprint(script != "look.sh"), "--approver", "none", "--", "bash", script).out
+	}
+	run("one.sh")
+	run("two.sh")
+	w.must("sessions")
+	if out := run("look.sh"); !strings.Contains(out, "goes-on") {
+		t.Errorf("it went on with an older session: %q", out)
 	}
 }

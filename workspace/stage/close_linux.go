@@ -34,7 +34,9 @@ func (s *Staging) Close() error {
 			}
 		}
 	}
-	s.meta.Used = s.opts.Now().UTC()
+	if s.opts.From != s.opts.SessionDir { // a look for its review makes it no newer
+		s.meta.Used = s.opts.Now().UTC()
+	}
 	clean := err == nil && s.meta.Changes == 0
 	if s.git.Own() || slices.ContainsFunc(s.moves, func(m base.Move) bool { return m.To != "" }) {
 		s.meta.Changes, clean = max(s.meta.Changes, 1), false // commits or a stash of its own, or a placeholder elsewhere

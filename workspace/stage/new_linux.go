@@ -273,7 +273,10 @@ func (s *Staging) prepare(ctx context.Context) error {
 		s.meta = meta{V: 1, ID: layer.TempName(), Project: s.opts.Project.Root, Backend: s.choose(sc), Made: s.opts.Now().UTC()}
 	}
 	s.base.Overlay = s.meta.Backend == Overlay
-	s.meta.Used, s.meta.Changes = s.opts.Now().UTC(), -1
+	if s.opts.From != s.opts.SessionDir { // as in Close
+		s.meta.Used = s.opts.Now().UTC()
+	}
+	s.meta.Changes = -1
 	for rel, err := range sc.Failed {
 		s.notes = append(s.notes, Note{rel, "cannot be read: " + err.Error()})
 	}
