@@ -80,6 +80,12 @@ func TestTheWholeThread(t *testing.T) {
 		if q.Kind != "exec" || strings.Join(q.Argv, " ") != "cat .env" || q.Cwd != w.project || q.Digest == "" {
 			t.Errorf("request %+v", q)
 		}
+		if r := w.must("requests", q.ID); !strings.Contains(r.out, "| .env\n") || !strings.Contains(r.out, "program    /usr/bin/cat\n") || !strings.Contains(r.out, "approve "+q.ID+" --digest "+q.Digest) {
+			t.Errorf("one request in full: %s", r.out)
+		}
+		if r := w.cs("requests", "none"); r.code != 1 || !strings.Contains(r.err, "no such open request") {
+			t.Errorf("no request of that name: %+v", r)
+		}
 		if r := w.must("approve", q.ID); !strings.Contains(r.out, q.Digest) {
 			t.Errorf("approve does not say what it binds: %s", r.out)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign"
+	"github.com/countersign/countersign/cmd/countersign/asking"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/session"
@@ -64,40 +65,40 @@ func (a *app) open(ctx context.Context) ([]live.OpenRequest, error) {
 
 func (a *app) requestsCmd() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "requests",
-		Short: "List what waits for a person",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "requests [ID]",
+		Short: "List what waits for a person, or show one of it in full",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.card(cmd.Context(), args[0])
+			}
 			rs, err := a.open(cmd.Context())
 			if a.JSON {
 				return errors.Join(a.Data(rs), err)
 			}
-			for _, r := range rs {
-				state := "waits"
-				switch {
-				case r.Early && r.Pending:
-					state = "the model asks for it, and its answer waits"
-				case !r.Pending:
-					state = "timed out; an approval is good for 15 minutes"
-				}
-				what := base.Words(r.Argv)
-				if len(r.Argv) == 0 {
-					what = base.Plain(r.Summary)
-				}
-				fmt.Fprintf(a.Out, "%s  session %s, in %s (rule %s; %s)\n      %s\n", r.ID, r.Session, base.Plain(r.Cwd), r.Rule, state, what)
-				for _, n := range r.Lends {
-					fmt.Fprintf(a.Out, "      LENDS %s to this command\n", base.Plain(n))
-				}
-				if r.Debugs {
-					fmt.Fprintf(a.Out, "      WARNING: it may trace what it starts, and so change what that runs after it was looked at\n")
-				}
-				if r.Confirm != "" {
-					fmt.Fprintf(a.Out, "      an approval wants a word: --confirm %s\n", r.Confirm)
-				}
-			}
+			asking.List(a.Out, rs)
 			return err
 		},
 	})
+}
+
+// card shows one request as the session's own terminal does.
+func (a *app) card(ctx context.Context, id string) error {
+	var c live.OpenCard
+	err := a.everywhere(ctx, func(ctx context.Context, _ session.Kept, socket string) error {
+		if c.ID != "" {
+			return nil
+		}
+		return session.Ask(ctx, socket, "card", id, &c)
+	})
+	switch {
+	case c.ID == "":
+		return errors.Join(err, &countersign.Error{Code: countersign.ENotFound, Op: "show request", Thing: id, Err: errors.New("no such open request"), Remedy: "countersign requests"})
+	case a.JSON:
+		return a.Data(c)
+	}
+	asking.Card(a.Out, c)
+	return nil
 }
 
 func (a *app) approveCmd() *cobra.Command {

@@ -75,6 +75,7 @@ var may = map[string][]string{
 	"profile":                   {},
 	"cmd/countersign":           {"*"},
 	"cmd/countersign/agents":    {"*"},
+	"cmd/countersign/asking":    {"*"},
 	"cmd/countersign/base":      {"*"},
 	"cmd/countersign/advising":  {"*"},
 	"cmd/countersign/reading":   {"*"},

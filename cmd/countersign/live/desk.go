@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/tui/card"
 )
 
 // OpenRequest is one line of `requests --json`: a contract.
@@ -31,6 +33,38 @@ type OpenRequest struct {
 	Last      []string `json:"last,omitempty"`    // the last approved command of its kind
 	Lends     []string `json:"lends,omitempty"`   // names of the secrets that it would get
 	Debugs    bool     `json:"debugs,omitempty"`  // it may trace what it starts
+}
+
+// OpenCard is a request in full: the lines of its card with all details.
+type OpenCard struct {
+	ID     string   `json:"id"`
+	Digest string   `json:"digest"`
+	Lines  []string `json:"lines"`
+}
+
+// cardWidth is for a terminal of 100 columns and more; narrower ones wrap.
+const cardWidth = 100
+
+// show renders one request, which c has in everything but itself.
+func show(desk *gate.Desk, c card.Card) session.Handler {
+	return func(_ context.Context, raw json.RawMessage, _ []*os.File) (any, error) {
+		var id string
+		if err := json.Unmarshal(raw, &id); err != nil {
+			return nil, err
+		}
+		for _, r := range desk.Open("") {
+			if r.ID != id {
+				continue
+			}
+			out := OpenCard{ID: r.ID, Digest: r.Digest}
+			c.Request, c.Details = r, true
+			for _, l := range c.Content(cardWidth) {
+				out.Lines = append(out.Lines, l.Text)
+			}
+			return out, nil
+		}
+		return nil, &countersign.Error{Code: countersign.ENotFound, Op: "show request", Thing: id, Err: errors.New("no such open request"), Remedy: "countersign requests"}
+	}
 }
 
 type AnswerArgs struct {

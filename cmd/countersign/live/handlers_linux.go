@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/gate"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/session"
+	"github.com/countersign/countersign/tui/card"
 	"github.com/countersign/countersign/workspace/tree"
 )
 
@@ -36,6 +37,7 @@ func (s *live) handlers() map[string]session.Handler {
 		return true, nil
 	}
 	h["shell"] = s.shellHandler
+	h["card"] = show(s.desk, card.Card{Agent: s.opt.Agent, Weak: s.posture.Weak(), Unwrap: s.profile.Unwrap})
 	maps.Copy(h, s.layerHandlers())
 	return h
 }
