@@ -168,6 +168,7 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 		return true
 	}
 	c.begin(c.status)
+	heard := !known && c.tally.Stop != "" && c.tally.Counts.Said // the end, before these bytes
 	_, err := c.w.Write(out)
 	if err == nil && !c.ends { // what can be read only whole goes out with its end, after the record
 		_ = flusher.Flush() // a writer that cannot flush has written already
@@ -176,7 +177,7 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 		c.keep(out)
 		c.tally.Feed(out)
 	}
-	if err != nil {
+	if err != nil && !heard {
 		c.partial = hungUp
 		if why := c.gone(); why != "" {
 			c.partial = why

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -57,6 +58,10 @@ func takeResponses(t *wire.Tally, e wire.Value) {
 	case e.Get("response").Given():
 		// The answer's parts were heard one by one.
 		response(t, e.Get("response"), false)
+		switch typ {
+		case "response.completed", "response.incomplete", "response.failed": // the event says it too
+			t.Stop = cmp.Or(t.Stop, strings.TrimPrefix(typ, "response."))
+		}
 	case e.Get("object").Text() == "response":
 		response(t, e, true)
 	case typ == "response.output_text.delta" || typ == "response.refusal.delta":
