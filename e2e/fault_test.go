@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -174,6 +175,9 @@ func TestAnEndOnRecordIsNotWrittenAgain(t *testing.T) {
 func TestToldToEnd(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
+			if signal.Ignored(sig) {
+				t.Skip("it is ignored here (nohup), and so by what is started")
+			}
 			w := newWorld(t, users()[len(users())-1])
 			w.repoWith("hello.txt", "hello\n")
 			j, tree := w.busy()
