@@ -58,11 +58,11 @@ func (g *Gate) Early(ctx context.Context, c Command) {
 // stands reports whether an approval already waits for this command.
 func (g *Gate) stands(reuse string, typed bool) bool {
 	now := g.cfg.Now()
-	if by, ok := g.cfg.Desk.granted(reuse); ok && !by.Over(now) && (!typed || by.Confirmed != "") {
+	if by, ok := g.cfg.Desk.granted(reuse); ok && by.Good(now, typed) {
 		return true
 	}
 	if g.cfg.Kept != nil {
-		if by, ok, err := g.cfg.Kept.Find(reuse); err == nil && ok && !by.Over(now) && (!typed || by.Confirmed != "") {
+		if by, ok, err := g.cfg.Kept.Find(reuse); err == nil && ok && by.Good(now, typed) {
 			return true
 		}
 	}

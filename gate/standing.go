@@ -35,9 +35,8 @@ func (g *Gate) reuse(a countersign.Action) string {
 // wanted. With an error there may be one that could not be read.
 func (g *Gate) standing(ctx context.Context, reuse string, typed bool) (*approval, error) {
 	now := g.cfg.Now()
-	good := func(by grants.Grant) bool { return !by.Over(now) && (!typed || by.Confirmed != "") }
 	if by, ok := g.cfg.Desk.granted(reuse); ok {
-		if good(by) {
+		if by.Good(now, typed) {
 			return &approval{grant: by, basis: countersign.ByGrant}, nil
 		}
 		if by.Over(now) && g.cfg.Desk.Revoke(reuse) {
@@ -49,7 +48,7 @@ func (g *Gate) standing(ctx context.Context, reuse string, typed bool) (*approva
 	var failed error
 	if g.cfg.Kept != nil {
 		by, ok, err := g.cfg.Kept.Find(reuse)
-		if ok && good(by) {
+		if ok && by.Good(now, typed) {
 			return &approval{grant: by, basis: countersign.ByGrant}, nil
 		}
 		if ok && by.Over(now) {

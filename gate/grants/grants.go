@@ -69,6 +69,12 @@ func (c Command) Exec() *countersign.Exec {
 // Over reports whether the grant's date has passed.
 func (g Grant) Over(now time.Time) bool { return !g.Until.IsZero() && !now.Before(g.Until) }
 
+// Good reports whether it holds now: one that was given without the word is none
+// where a word is wanted.
+func (g Grant) Good(now time.Time, typed bool) bool {
+	return !g.Over(now) && (!typed || g.Confirmed != "")
+}
+
 // File holds the grants of one project. Several processes may use it at once.
 type File struct {
 	Path    string
