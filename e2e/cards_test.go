@@ -48,12 +48,7 @@ func TestCardsOfAnHonestTask(t *testing.T) {
 				m.steps[0].write = filepath.Join(w.project, "hello.txt")
 			}
 			if v.writes != nil {
-				m.say = func(s step) (string, map[string]any) {
-					if s.write != "" {
-						return v.writes(s)
-					}
-					return v.runs(s)
-				}
+				m.say = v.says
 			}
 			if v.name == "aider" {
 				m.says = []string{"hello.txt\n```\n<<<<<<< SEARCH\n=======\nhi\n>>>>>>> REPLACE\n```\n"}

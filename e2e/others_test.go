@@ -1,10 +1,6 @@
 package e2e
 
-import (
-	"path/filepath"
-	"slices"
-	"testing"
-)
+import "testing"
 
 // others are agents that have a profile and are started here with one command each.
 var others = []vendor{
@@ -32,18 +28,7 @@ func TestOtherAgentsFinishATask(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			bin := npmAgent(t, v.pkg, v.version)
 			t.Parallel()
-			w, m := realAgent(t, v.wire, v.path, users()[len(users())-1], twoSteps...)
-			w.withPath(bin)
-			m.steps[0].write, m.signs = filepath.Join(w.project, "hello.txt"), v.name == "pi" // Continue keeps no signatures
-			m.say = func(s step) (string, map[string]any) {
-				if s.write != "" {
-					return v.writes(s)
-				}
-				return v.runs(s)
-			}
-			argv := slices.Concat([]string{"run", "--policy", w.policy(vendorPolicy), "--approver", "none", "--"}, v.argv, []string{vendorTask})
-			r := w.cs(argv...)
-			checkAgent(t, w, m, r)
+			w := v.finishes(t, bin, v.name == "pi") // Continue keeps no signatures
 			for _, x := range w.log("--type", "exec.decided") {
 				if x.Decision.Basis == "headless" {
 					t.Errorf("a person would be asked: %q %q", x.Action.Argv, x.Action.Env)

@@ -97,17 +97,28 @@ func TestVendorsAgentsFinishATask(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			bin := npmAgent(t, v.pkg, v.version)
 			t.Parallel()
-			w, m := realAgent(t, v.wire, v.path, users()[len(users())-1], twoSteps...)
-			w.withPath(bin)
-			m.steps[0].write, m.signs = filepath.Join(w.project, "hello.txt"), v.path == "" || v.name == "opencode" // chat signs nothing
-			m.say = func(s step) (string, map[string]any) {
-				if s.write != "" {
-					return v.writes(s)
-				}
-				return v.runs(s)
-			}
-			argv := slices.Concat([]string{"run", "--policy", w.policy(vendorPolicy), "--approver", "none", "--"}, v.argv, []string{vendorTask})
-			checkAgent(t, w, m, w.cs(argv...))
+			v.finishes(t, bin, v.path == "" || v.name == "opencode") // chat signs nothing
 		})
 	}
+}
+
+// finishes has the agent do the two-step task with nobody to ask, and looks at what
+// that left; signed says that what the model signed must come back.
+func (v vendor) finishes(t *testing.T, bin string, signed bool) *world {
+	t.Helper()
+	w, m := realAgent(t, v.wire, v.path, users()[len(users())-1], twoSteps...)
+	w.withPath(bin)
+	m.steps[0].write, m.signs = filepath.Join(w.project, "hello.txt"), signed
+	m.say = v.says
+	argv := slices.Concat([]string{"run", "--policy", w.policy(vendorPolicy), "--approver", "none", "--"}, v.argv, []string{vendorTask})
+	checkAgent(t, w, m, w.cs(argv...))
+	return w
+}
+
+// says is a step as a call of one of the agent's tools.
+func (v vendor) says(s step) (string, map[string]any) {
+	if s.write != "" {
+		return v.writes(s)
+	}
+	return v.runs(s)
 }
