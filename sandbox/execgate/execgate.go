@@ -73,7 +73,7 @@ type Launch struct {
 type Config struct {
 	Listener *os.File
 	Judge    Judge
-	Pinner   Pinner // nil: scripts in writable places cannot be decided, only covered
+	Seals    *Seals // one for all supervisors of a view; nil: scripts in writable places cannot be decided, only covered
 	Session  string
 	Env      []string               // the session's baseline environment
 	Writable func(path string) bool // whether the session can write at a path of the view; nil: everywhere

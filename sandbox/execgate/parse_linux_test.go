@@ -26,7 +26,7 @@ func TestLaunchChain(t *testing.T) {
 		g := newGated(t)
 		script := g.file("agent", "#!/usr/bin/env sh\n/usr/bin/true\n/usr/bin/env sh -c :\n:\n", 0o755)
 		g.cfg.Writable = func(p string) bool { return writable && strings.HasPrefix(p, g.dir) }
-		g.cfg.Pinner = unsealed{}
+		g.cfg.Seals = NewSeals(unsealed{})
 		g.cfg.Launch = Launch{Argv: []string{script, "arg"}}
 		g.run(script, "arg")
 		got := ""

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	countersign "github.com/countersign/countersign"
 )
 
 // pins are the scripts of one command that its interpreter has yet to open,
@@ -71,7 +69,7 @@ func (w *worker) pin(p *plan, covered bool) (*pins, string) {
 			continue
 		}
 		why := ""
-		if one.Pin, why = w.s.seals.take(s); why != "" {
+		if one.Pin, why = w.s.cfg.Seals.take(s); why != "" {
 			out.release()
 			return nil, why
 		}
@@ -81,51 +79,6 @@ func (w *worker) pin(p *plan, covered bool) (*pins, string) {
 		return nil, ""
 	}
 	return out, ""
-}
-
-// seals shares one sealed copy among the commands that run the same script at
-// the same time: taking a lower one away would take the ones above it along.
-type seals struct {
-	pinner Pinner
-	mu     sync.Mutex
-	held   map[string]*sealed // by path and content
-}
-
-type sealed struct {
-	Pin
-	users int
-}
-
-func (s *seals) take(script countersign.Script) (Pin, string) {
-	if s.pinner == nil || script.Content == nil {
-		return Pin{}, "its script lies where the session can write, and cannot be sealed"
-	}
-	key := script.Path + "\x00" + script.SHA256
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	one := s.held[key]
-	if one == nil {
-		p, err := s.pinner.Pin(script.Path, script.Content)
-		if err != nil {
-			return Pin{}, "its script could not be sealed: " + err.Error()
-		}
-		one = &sealed{Pin: p}
-		s.held[key] = one
-	}
-	one.users++
-	return Pin{Dev: one.Dev, Ino: one.Ino, Release: func() { s.drop(key, one) }}, ""
-}
-
-func (s *seals) drop(key string, one *sealed) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if one.users--; one.users > 0 {
-		return
-	}
-	delete(s.held, key)
-	if one.Release != nil {
-		one.Release()
-	}
 }
 
 // inherited are the pins of this process's own earlier exec whose scripts were

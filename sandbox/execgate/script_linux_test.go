@@ -107,13 +107,13 @@ func TestScriptSwaps(t *testing.T) {
 
 // settle waits until every sealed copy is taken away again.
 func (g *gated) settle() {
-	if g.sup == nil {
+	if g.sup == nil || g.cfg.Seals == nil {
 		return
 	}
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
-		g.sup.seals.mu.Lock()
-		n := len(g.sup.seals.held)
-		g.sup.seals.mu.Unlock()
+		g.sup.cfg.Seals.mu.Lock()
+		n := len(g.sup.cfg.Seals.held)
+		g.sup.cfg.Seals.mu.Unlock()
 		if n == 0 {
 			return
 		}
@@ -124,7 +124,7 @@ func (g *gated) settle() {
 func swapScripts(t *testing.T, attack string, l language, mode string, off bool) {
 	g := newGated(t)
 	g.off = off
-	g.cfg.Pinner = &binder{dir: t.TempDir()}
+	g.cfg.Seals = NewSeals(&binder{dir: t.TempDir()})
 	g.cfg.Writable = func(p string) bool { return strings.HasPrefix(p, g.dir) }
 	evil := l.evil
 	goodText := l.good + strings.Repeat("#", len(evil)-len(l.good)-1) + "\n"
@@ -201,7 +201,7 @@ func TestScriptsRunWhenNobodyAttacks(t *testing.T) {
 	for _, l := range languages(t) {
 		t.Run(l.name, func(t *testing.T) {
 			g := newGated(t)
-			g.cfg.Pinner = &binder{dir: t.TempDir()}
+			g.cfg.Seals = NewSeals(&binder{dir: t.TempDir()})
 			g.cfg.Writable = func(p string) bool { return strings.HasPrefix(p, g.dir) }
 			g.env = append(g.env, "MARKS="+filepath.Join(g.dir, "marks"))
 			g.file("target", l.evil, 0o755)
@@ -224,7 +224,7 @@ func TestInterpreterWithThreads(t *testing.T) {
 		t.Skip("NOT PROTECTED BY THIS TEST HERE: the test's own seal needs root")
 	}
 	g := newGated(t)
-	g.cfg.Pinner = &binder{dir: t.TempDir()}
+	g.cfg.Seals = NewSeals(&binder{dir: t.TempDir()})
 	g.cfg.Writable = func(p string) bool { return strings.HasPrefix(p, g.dir) }
 	self, err := os.Executable()
 	if err != nil {

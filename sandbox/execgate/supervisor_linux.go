@@ -40,7 +40,6 @@ type Supervisor struct {
 	tree     *tree
 	launch   *launch
 	flood    refusals
-	seals    *seals
 	root     atomic.Int64      // descriptor of the tree's root directory, -1 before the first call
 	rootFile *os.File          // holds that descriptor, for as long as this lives
 	links    map[string]string // the symlinks that stand in it, set before root
@@ -72,7 +71,6 @@ func New(cfg Config) (*Supervisor, error) {
 	s.root.Store(-1)
 	s.turn.Pass()
 	s.cfg.Restarts = s.cfg.Restarts || !killable()
-	s.seals = &seals{pinner: cfg.Pinner, held: map[string]*sealed{}}
 	s.launch = newLaunch(cfg.Launch)
 	s.flood = newRefusals(cfg.Judge, cfg.Now)
 	for _, r := range seccomp.Table() {

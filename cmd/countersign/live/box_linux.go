@@ -18,7 +18,6 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/agents"
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/knowing"
-	"github.com/countersign/countersign/cmd/countersign/lending"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/internal/gitkeys"
@@ -309,11 +308,10 @@ func (s *live) startDoors() error {
 		s.box.DNSStream.Close() // a resolver that tries TCP is refused; over UDP it was answered
 	}
 	cfg := execgate.Config{
-		Listener: s.box.Listener, Judge: judge{s.gate, s.fail, s.trial}, Pinner: pinner{s.box}, Session: s.id, Env: s.env,
+		Listener: s.box.Listener, Judge: judge{s.gate, s.fail, s.trial}, Seals: execgate.NewSeals(pinner{s.box}), Session: s.id, Env: s.env,
 		Writable: s.writable, Launch: execgate.Launch{Argv: s.opt.Argv}, Names: s.names, Rewrite: s.staging.Git().Texts.Rewrite, Now: s.Now, Log: s.log,
 	}
 	if !s.opt.Own {
-		cfg.Pinner = lending.Share(cfg.Pinner)
 		cfg.Judge = s.lender(cfg)
 		cfg.Closely = func(e *countersign.Exec) bool { return len(s.policy.Lends(e)) > 0 }
 	}

@@ -28,7 +28,7 @@ func (s *live) spawnOwn(ctx context.Context, args ShellArgs, files []*os.File) (
 		Now: s.Now, NewID: func() string { return base.UUIDv7(s.Now()) }, Key: s.key, Desk: s.desk,
 	})
 	sup, err := execgate.New(execgate.Config{
-		Listener: p.Listener, Judge: judge{own, s.fail, s.trial}, Pinner: pinner{s.box}, Session: s.id, Env: s.ownEnv(args.Term),
+		Listener: p.Listener, Judge: judge{own, s.fail, s.trial}, Seals: execgate.NewSeals(pinner{s.box}), Session: s.id, Env: s.ownEnv(args.Term),
 		Writable: s.writable, Launch: execgate.Launch{Argv: args.Argv}, Names: s.names, Rewrite: s.staging.Git().Texts.Rewrite, Now: s.Now, Log: s.log,
 	})
 	if err != nil {
