@@ -54,35 +54,77 @@ func isHex(c byte) bool {
 // eachEncoded calls found for each part of a text that is another text in
 // base64, hex or URL encoding.
 func eachEncoded(text string, found func(*segment) error) error {
-	run := 0
-	for i := 0; i <= len(text); i++ {
-		if i < len(text) && isBase64(text[i]) {
+	for at := 0; at < len(text); {
+		p := percentAt(text, at)
+		end := p // of what stands before the word of the percent sign
+		for p < len(text) && end > at && isBase64(text[end-1]) {
+			end--
+		}
+		next, err := eachCoded(text, at, end, found)
+		switch {
+		case err != nil:
+			return err
+		case next > end: // lines that go on
+			at = next
 			continue
+		case p == len(text):
+			return nil
 		}
-		if i+2 < len(text) && text[i] == '%' && isHex(text[i+1]) && isHex(text[i+2]) {
-			s, to := percent(text, run, i)
-			if s != nil {
-				if err := found(s); err != nil {
-					return err
-				}
-			}
-			if to > i {
-				i, run = to-1, to
-				continue
+		s, to := percent(text, end, p)
+		if s != nil {
+			if err := found(s); err != nil {
+				return err
 			}
 		}
-		if i-run >= minBase64 {
-			s, to := coded(text, run, i)
-			if s != nil {
-				if err := found(s); err != nil {
-					return err
-				}
-			}
-			i = to
-		}
-		run = i + 1
+		at = max(to, p+1)
 	}
 	return nil
+}
+
+// percentAt is where the next byte in URL encoding begins, the text's end if there
+// is none.
+func percentAt(text string, from int) int {
+	for {
+		n := strings.IndexByte(text[from:], '%')
+		if n < 0 {
+			return len(text)
+		}
+		from += n
+		if from+2 < len(text) && isHex(text[from+1]) && isHex(text[from+2]) {
+			return from
+		}
+		from++
+	}
+}
+
+// eachCoded calls found for the runs of text[from:to], and returns how far it has
+// come: beyond to where lines go on. A run has minBase64 bytes: where the last of so
+// many is none, all that could begin before it are passed over unseen.
+func eachCoded(text string, from, to int, found func(*segment) error) (int, error) {
+	for run := from; run+minBase64 <= to; {
+		last := run + minBase64 - 1
+		for last >= run && isBase64(text[last]) {
+			last--
+		}
+		if last >= run {
+			run = last + 1
+			continue
+		}
+		end := run + minBase64
+		for end < to && isBase64(text[end]) {
+			end++
+		}
+		s, next := coded(text, run, end)
+		if s != nil {
+			if err := found(s); err != nil {
+				return 0, err
+			}
+		}
+		if run = next; run > to {
+			return run, nil
+		}
+	}
+	return to, nil
 }
 
 // coded decodes the run [from, to), and the lines that go on from it. It returns

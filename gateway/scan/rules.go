@@ -48,9 +48,10 @@ type Rules struct {
 	Version string
 
 	list   []rule
-	words  *automaton
-	byWord [][]int // rules, by the id of a word
-	reach  int     // the most bytes that any rule looks at on one side
+	words  *automaton // for texts that come in pieces
+	find   *finder    // for whole ones
+	byWord [][]int    // rules, by the id of a word
+	reach  int        // the most bytes that any rule looks at on one side
 }
 
 // rule is one rule and how far it looks around a keyword.
@@ -114,7 +115,7 @@ func Load() (*Rules, error) {
 			r.reach = max(r.reach, one.before, one.after)
 		}
 	}
-	r.words = newAutomaton(words)
+	r.words, r.find = newAutomaton(words), newFinder(words)
 	return r, nil
 }
 

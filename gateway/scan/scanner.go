@@ -39,6 +39,7 @@ type Scanner struct {
 	key   []byte
 	known *known
 	seen  seen
+	usual usual
 }
 
 // New returns a Scanner with a key of 32 random bytes, which makes its
@@ -76,6 +77,24 @@ func (s *Scanner) Learn(rule, source, value string) {
 // Learned returns how many values and forms of them are known.
 func (s *Scanner) Learned() int { return int(s.known.generation()) }
 
+// Clean reports whether a short text of the outside of a request (a header, a
+// path) holds no secret. What held none is remembered: agents send the same with
+// each call. An error is Text's.
+func (s *Scanner) Clean(text string, b *Budget) (bool, error) {
+	if text == "" {
+		return true, nil
+	}
+	round := s.known.generation()
+	if s.usual.has(round, text) {
+		return true, nil
+	}
+	found, err := s.Text(text, b)
+	if err == nil && len(found) == 0 {
+		s.usual.add(round, text)
+	}
+	return len(found) == 0, err
+}
+
 // Text returns the secrets of a text, in order, none over another.
 func (s *Scanner) Text(text string, b *Budget) ([]Finding, error) {
 	var out []Finding
@@ -99,16 +118,12 @@ func (s *Scanner) plain(text string, b *Budget, found func(Finding)) error {
 		return err
 	}
 	v := view{text, true, true}
-	rules.words.run(0, text, func(end int, w word) bool {
+	for _, w := range rules.find.all(text) {
 		for _, i := range rules.byWord[w.id] {
-			if err = s.hit(&rules.list[i], v, end-w.size, w.size, b, found); err != nil {
-				return false
+			if err := s.hit(&rules.list[i], v, w.end-w.size, w.size, b, found); err != nil {
+				return err
 			}
 		}
-		return true
-	})
-	if err != nil {
-		return err
 	}
 	return s.known.find(text, b, func(p place, a about) {
 		found(Finding{Rule: a.rule, Source: a.source, Via: a.via, From: p.from, To: p.to, id: a.id})

@@ -28,26 +28,25 @@ var (
 
 // Arg returns the argument with its secrets marked, and whether it had any.
 func Arg(s string) (string, bool) {
-	if !maybe(s) {
-		return s, false
+	out := s
+	if name, value, found := strings.Cut(s, "="); found {
+		if counts(name, value) {
+			return s, false
+		}
+		if out = flagValue().ReplaceAllString(s, "${1}"+Marker); out == s {
+			out = assign().ReplaceAllString(out, "${1}"+Marker)
+		}
 	}
-	if name, value, found := strings.Cut(s, "="); found && counts(name, value) {
-		return s, false
+	if strings.Contains(out, "://") {
+		out = userinfo().ReplaceAllString(out, "${1}"+Marker+"${3}")
 	}
-	out := flagValue().ReplaceAllString(s, "${1}"+Marker)
-	if out == s {
-		out = assign().ReplaceAllString(out, "${1}"+Marker)
+	if strings.Contains(out, ":") {
+		out = header().ReplaceAllString(out, "${1}"+Marker)
 	}
-	out = userinfo().ReplaceAllString(out, "${1}"+Marker+"${3}")
-	out = header().ReplaceAllString(out, "${1}"+Marker)
-	out = wellKnown().ReplaceAllString(out, Marker)
+	if tokens(out) {
+		out = wellKnown().ReplaceAllString(out, Marker)
+	}
 	return out, out != s
-}
-
-// maybe is a quick no for what none of the patterns can match: they all need an
-// equals sign, a colon, or a token of some length.
-func maybe(s string) bool {
-	return len(s) >= 15 && strings.IndexByte(s, '/') < 0 || strings.ContainsAny(s, "=:") || len(s) >= 15 && tokens(s)
 }
 
 // tokens reports whether the beginning of a well-known token stands anywhere.
