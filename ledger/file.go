@@ -8,6 +8,8 @@ import (
 	"errors"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/payload"
+	"github.com/countersign/countersign/ledger/plain"
 )
 
 // laneRoom is what a connection with such questions reads at once.
@@ -72,23 +74,27 @@ func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
 	n := binary.BigEndian.Uint32(rest[1:])
 	durable = rest[0] == 1
 	body := rest[5 : 5+n]
-	plain, err := splitPayloads(rest[5+n:])
+	ps, err := payload.Disclose(rest[5+n:])
 	if err != nil {
 		return nil, false, closedErr(err)
 	}
-	refs, err := s.blobs.Write(plain...)
+	refs, err := s.blobs.Write(ps...)
 	if err != nil {
 		return nil, false, err
-	}
-	listed, err := json.Marshal(refs)
-	if err != nil {
-		return nil, false, closedErr(err)
 	}
 	whole, ok := bytes.CutSuffix(body, []byte("}"))
 	if !ok {
 		return nil, false, invalid(errForm)
 	}
-	whole = append(append(append(bytes.Clone(whole), `,"payloads":`...), listed...), '}')
+	whole = append(append(make([]byte, 0, len(body)+refSize*len(refs)), whole...), `,"payloads":`...)
+	if listed, ok := plain.Payloads(whole, refs); ok {
+		whole = listed
+	} else if listed, err = json.Marshal(refs); err == nil {
+		whole = append(whole, listed...)
+	} else {
+		return nil, false, closedErr(err)
+	}
+	whole = append(whole, '}')
 	r, err := s.book.Append(id, whole, false)
 	if err != nil {
 		return nil, false, err

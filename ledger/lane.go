@@ -5,13 +5,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/payload"
 )
 
 // maxLanes is how many lanes of a kind a client has at most, maxFiled how many bytes of
@@ -154,7 +154,7 @@ func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (
 	if err != nil {
 		return countersign.Receipt{}, err
 	}
-	head, parts, err := payloadsOf(plains)
+	head, parts, err := payload.Enclose(plains)
 	if err == nil && len(body)+len(head)+len(plains)*refSize > MaxBody {
 		err = invalid(fmt.Errorf("it has %d bytes and %d payloads, more than %d bytes in all", len(body), len(plains), MaxBody))
 	}
@@ -179,44 +179,6 @@ func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (
 		rec, a.err = receipt(a.payload)
 	}
 	return rec, c.ended(a.err)
-}
-
-// payloadsOf makes the line that says what the bytes behind it are.
-func payloadsOf(ps []countersign.Payload) (head []byte, parts [][]byte, err error) {
-	type item struct {
-		Role, Media string
-		Len         int
-	}
-	items := make([]item, len(ps))
-	for i, p := range ps {
-		items[i] = item{p.Role, p.Media, len(p.Plain)}
-		parts = append(parts, p.Plain)
-	}
-	head, err = json.Marshal(items)
-	if err != nil {
-		return nil, nil, invalid(err)
-	}
-	return append(head, '\n'), parts, nil
-}
-
-// splitPayloads is the ledger process's end of payloadsOf.
-func splitPayloads(b []byte) ([]countersign.Payload, error) {
-	head, rest, ok := bytes.Cut(b, []byte("\n"))
-	var ps []countersign.Payload // of an item's fields, the same names
-	if !ok || json.Unmarshal(head, &ps) != nil {
-		return nil, errForm
-	}
-	for i := range ps {
-		n := ps[i].Len
-		if n < 0 || n > int64(len(rest)) {
-			return nil, errForm
-		}
-		ps[i].Plain, rest = rest[:n], rest[n:]
-	}
-	if len(rest) > 0 || len(ps) == 0 {
-		return nil, errForm
-	}
-	return ps, nil
 }
 
 // filed reports whether the payloads of a record go along with it: all of them

@@ -35,7 +35,7 @@ const MaxBody = segment.MaxLeaf - 512
 const MaxBlob = 64 << 20
 
 // version of the protocol between client and ledger process.
-const version = 3
+const version = 4
 
 // grace is how long the ledger process waits for another client after the last
 // has gone, patience how long it waits for the first. farewell is how long a

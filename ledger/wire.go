@@ -20,7 +20,7 @@ const (
 	askNudge  = 'n' // extent; no answer
 	askTurn   = 't' // extent → okay, when all of this spool is taken in and it is gone
 	askBlob   = 'b' // JSON of role and media, plain bytes → JSON of the reference
-	askFile   = 'r' // extent, id, u8 durable, u32 length, body, JSON of its payloads, newline, plain bytes → as askAppend
+	askFile   = 'r' // extent, id, u8 durable, u32 length, body, what its payloads are (payload.Enclose), plain bytes → as askAppend
 	askDone   = 'd' // extent → okay, after all before it is durable
 	okay      = 'o'
 	failed    = 'f' // JSON of wireError

@@ -1,5 +1,6 @@
 // Package plain encodes records, and those of ordinary execs, of which a build
-// makes thousands, without reflection.
+// makes thousands, and of calls of models, for which an agent waits, without
+// reflection.
 //
 // It promises: what it encodes is byte for byte what encoding/json makes of it
 // (without escaping for HTML, so that && is found as it was typed); a record with
@@ -42,7 +43,7 @@ func Body(r *countersign.Record) ([]byte, error) {
 // known appends the body of a record without reflection. false: there is something
 // in it that this does not know, and b is not to be used.
 func known(b []byte, r *countersign.Record) ([]byte, bool) {
-	if r.Outcome != nil || r.Model != nil || r.Usage != nil || r.Cost != nil || len(r.Payloads) > 0 || r.Canary || len(r.Detail) > 0 || r.Turn != 0 {
+	if len(r.Payloads) > 0 || r.Canary || r.Turn != 0 {
 		return b, false
 	}
 	e := encoder{b: b}
@@ -68,12 +69,17 @@ func known(b []byte, r *countersign.Record) ([]byte, bool) {
 		e.close()
 	}
 	e.decision(r.Decision)
+	e.outcome(r.Outcome)
+	e.model(r.Model)
+	e.usage(r.Usage)
+	e.cost(r.Cost)
 	if c := r.Cov; c != nil {
 		e.open("cov")
 		e.some("tier", c.Tier)
 		e.some("isolation", c.Isolation)
 		e.close()
 	}
+	e.detail(r.Detail)
 	e.close()
 	return e.b, !e.odd
 }
@@ -183,10 +189,7 @@ func (e *encoder) action(a *countersign.ActionRecord) {
 	}
 	e.some("op", a.Op)
 	e.some("invoked", a.Invoked)
-	if a.Writable {
-		e.key("writable")
-		e.b = append(e.b, "true"...)
-	}
+	e.yes("writable", a.Writable)
 	e.list("interp", a.Interp)
 	e.list("scripts", a.Scripts)
 	e.close()
