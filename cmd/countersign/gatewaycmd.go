@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/serving"
 	"github.com/countersign/countersign/gateway/tokens"
+	"github.com/countersign/countersign/internal/slack"
 	"github.com/spf13/cobra"
 )
 
@@ -44,6 +46,7 @@ func (a *app) gatewayCmd() *cobra.Command {
 }
 
 func (a *app) serveGateway(ctx context.Context, o serving.Options) error {
+	slack.Ensure(slack.Usual, os.Environ())
 	err := serving.Run(ctx, a.App, o, func(url string) {
 		if !a.JSON {
 			fmt.Fprintln(a.Out, url)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/slack"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 )
@@ -41,7 +42,7 @@ func (a *App) spawnLedger(context.Context) error {
 	cmd := exec.Command(self, "__ledger", d.State, d.Socket)
 	cmd.Dir = "/"
 	Detach(cmd)
-	if err := cmd.Start(); err != nil {
+	if err := slack.With(slack.Usual, cmd.Start); err != nil {
 		return fmt.Errorf("start the ledger process: %w", err)
 	}
 	go cmd.Wait()

@@ -21,6 +21,7 @@ import (
 	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/tokens"
+	"github.com/countersign/countersign/internal/heap"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
 )
@@ -60,9 +61,14 @@ func Store(a *base.App) *tokens.Store {
 	return tokens.Open(filepath.Join(a.Dirs.State, "gateway", "tokens.json"), a.Now)
 }
 
+// heapFloor is where the first collection begins, in bytes: less than what lives with
+// some hundred streams under way.
+const heapFloor = 32 << 20
+
 // Run serves until ctx ends; ready is told the address once anybody may call.
 // It returns nil after an end in order.
 func Run(ctx context.Context, a *base.App, o Options, ready func(url string)) (err error) {
+	heap.Floor(heapFloor)
 	s := &service{App: a, opt: o, id: "gw" + base.NewID(8), tokens: Store(a)}
 	defer func() {
 		for i := len(s.closers) - 1; i >= 0; i-- {
