@@ -38,6 +38,6 @@ func (c *call) rotated() bool {
 	}
 	c.again = true
 	c.answered, c.unscanned = screen.Found{}, false
-	c.kept, c.cut, c.tally, c.said, c.first, c.partial = bytes.Buffer{}, false, nil, nil, time.Time{}, ""
+	c.kept, c.cut, c.tally, c.heardTo, c.said, c.first, c.partial = bytes.Buffer{}, false, nil, 0, nil, time.Time{}, ""
 	return true
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/envelope"
+	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
@@ -59,6 +60,7 @@ type call struct {
 	kept      bytes.Buffer
 	cut       bool
 	tally     *wire.Tally
+	heardTo   int // bytes of kept that the tally has read
 	status    int
 	media     string
 	partial   string // why the answer is not whole
@@ -74,22 +76,37 @@ type call struct {
 
 // serve reads a request, asks policy, and hands it and its answer through.
 func (c *call) serve() {
-	body, doc, err := c.read()
+	body, err := c.read()
+	if err != nil {
+		c.refuse(wire.Policy, "gateway-body", err.Error())
+		return
+	}
+	if body, ok := c.examine(body); ok && c.prepare(body) {
+		c.send(body)
+	}
+}
+
+// examine reads and searches a body and returns it as it may leave; where it may
+// not, it has answered.
+func (c *call) examine(body []byte) (out []byte, ok bool) {
+	c.g.examining <- struct{}{}
+	defer func() { <-c.g.examining }()
+	doc, err := c.parse(body)
 	if err == nil {
 		c.asked, err = c.wire.Peek(c.route, doc)
 	}
 	if err != nil {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
-		return
+		return nil, false
 	}
 	c.most, c.tier = wire.MostOutput(doc, outputUnsaid), doc.Root().Get("service_tier").Text()
 	prefix, ok := c.choose()
 	if !ok {
-		return
+		return nil, false
 	}
 	off, ok := c.allowed()
 	if !ok {
-		return
+		return nil, false
 	}
 	c.path = c.r.URL.EscapedPath()
 	if prefix > 0 && c.route.To > 0 {
@@ -100,7 +117,7 @@ func (c *call) serve() {
 	}
 	sent, kept, ok := c.secrets(doc)
 	if !ok {
-		return
+		return nil, false
 	}
 	off = append(off, sent...)
 	if len(kept) > 0 {
@@ -111,11 +128,9 @@ func (c *call) serve() {
 	}
 	if err != nil {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
-		return
+		return nil, false
 	}
-	if c.prepare(body) {
-		c.send(body)
-	}
+	return body, true
 }
 
 // choose finds the provider and asks policy of the model; prefix is the length
@@ -195,26 +210,30 @@ const maxBody = 64 << 20
 
 // read reads the whole body: the policy needs it, and a proxy that streams it
 // cuts answers (golang/go#40747).
-func (c *call) read() ([]byte, *wire.Doc, error) {
+func (c *call) read() ([]byte, error) {
 	if e := c.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return nil, nil, errors.New("a compressed request cannot be read: send it as it is")
+		return nil, errors.New("a compressed request cannot be read: send it as it is")
 	}
 	var buf bytes.Buffer
 	if n := c.r.ContentLength; n > 0 && n <= maxBody {
 		buf.Grow(int(n) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(io.LimitReader(c.r.Body, maxBody+1)); err != nil {
-		return nil, nil, errors.New("the request was cut off")
+		return nil, errors.New("the request was cut off")
 	}
 	body := buf.Bytes()
 	if len(body) > maxBody {
-		return nil, nil, fmt.Errorf("the request is larger than %d MiB", maxBody>>20)
+		return nil, fmt.Errorf("the request is larger than %d MiB", maxBody>>20)
 	}
+	return body, nil
+}
+
+// parse reads a body's JSON; what may have no body and has none is no error.
+func (c *call) parse(body []byte) (*wire.Doc, error) {
 	if len(body) == 0 && (c.route.Op == wire.Side || c.route.Op == wire.Look && c.r.Method == http.MethodGet) {
-		return nil, nil, nil
+		return nil, nil
 	}
-	doc, err := wire.ParseObject(body)
-	return body, doc, err
+	return wire.ParseObject(body)
 }
 
 // prepare finds the key and makes the request's record durable, its prompt with
@@ -277,6 +296,12 @@ func (c *call) send(body []byte) {
 	}
 	defer resp.Body.Close()
 	whole := c.relay(resp)
+	if c.good() {
+		c.g.Attempts.Answered(c.print)
+	}
+	if whole && c.later() {
+		return
+	}
 	c.close()
 	if c.refused != nil && !c.begun {
 		c.instead()
@@ -292,12 +317,12 @@ func (c *call) send(body []byte) {
 // error whose words must stay here, it answers itself.
 func (c *call) reach(body []byte) (*http.Response, bool) {
 	c.began, c.size = c.g.Now(), len(body)
-	resp, err := c.g.transport.RoundTrip(c.traced(c.outgoing(body)))
+	resp, err := c.g.transport.RoundTrip(c.outgoing(body))
 	if err != nil {
 		c.unreached(err)
 		return nil, false
 	}
-	c.status, c.media = resp.StatusCode, clip(c.hide(resp.Header.Get("Content-Type")))
+	c.status, c.media = resp.StatusCode, leaf.Clip(c.hide(resp.Header.Get("Content-Type")))
 	if err := envelope.Plain(resp); err != nil {
 		resp.Body.Close()
 		c.partial = err.Error()

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/wire"
 )
@@ -25,10 +27,13 @@ func unheard(took time.Duration) int64 { return int64(took/time.Second) * perSec
 
 func tokensIn(bytes int) int64 { return int64((bytes + perToken - 1) / perToken) }
 
-// traced notes when the request has left.
-func (c *call) traced(r *http.Request) *http.Request {
+// traced notes when an attempt has left.
+func (c *call) traced(ctx context.Context) context.Context {
 	c.sent.Store(false)
-	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { c.sent.Store(true) }}))
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() {
+		c.left.Store(true)
+		c.sent.Store(true)
+	}})
 }
 
 // used is what an answer used, and whether a part of it is estimated. ok is
@@ -64,7 +69,7 @@ func (c *call) used(said wire.Answer) (t price.Tokens, estimated, ok bool) {
 func (c *call) priced(said wire.Answer, t price.Tokens, estimated bool) (*countersign.Cost, price.Cost) {
 	table := c.g.Config.Prices
 	cost := table.Cost(c.priceOf(said.Served, said.Tier, t))
-	out := &countersign.Cost{Table: table.Version(), Price: clip(cost.Line), Unknown: clip(cost.Why), Estimated: estimated}
+	out := &countersign.Cost{Table: table.Version(), Price: leaf.Clip(cost.Line), Unknown: leaf.Clip(cost.Why), Estimated: estimated}
 	if cost.Known {
 		n := int64(cost.Nano)
 		out.NanoUSD, out.USD = &n, cost.Nano.String()

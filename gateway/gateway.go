@@ -5,15 +5,18 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/after"
 	"github.com/countersign/countersign/gateway/aliases"
 	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/keys"
+	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
@@ -86,9 +89,13 @@ type gateway struct {
 	transport http.RoundTripper
 	wires     []wire.Wire
 	said      screen.Said
+	after     *after.Work // records of answers that the agents have
 	strangers *strangers.Counter
 	aliases   *aliases.Finder
 	buffers   sync.Pool // of *[readSize]byte, for answers
+	// examining has a place for each request that is searched: one processor is left
+	// for answers that are under way.
+	examining chan struct{}
 
 	mu     sync.Mutex
 	closed error
@@ -106,12 +113,20 @@ func New(o Options) Door { return Door{newGateway(o)} }
 // Warm makes ready what the first request would else wait for, beside others.
 func (d Door) Warm() { d.Scanner.Warm() }
 
-// Close puts on record what is only counted yet. It is called when no request is
-// under way any more.
-func (d Door) Close() { d.strangers.Flush() }
+// Close waits for the records of answers that the agents have, and puts on record
+// what is only counted yet. It is called when no request is under way any more.
+func (d Door) Close() {
+	d.after.Wait()
+	d.strangers.Flush()
+}
+
+// maxAfter bounds how many answers are with their agents before their records are
+// written.
+const maxAfter = 64
 
 func newGateway(o Options) *gateway {
-	g := &gateway{Options: o, transport: o.Transport, wires: wires()}
+	g := &gateway{Options: o, transport: o.Transport, wires: wires(), after: after.New(maxAfter)}
+	g.examining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 	g.strangers = strangers.New(g.Now, func(rec countersign.Record) {
 		if _, err := g.append(context.Background(), rec, true); err != nil {
 			g.close(err)
@@ -193,7 +208,7 @@ func (g *gateway) append(ctx context.Context, rec countersign.Record, durable bo
 	if err := g.open(); err != nil {
 		return countersign.Receipt{}, err
 	}
-	fit(&rec)
+	leaf.Fit(&rec)
 	// The agent hanging up must not cost a record.
 	ctx = context.WithoutCancel(ctx)
 	// The ledger goes on without a record that it does not take (fit leaves none).

@@ -300,12 +300,13 @@ func TestARecordThatIsRefusedIsWrittenBare(t *testing.T) {
 		return nil
 	}
 	for i, tt := range []struct {
-		token, agent string
-		status       int
-	}{{"guess", "odd", 401}, {token, "usual", 200}, {token, "odd", 400}} {
+		token, agent    string
+		status, records int
+	}{{"guess", "odd", 401, 1}, {token, "usual", 200, 3}, {token, "odd", 400, 4}} {
 		if resp, body := r.do(t, "POST", "/v1/messages", `{"model":"claude-x"}`, "X-Api-Key", tt.token, "User-Agent", tt.agent); resp.StatusCode != tt.status {
 			t.Errorf("%d: %d %s", i, resp.StatusCode, body)
 		}
+		r.untilClosed(t, tt.records)
 	}
 	recs := r.untilClosed(t, 4)
 	if recs[0].Detail["cut"] != true || recs[2].Detail["cut"] != true || recs[2].Type != "model.response" || recs[3].Decision.Verdict != "deny" || r.reached() != 1 {

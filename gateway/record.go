@@ -3,38 +3,26 @@ package gateway
 import (
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
-	"github.com/countersign/countersign/internal/redact"
 )
 
-// clip makes a stranger's text fit for a leaf: valid, short, without secrets.
-func clip(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	s, _ = redact.Arg(s)
-	if len(s) <= 200 {
-		return s
-	}
-	n := 200
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
-}
-
-// clean is clip for an agent's words, which may hold what a rule knows.
+// clean is leaf.Clip for an agent's words, which may hold what a rule knows.
 func (c *call) clean(s string) string {
 	s = s[:min(len(s), 1<<10)]
+	if ok, err := c.g.Scanner.Clean(s, scan.NewBudget(0)); ok && err == nil {
+		return leaf.Clip(s)
+	}
 	found, err := c.g.Scanner.Text(s, scan.NewBudget(0))
 	if err != nil {
 		return ""
 	}
-	return clip(screen.Replace(s, found))
+	return leaf.Clip(screen.Replace(s, found))
 }
 
 // request builds the record of a request, allowed or denied.
@@ -44,7 +32,7 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	rec := c.base("model.request", m)
 	rec.Action.Digest = a.Digest(nil, nil)
 	rec.Policy = &countersign.PolicyRecord{Bundle: ruling.Bundle, Rule: ruling.Rule}
-	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: clip(ruling.Reason)}
+	rec.Decision = &countersign.DecisionRecord{Verdict: ruling.Verdict, Basis: countersign.ByPolicy, Reason: leaf.Clip(ruling.Reason)}
 	rec.Payloads = payloads
 	rec.Detail["method"], rec.Detail["path"], rec.Detail["bytes"] = r.Method, c.clean(r.URL.Path), size
 	if len(r.Method) > len(http.MethodOptions) { // a word of the agent's own
@@ -56,7 +44,7 @@ func (c *call) request(ruling countersign.Ruling, size int, payloads []countersi
 	if c.from != "" {
 		rec.Detail["from"] = c.from
 	}
-	c.found.Into(rec.Detail, clip)
+	c.found.Into(rec.Detail, leaf.Clip)
 	for name, header := range map[string]string{
 		"client": "User-Agent", "retry": "X-Stainless-Retry-Count", "client_session": "X-Claude-Code-Session-Id", "client_request": "X-Client-Request-Id",
 		"codex_session": "Session-Id", "opencode_session": "X-Session-Id",
@@ -93,7 +81,7 @@ func (c *call) base(typ string, m countersign.Model) countersign.Record {
 // response builds the record of an answer, whole or not.
 func (c *call) response(said wire.Answer) countersign.Record {
 	m := c.model
-	m.Served = clip(said.Served)
+	m.Served = leaf.Clip(said.Served)
 	rec := c.base("model.response", m)
 	rec.Parent = c.record
 	rec.Usage = said.Usage
@@ -113,8 +101,8 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	put("status", c.status != 0, c.status)
 	put("ttft_ms", !c.first.IsZero(), c.first.Sub(c.began).Milliseconds())
 	put("asked_ms", c.waited > 0, c.waited.Milliseconds())
-	put("stop", said.Stop != "", clip(said.Stop))
-	put("tier", said.Tier != "", clip(said.Tier))
+	put("stop", said.Stop != "", leaf.Clip(said.Stop))
+	put("tier", said.Tier != "", leaf.Clip(said.Tier))
 	put("cache_write_1h", said.Counts.CacheWriteLong > 0, said.Counts.CacheWriteLong)
 	put("tools", len(said.Calls) > 0, toolNames(said.Calls))
 	put("served_otherwise", c.servedOtherwise(m), true)
@@ -122,12 +110,12 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	put("unsent", !c.left.Load(), true)
 	put("partial", c.partial != "", true)
 	put("unscanned", c.unscanned, true)
-	c.answered.Into(rec.Detail, clip)
+	c.answered.Into(rec.Detail, leaf.Clip)
 	rec.Outcome = &countersign.Outcome{Status: "ok"}
 	switch {
 	case c.refused != nil:
 		rec.Policy = &countersign.PolicyRecord{Bundle: c.refused.Bundle, Rule: c.refused.Rule}
-		rec.Decision = &countersign.DecisionRecord{Verdict: countersign.Deny, Basis: countersign.ByPolicy, Reason: clip(c.refused.Reason)}
+		rec.Decision = &countersign.DecisionRecord{Verdict: countersign.Deny, Basis: countersign.ByPolicy, Reason: leaf.Clip(c.refused.Reason)}
 		rec.Outcome = &countersign.Outcome{Status: "refused", Error: c.partial}
 	case c.partial != "":
 		rec.Outcome = &countersign.Outcome{Status: "failed", Error: c.partial}
@@ -142,7 +130,7 @@ func toolNames(calls []wire.Call) map[string]int {
 	out := map[string]int{}
 	for _, call := range calls {
 		if len(out) < 64 {
-			out[clip(call.Name)]++
+			out[leaf.Clip(call.Name)]++
 		}
 	}
 	return out

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
 	"strings"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/screen"
@@ -22,7 +22,7 @@ func (c *call) outgoing(body []byte) *http.Request {
 	out := (&http.Request{
 		Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-	}).WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { c.left.Store(true) }}))
+	}).WithContext(c.traced(r.Context()))
 	switch {
 	case len(body) == 0:
 		out.Body = http.NoBody
@@ -113,7 +113,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if c.refused != nil {
 			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
 		}
-		c.ends = err == io.EOF && resp.ContentLength < 0 && !c.tally.Streams()
+		c.ends = err == io.EOF && resp.ContentLength < 0
 		if !pass(out, waits || hold != nil || ask != nil) {
 			return false
 		}
@@ -142,8 +142,7 @@ func (g *gateway) buffer() *[readSize]byte {
 func (c *call) awaited(h *early.Hold, in []byte, known bool, err error, pass func([]byte, bool) bool) (out []byte) {
 	for line := range bytes.Lines(in) { // so that what was said before a call goes on
 		if !known {
-			c.keep(line)
-			c.tally.Feed(line)
+			c.take(line)
 		}
 		out = append(out, h.Next(line)...)
 	}
@@ -168,14 +167,13 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 		return true
 	}
 	c.begin(c.status)
-	heard := !known && c.tally.Stop != "" && c.tally.Counts.Said // the end, before these bytes
 	_, err := c.w.Write(out)
-	if err == nil && !c.ends { // what can be read only whole goes out with its end, after the record
+	heard := err != nil && !known && c.complete() // before these bytes
+	if err == nil && !c.ends {                    // what can be read only whole goes out with its end, after the record
 		_ = flusher.Flush() // a writer that cannot flush has written already
 	}
 	if !known {
-		c.keep(out)
-		c.tally.Feed(out)
+		c.keep(out) // and read later: the agent waits for the next bytes
 	}
 	if err != nil && !heard {
 		c.partial = hungUp
@@ -191,7 +189,7 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 func (c *call) cutOff(flusher *http.ResponseController, open bool) bool {
 	c.partial = "the provider's answer was cut off"
 	if why := c.gone(); why != "" {
-		if c.partial = why; why == hungUp && c.tally.Stop != "" && c.tally.Counts.Said {
+		if c.partial = why; why == hungUp && c.complete() {
 			c.partial = "" // it had heard the end, and did not wait for the connection's
 		}
 		return false
@@ -200,6 +198,7 @@ func (c *call) cutOff(flusher *http.ResponseController, open bool) bool {
 	if !open || end == nil {
 		return false
 	}
+	c.catchUp()
 	if c.tally.Open() {
 		end = append([]byte("\n\n"), end...)
 	}
@@ -226,10 +225,58 @@ func (c *call) keep(b []byte) {
 	if c.kept.Cap() == 0 {
 		c.kept.Grow(usual)
 	}
-	if room := maxKept - c.kept.Len(); len(b) > room {
-		b, c.cut = b[:room], true
+	room := maxKept - c.kept.Len()
+	if len(b) <= room {
+		c.kept.Write(b)
+		return
 	}
-	c.kept.Write(b)
+	c.cut = true
+	c.kept.Write(b[:room])
+	if c.tally != nil { // what is not kept is read now
+		c.catchUp()
+		c.tally.Feed(b[room:])
+	}
+}
+
+// take keeps bytes of which something is to be known before they go on.
+func (c *call) take(b []byte) {
+	c.keep(b)
+	c.catchUp()
+}
+
+// catchUp has the tally read what is kept.
+func (c *call) catchUp() {
+	c.tally.Feed(c.kept.Bytes()[c.heardTo:])
+	c.heardTo = c.kept.Len()
+}
+
+// complete reports whether the answer has said why it stopped and what it used.
+func (c *call) complete() bool {
+	c.catchUp()
+	return c.tally.Stop != "" && c.tally.Counts.Said
+}
+
+// later has the record of a whole answer written while the agent goes on with its
+// end. It reports false where that is not possible: a budget counts before the next
+// call, and what is under way is bounded.
+func (c *call) later() bool {
+	if c.refused != nil || c.partial != "" || c.hold != (budget.Hold{}) {
+		return false
+	}
+	searched := c.g.said.Coming()
+	if c.g.after.Take(func() {
+		defer searched()
+		c.close()
+	}) {
+		return true
+	}
+	searched()
+	return false
+}
+
+// good reports whether the provider has answered what was asked.
+func (c *call) good() bool {
+	return c.refused == nil && c.partial == "" && c.status >= http.StatusOK && c.status < http.StatusMultipleChoices
 }
 
 // close records the answer. If it cannot, no further request leaves.
@@ -237,9 +284,6 @@ func (c *call) close() {
 	ctx := context.WithoutCancel(c.r.Context())
 	said, kept := c.screened()
 	rec := c.response(said)
-	if rec.Outcome.Status == "ok" {
-		c.g.Attempts.Answered(c.print)
-	}
 	add := func(role, media string, b []byte) {
 		if len(b) > 0 {
 			rec.Payloads = append(rec.Payloads, countersign.Payload{Role: role, Media: media, Plain: b})

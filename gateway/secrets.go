@@ -50,10 +50,7 @@ func (c *call) screened() (said wire.Answer, raw []byte) {
 // held takes bytes of an answer that is held and returns those that may go on;
 // fed says that they are kept and read, end that no more come.
 func (c *call) held(h *screen.Hold, b []byte, fed, end bool) []byte {
-	feed := func(b []byte) {
-		c.keep(b)
-		c.tally.Feed(b)
-	}
+	feed := c.take
 	if fed {
 		feed = nil
 	}

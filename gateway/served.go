@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/wire"
 )
 
@@ -21,8 +22,7 @@ func (c *call) watching() bool {
 // nothing as long as nobody has said who gave it. end says that no more comes.
 func (c *call) judge(more []byte, end bool) []byte {
 	had := c.kept.Len()
-	c.keep(more)
-	c.tally.Feed(more)
+	c.take(more)
 	all := func() []byte {
 		if c.kept.Len()-had == len(more) {
 			return c.kept.Bytes() // kept whole
@@ -48,7 +48,7 @@ func (c *call) judge(more []byte, end bool) []byte {
 	}
 	if r := c.g.Served(c.provider.Name, served); r.Verdict != countersign.Allow {
 		c.refused, c.partial = &r, "policy refuses the model that answered"
-		c.message = "policy refuses the answer: " + clip(served) + " gave it in place of " + c.model.Provider + "/" + c.model.Requested + " (rule " + r.Rule + "): " + r.Reason
+		c.message = "policy refuses the answer: " + leaf.Clip(served) + " gave it in place of " + c.model.Provider + "/" + c.model.Requested + " (rule " + r.Rule + "): " + r.Reason
 		return nil
 	}
 	return all()
@@ -67,6 +67,7 @@ func (c *call) heard() wire.Answer {
 	if c.said == nil {
 		said := wire.Answer{}
 		if c.tally != nil {
+			c.catchUp()
 			said = c.tally.End()
 		}
 		c.said = &said

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/leaf"
 )
 
 // Listing is what one provider offers, a contract as JSON.
@@ -78,7 +79,7 @@ func (g *gateway) survey(ctx context.Context, p *Provider, out *Listing) {
 		_, entries := c.wire.Models(c.route, doc)
 		for id, entry := range entries {
 			r := g.listed(ctx, p, id, entry)
-			out.Models = append(out.Models, Offered{ID: clip(id), Allowed: r.Verdict == countersign.Allow, Rule: r.Rule, Reason: r.Reason})
+			out.Models = append(out.Models, Offered{ID: leaf.Clip(id), Allowed: r.Verdict == countersign.Allow, Rule: r.Rule, Reason: r.Reason})
 		}
 		return
 	}

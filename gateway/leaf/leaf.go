@@ -1,10 +1,19 @@
-package gateway
+// Package leaf makes what others say fit for a record of the ledger, which holds
+// 16 KiB: a text is clipped and without secrets that show by themselves, lists are cut
+// and what is left out is counted.
+//
+// It promises: after Fit a record is one that the ledger takes, but for what its own
+// room has put there. It touches nothing.
+package leaf
 
 import (
 	"maps"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/redact"
 )
 
 // A leaf of the ledger holds 16 KiB (docs/formats/ledger.md), of which the ledger
@@ -19,9 +28,26 @@ const (
 // lists are what of a record grows with what others say.
 var lists = []string{"redactions", "tools", "features"}
 
-// fit makes a record one that the ledger takes. What is left out is counted, as
+// maxText is how much of a text a record has, in bytes.
+const maxText = 200
+
+// Clip makes a stranger's text fit for a leaf: valid, short, without secrets.
+func Clip(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	s, _ = redact.Arg(s)
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// Fit makes a record one that the ledger takes. What is left out is counted, as
 // NAME_more.
-func fit(rec *countersign.Record) {
+func Fit(rec *countersign.Record) {
 	if !large(rec.Detail) {
 		return
 	}
@@ -40,7 +66,7 @@ func fit(rec *countersign.Record) {
 	}
 	for name, v := range rec.Detail {
 		if s, ok := v.(string); ok && len(s) > maxWord {
-			rec.Detail[name] = clip(s[:maxWord])
+			rec.Detail[name] = Clip(s[:maxWord])
 		}
 	}
 }

@@ -1,0 +1,58 @@
+package after
+
+import (
+	"sync/atomic"
+	"testing"
+)
+
+func TestWork(t *testing.T) {
+	w := New(4)
+	begun, hold := make(chan struct{}), make(chan struct{})
+	var order []int
+	if !w.Take(func() { close(begun); <-hold; order = append(order, 0) }) {
+		t.Fatal("the first was not taken")
+	}
+	<-begun
+	for i := 1; i <= 4; i++ {
+		if !w.Take(func() { order = append(order, i) }) {
+			t.Errorf("the %dth was not taken", i)
+		}
+	}
+	if w.Take(func() {}) {
+		t.Error("more were taken than there is room for")
+	}
+	close(hold)
+	w.Wait()
+	for i, n := range order {
+		if i != n || len(order) != 5 {
+			t.Errorf("done in the order %v", order)
+		}
+	}
+	if !w.Take(func() {}) {
+		t.Error("none was taken after all were done")
+	}
+	w.Wait()
+}
+
+func TestNothingIsDropped(t *testing.T) {
+	w := New(8)
+	var done atomic.Int64
+	ended := make(chan struct{})
+	for range 16 {
+		go func() {
+			for range 1000 {
+				if do := func() { done.Add(1) }; !w.Take(do) {
+					do()
+				}
+			}
+			ended <- struct{}{}
+		}()
+	}
+	for range 16 {
+		<-ended
+	}
+	w.Wait()
+	if n := done.Load(); n != 16_000 {
+		t.Errorf("%d were done of 16000", n)
+	}
+}
