@@ -116,7 +116,7 @@ func (d Door) Warm() { d.Scanner.Warm() }
 // Close waits for the records of answers that the agents have, and puts on record
 // what is only counted yet. It is called when no request is under way any more.
 func (d Door) Close() {
-	d.after.Wait()
+	d.after.Close()
 	d.strangers.Flush()
 }
 

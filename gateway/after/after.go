@@ -2,7 +2,7 @@
 // the answer's record.
 //
 // It promises: what is taken is done in the order in which it came, one after the
-// other, so that agents who wait are served beside it, and is waited for by Wait; no
+// other, so that agents who wait are served beside it, and is waited for by Close; no
 // more than so many are waiting, and who comes then does his work himself, so that an
 // overload slows the agents and drops nothing.
 //
@@ -13,48 +13,37 @@ import "sync"
 
 // Work is what is still to be done. Its methods may be called concurrently.
 type Work struct {
-	most int
-	all  sync.WaitGroup
-
-	mu   sync.Mutex
-	next []func()
-	busy bool // somebody works
+	next  chan func()
+	begun sync.Once
+	all   sync.WaitGroup
 }
 
 // New returns room for so many.
-func New(most int) *Work { return &Work{most: most} }
+func New(most int) *Work { return &Work{next: make(chan func(), most)} }
 
 // Take has do done beside its caller and reports whether there was room for it.
 func (w *Work) Take(do func()) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.next) >= w.most {
+	w.begun.Do(func() { go w.work() })
+	w.all.Add(1)
+	select {
+	case w.next <- do:
+		return true
+	default:
+		w.all.Done()
 		return false
 	}
-	w.next = append(w.next, do)
-	w.all.Add(1)
-	if !w.busy {
-		w.busy = true
-		go w.work()
-	}
-	return true
 }
 
+// work is one goroutine for all, whose stack has grown once.
 func (w *Work) work() {
-	for {
-		w.mu.Lock()
-		if len(w.next) == 0 {
-			w.next, w.busy = nil, false
-			w.mu.Unlock()
-			return
-		}
-		do := w.next[0]
-		w.next[0], w.next = nil, w.next[1:]
-		w.mu.Unlock()
+	for do := range w.next {
 		do()
 		w.all.Done()
 	}
 }
 
-// Wait returns when all that was taken is done. Nothing is taken meanwhile.
-func (w *Work) Wait() { w.all.Wait() }
+// Close returns when all that was taken is done. Nothing is taken any more.
+func (w *Work) Close() {
+	w.all.Wait()
+	close(w.next)
+}

@@ -22,16 +22,12 @@ func TestWork(t *testing.T) {
 		t.Error("more were taken than there is room for")
 	}
 	close(hold)
-	w.Wait()
+	w.Close()
 	for i, n := range order {
 		if i != n || len(order) != 5 {
 			t.Errorf("done in the order %v", order)
 		}
 	}
-	if !w.Take(func() {}) {
-		t.Error("none was taken after all were done")
-	}
-	w.Wait()
 }
 
 func TestNothingIsDropped(t *testing.T) {
@@ -51,7 +47,7 @@ func TestNothingIsDropped(t *testing.T) {
 	for range 16 {
 		<-ended
 	}
-	w.Wait()
+	w.Close()
 	if n := done.Load(); n != 16_000 {
 		t.Errorf("%d were done of 16000", n)
 	}

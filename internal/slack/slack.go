@@ -1,6 +1,6 @@
 // Package slack makes a process's timers late by up to some time: Go's monitor thread
 // (sysmon) wakes every 20 microseconds while anything has run of late, which costs a
-// process that works in short bursts a sixth of its processor time. With half a
+// process that works in short bursts a sixth of its processor time. With a
 // millisecond of slack it wakes that much more seldom; what it does then (taking a
 // processor from a thread that the kernel holds, above all) is late by as much.
 //
@@ -12,4 +12,4 @@ import "time"
 
 // Usual is the slack of processes that serve: below what anybody waits for, and many
 // times the monitor's pace.
-const Usual = 500 * time.Microsecond
+const Usual = time.Millisecond
