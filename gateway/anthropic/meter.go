@@ -50,9 +50,9 @@ func whole(t *wire.Tally, m wire.Value) {
 func block(t *wire.Tally, index, b wire.Value, streamed bool) {
 	switch b.Get("type").Text() {
 	case "text":
-		t.Say(b.Get("text").Text())
+		t.Say(b.Get("text").Borrow())
 	case "thinking":
-		t.Think(b.Get("thinking").Text())
+		t.Think(b.Get("thinking").Borrow())
 	}
 	if streamed {
 		toolUse(t, key(index), b, "")
@@ -69,9 +69,9 @@ func toolUse(t *wire.Tally, key string, b wire.Value, input string) {
 func delta(t *wire.Tally, key string, d wire.Value) {
 	switch d.Get("type").Text() {
 	case "text_delta":
-		t.Say(d.Get("text").Text())
+		t.Say(d.Get("text").Borrow())
 	case "thinking_delta":
-		t.Think(d.Get("thinking").Text())
+		t.Think(d.Get("thinking").Borrow())
 	case "input_json_delta":
 		t.Call(key, "", "", d.Get("partial_json").Text())
 	}

@@ -13,10 +13,14 @@ type Filter struct {
 // NewFilter returns a filter of a key; empty: it lets everything through.
 func NewFilter(key string) *Filter { return &Filter{key: []byte(key)} }
 
-// Next takes bytes and returns those that may go on.
+// Next takes bytes and returns those that may go on: b itself where nothing of the
+// key is in it.
 func (f *Filter) Next(b []byte) []byte {
 	// A short key would be found in ordinary text; no vendor has one.
 	if len(f.key) < 8 || len(b) == 0 {
+		return b
+	}
+	if len(f.held) == 0 && bytes.Index(b, f.key) < 0 && f.begun(b) == 0 {
 		return b
 	}
 	all := append(f.held, b...)
@@ -25,21 +29,26 @@ func (f *Filter) Next(b []byte) []byte {
 			all[i+j] = '*'
 		}
 	}
-	n := min(len(f.key)-1, len(all))
-	for ; n > 0; n-- {
-		if bytes.HasPrefix(f.key, all[len(all)-n:]) {
-			break
-		}
+	n := f.begun(all)
+	f.held = bytes.Clone(all[len(all)-n:])
+	return all[: len(all)-n : len(all)-n]
+}
+
+// begun is how many bytes at the end of b may be the beginning of the key.
+func (f *Filter) begun(b []byte) int {
+	n := min(len(f.key)-1, len(b))
+	for n > 0 && !bytes.HasPrefix(f.key, b[len(b)-n:]) {
+		n--
 	}
-	out := append([]byte(nil), all[:len(all)-n]...)
-	f.held = append([]byte(nil), all[len(all)-n:]...)
-	return out
+	return n
 }
 
 // Final returns out and what was held back.
 func (f *Filter) Final(out []byte) []byte {
-	out = append(append([]byte(nil), out...), f.held...)
-	f.held = nil
+	if len(f.held) > 0 {
+		out = append(out[:len(out):len(out)], f.held...)
+		f.held = nil
+	}
 	return out
 }
 

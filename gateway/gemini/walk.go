@@ -122,9 +122,9 @@ func (Wire) Meter(_ wire.Route, media string) *wire.Tally {
 					calls++
 				}
 				if p.Get("thought").Kind() == wire.True {
-					t.Think(p.Get("text").Text())
+					t.Think(p.Get("text").Borrow())
 				} else {
-					t.Say(p.Get("text").Text())
+					t.Say(p.Get("text").Borrow())
 				}
 			}
 		}

@@ -27,12 +27,12 @@ func takeChat(t *wire.Tally, e wire.Value) {
 	for c := range e.Get("choices").Items() {
 		wire.Last(&t.Stop, c.Get("finish_reason"))
 		choice := string(c.Get("index").Raw())
-		t.Say(c.Get("text").Text()) // of the old completions
+		t.Say(c.Get("text").Borrow()) // of the old completions
 		for _, m := range []wire.Value{c.Get("delta"), c.Get("message")} {
-			t.Say(m.Get("content").Text())
-			t.Say(m.Get("refusal").Text())
-			t.Think(m.Get("reasoning_content").Text())
-			t.Think(m.Get("reasoning").Text())
+			t.Say(m.Get("content").Borrow())
+			t.Say(m.Get("refusal").Borrow())
+			t.Think(m.Get("reasoning_content").Borrow())
+			t.Think(m.Get("reasoning").Borrow())
 			n := 0
 			for call := range m.Get("tool_calls").Items() {
 				index := string(call.Get("index").Raw())
@@ -65,9 +65,9 @@ func takeResponses(t *wire.Tally, e wire.Value) {
 	case e.Get("object").Text() == "response":
 		response(t, e, true)
 	case typ == "response.output_text.delta" || typ == "response.refusal.delta":
-		t.Say(e.Get("delta").Text())
+		t.Say(e.Get("delta").Borrow())
 	case typ == "response.reasoning_summary_text.delta" || typ == "response.reasoning_text.delta":
-		t.Think(e.Get("delta").Text())
+		t.Think(e.Get("delta").Borrow())
 	case typ == "response.output_item.added":
 		item := e.Get("item")
 		if isCall(item) {
@@ -127,13 +127,13 @@ func output(t *wire.Tally, item wire.Value) {
 	case item.Get("type").Text() == "reasoning" && !t.Thought():
 		for _, list := range []string{"summary", "content"} {
 			for part := range item.Get(list).Items() {
-				t.Think(part.Get("text").Text())
+				t.Think(part.Get("text").Borrow())
 			}
 		}
 	case item.Get("type").Text() == "message" && !t.Said():
 		for part := range item.Get("content").Items() {
-			t.Say(part.Get("text").Text())
-			t.Say(part.Get("refusal").Text())
+			t.Say(part.Get("text").Borrow())
+			t.Say(part.Get("refusal").Borrow())
 		}
 	}
 }

@@ -31,10 +31,7 @@ func newFinder(words []string) *finder {
 func pair(a, b byte) uint { return uint(a&31)<<5 | uint(b&31) }
 
 // standing is a word that ends at an offset of a text.
-type standing struct {
-	end int
-	word
-}
+type standing struct{ end, id, size int32 }
 
 // all returns the words of a text in the order in which the automaton tells them:
 // by their ends, of those with one end the longest first.
@@ -42,7 +39,7 @@ func (f *finder) all(text string) (out []standing) {
 	if len(text) < 2 {
 		return nil
 	}
-	out = make([]standing, 0, 16+len(text)/64)
+	out = make([]standing, 0, 16+len(text)/128)
 	two := pair(text[0], text[1])
 	for i := 2; i < len(text); i++ {
 		c := uint(text[i] & 31)
@@ -62,7 +59,7 @@ func (f *finder) compare(out []standing, two uint, text string, at int) []standi
 		if w.size > len(text) || lower(text[w.size-1]) != w.text[w.size-1] || !foldedIs(text[:w.size], w.text) {
 			continue
 		}
-		out = append(out, standing{at + w.size, w.word})
+		out = append(out, standing{int32(at + w.size), int32(w.id), int32(w.size)})
 		for j := len(out) - 1; j > 0 && out[j].before(out[j-1]); j-- {
 			out[j], out[j-1] = out[j-1], out[j]
 		}

@@ -120,7 +120,7 @@ func (s *Scanner) plain(text string, b *Budget, found func(Finding)) error {
 	v := view{text, true, true}
 	for _, w := range rules.find.all(text) {
 		for _, i := range rules.byWord[w.id] {
-			if err := s.hit(&rules.list[i], v, w.end-w.size, w.size, b, found); err != nil {
+			if err := s.hit(&rules.list[i], v, int(w.end-w.size), int(w.size), b, found); err != nil {
 				return err
 			}
 		}

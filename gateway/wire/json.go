@@ -5,6 +5,7 @@ import (
 	"iter"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Kind is what a JSON value is.
@@ -127,6 +128,20 @@ func (v Value) Text() string {
 	raw := v.d.src[n.from+1 : n.to-1]
 	if !n.escaped && utf8.Valid(raw) {
 		return string(raw)
+	}
+	return Decode(raw)
+}
+
+// Borrow is Text without a copy where the text stands as it is in the Doc's bytes: it
+// is good as long as nobody changes those, and for whoever keeps nothing of it.
+func (v Value) Borrow() string {
+	if v.Kind() != Text && v.Kind() != name {
+		return ""
+	}
+	n := v.d.nodes[v.i]
+	raw := v.d.src[n.from+1 : n.to-1]
+	if !n.escaped && utf8.Valid(raw) {
+		return unsafe.String(unsafe.SliceData(raw), len(raw))
 	}
 	return Decode(raw)
 }

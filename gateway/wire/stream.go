@@ -45,17 +45,20 @@ const mark = "\xef\xbb\xbf" // of byte order, which an event stream may begin wi
 // that asked for one read events whatever the media type says. It returns what is
 // to be read, nothing as long as it cannot tell.
 func (s *Splitter) sniff(b []byte, end bool) []byte {
-	s.head = append(s.head, b...)
-	text := bytes.TrimPrefix(s.head, []byte(mark))
+	head := b
+	if len(s.head) > 0 {
+		head = append(s.head, b...)
+	}
+	text := bytes.TrimPrefix(head, []byte(mark))
 	for _, f := range fields {
 		switch {
 		case bytes.HasPrefix(text, []byte(f)):
 			s.sse = true
 		case !end && len(text) < len(f) && (strings.HasPrefix(f, string(text)) || strings.HasPrefix(mark, string(text))):
+			s.head = bytes.Clone(head)
 			return nil
 		}
 	}
-	head := s.head
 	s.known, s.head = true, nil
 	return head
 }

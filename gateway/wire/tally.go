@@ -117,13 +117,13 @@ func (t *Tally) room(s string) string {
 	return s
 }
 
-// Say adds to the answer's text.
+// Say adds to the answer's text; it keeps nothing of s.
 func (t *Tally) Say(s string) {
 	t.heard("text", s)
 	t.text.WriteString(t.room(s))
 }
 
-// Think adds to the thinking.
+// Think adds to the thinking; it keeps nothing of s.
 func (t *Tally) Think(s string) {
 	t.heard("thinking", s)
 	t.thinking.WriteString(t.room(s))

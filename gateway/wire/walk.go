@@ -31,8 +31,8 @@ type String struct {
 	v Value
 }
 
-// Text returns the string decoded.
-func (s String) Text() string { return s.v.Text() }
+// Text returns the string decoded, for whoever keeps nothing of it: see Value.Borrow.
+func (s String) Text() string { return s.v.Borrow() }
 
 // Span returns the bytes of the body that hold the decoded bytes [a, b): whole
 // characters, so that an edit of them leaves a valid string. Offsets outside

@@ -31,7 +31,8 @@ type sealed struct {
 
 func (s *sealed) blob() []byte { return s.frame[frameHead:] }
 
-func seal(rand io.Reader, key []byte, kek string, plain []byte) (*sealed, error) {
+// seal makes a blob in room, if that is large enough.
+func seal(room []byte, rand io.Reader, key []byte, kek string, plain []byte) (*sealed, error) {
 	fresh := make([]byte, chacha20poly1305.KeySize+2*nonce+saltSize)
 	if _, err := io.ReadFull(rand, fresh); err != nil {
 		return nil, err
@@ -45,7 +46,11 @@ func seal(rand io.Reader, key []byte, kek string, plain []byte) (*sealed, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &sealed{frame: make([]byte, frameHead, frameHead+headSize+saltSize+len(plain)+chacha20poly1305.Overhead)}
+	size := frameHead + headSize + saltSize + len(plain) + chacha20poly1305.Overhead
+	if cap(room) < size {
+		room = make([]byte, 0, size)
+	}
+	s := &sealed{frame: room[:frameHead]}
 	s.frame = append(append(s.frame, magic...), n1...)
 	s.frame = outer.Seal(s.frame, n1, own, []byte(kek))
 	s.frame = append(s.frame, n2...)

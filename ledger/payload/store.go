@@ -35,6 +35,7 @@ type Options struct {
 type Store struct {
 	o     Options
 	packs packs
+	rooms sync.Pool // of *[]byte: each call of a model has one to three
 
 	mu   sync.Mutex
 	kek  string // the month whose key was read last
@@ -81,7 +82,7 @@ func (s *Store) Write(plain ...countersign.Payload) ([]countersign.Payload, erro
 	var blobs []*sealed
 	var at []*string
 	for i, p := range plain {
-		b, err := seal(s.o.Rand, key, kek, p.Plain)
+		b, err := seal(s.room(), s.o.Rand, key, kek, p.Plain)
 		if err != nil {
 			return nil, s.o.Fail(fmt.Errorf("seal payload: %w", err))
 		}
@@ -98,7 +99,18 @@ func (s *Store) Write(plain ...countersign.Payload) ([]countersign.Payload, erro
 	if err := s.packs.write(kek, blobs, at); err != nil {
 		return nil, s.o.Fail(fmt.Errorf("write payload: %w", err))
 	}
+	for _, b := range blobs {
+		s.rooms.Put(&b.frame)
+	}
 	return refs, nil
+}
+
+// room is what a blob was in that is written, or nothing.
+func (s *Store) room() []byte {
+	if b, ok := s.rooms.Get().(*[]byte); ok {
+		return *b
+	}
+	return nil
 }
 
 // Start has the disk begin with what is not flushed.
