@@ -1,5 +1,5 @@
-// Package after does what need not be done before an agent has its answer's end:
-// the answer's record.
+// Package after does what need not be done before an agent makes its next call: the
+// record of an answer that it has.
 //
 // It promises: what is taken is done in the order in which it came, one after the
 // other, so that agents who wait are served beside it, and is waited for by Close; no
