@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -43,6 +44,10 @@ func stands(fs disk.FS, p countersign.Payload) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
+	first := make([]byte, len(packMagic))
+	if _, err := f.ReadAt(first, 0); err != nil || len(bytes.Trim(first, "\x00")) == 0 {
+		return false, short(err) // the pack's beginning was taken: nothing in it can be read
+	}
 	head := make([]byte, frameHead)
 	size, name, ok, err := headAt(f, head, at)
 	if err != nil || !ok || "sha256:"+hex.EncodeToString(name[:]) != p.CT {

@@ -3,6 +3,7 @@ package payload
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	mrand "math/rand/v2"
@@ -468,4 +469,47 @@ func FuzzPack(f *testing.F) {
 			t.Error("more than zeros was cut")
 		}
 	})
+}
+
+// A power cut may take the beginning of a pack and leave a blob behind it: that one
+// cannot be read, so it is lost.
+func TestAPackWithoutItsBeginningIsLost(t *testing.T) {
+	dir := t.TempDir()
+	fs := disk.Dir(dir)
+	for _, d := range []string{"blobs", "key"} {
+		if err := fs.Mkdir(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := options(fs, 1)
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs, err := s.Write(countersign.Payload{Role: "prompt", Plain: []byte(plain(1))}, countersign.Payload{Role: "prompt", Plain: []byte(plain(2))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := json.Marshal(countersign.Record{Type: "model.request", Payloads: refs[1:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := Lost(fs)(leaf); lost || err != nil {
+		t.Fatalf("whole: %v, %v", lost, err)
+	}
+	pack, _, _ := placeOf(refs[1])
+	f, err := os.OpenFile(filepath.Join(dir, "blobs", pack), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 64), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, refs[1]); err == nil {
+		t.Error("it can be read without the pack's beginning")
+	}
+	if lost, err := Lost(fs)(leaf); !lost || err != nil {
+		t.Errorf("without the beginning: %v, %v", lost, err)
+	}
 }
