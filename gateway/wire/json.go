@@ -47,19 +47,31 @@ type Doc struct {
 // Parse reads one JSON text. Bytes after its end, a byte order mark and all that
 // RFC 8259 does not know are errors.
 func Parse(src []byte) (*Doc, error) {
-	if len(src) > 1<<30 {
-		return nil, errors.New("the body is too large")
-	}
-	p := parser{src: src, nodes: make([]node, 0, len(src)/48+8)}
-	p.space()
-	if err := p.value(0); err != nil {
+	d := &Doc{}
+	if err := d.parse(src); err != nil {
 		return nil, err
 	}
-	p.space()
-	if p.i != len(src) {
-		return nil, errors.New("bytes after the end of the body")
+	return d, nil
+}
+
+// parse reads another text into the Doc: what was read before is no more.
+func (d *Doc) parse(src []byte) error {
+	if len(src) > 1<<30 {
+		return errors.New("the body is too large")
 	}
-	return &Doc{src, p.nodes}, nil
+	if d.nodes == nil {
+		d.nodes = make([]node, 0, len(src)/48+8)
+	}
+	p := parser{src: src, nodes: d.nodes[:0]}
+	p.space()
+	err := p.value(0)
+	if err == nil {
+		if p.space(); p.i != len(src) {
+			err = errors.New("bytes after the end of the body")
+		}
+	}
+	d.src, d.nodes = src, p.nodes
+	return err
 }
 
 // ParseObject is Parse for a text that must be an object.

@@ -89,13 +89,15 @@ type building struct {
 	input strings.Builder
 }
 
-// NewTally returns a tally that hands each JSON text of the answer to take.
+// NewTally returns a tally that hands each JSON text of the answer to take, which
+// keeps no Value of it.
 // settle makes the vendor's counts into ours at the end: every token in one
 // class, but reasoning, which is a part of the output; nil leaves them.
 func NewTally(media string, take func(t *Tally, event Value), settle func(*Counts)) *Tally {
 	t := &Tally{settle: settle}
+	var doc Doc // of one event after the other
 	t.Splitter = NewSplitter(media, func(data []byte) {
-		if doc, err := Parse(data); err == nil {
+		if doc.parse(data) == nil {
 			take(t, doc.Root())
 		}
 	})
