@@ -34,15 +34,18 @@ type lane struct {
 
 	writing sync.Mutex
 	out     *pipe
+	in      *pipe // of who reads
 
-	mu    sync.Mutex
-	waits []chan<- answer // in the order of the questions
-	err   error           // why no question can be asked
+	mu      sync.Mutex
+	waits   []chan answer // in the order of the questions
+	reading bool          // somebody does, for all
+	err     error         // why no question can be asked
 }
 
 type answer struct {
 	payload []byte
 	err     error
+	lead    bool // it is none: who waits reads now
 }
 
 // lane returns the one of its kind with the fewest questions, or a new one.
@@ -75,9 +78,8 @@ func (c *Client) lane(durable bool) (*lane, error) {
 		return nil, closedErr(err)
 	}
 	p.rw = conn
-	l := &lane{conn: conn, durable: durable, out: &pipe{rw: conn}}
+	l := &lane{conn: conn, durable: durable, out: &pipe{rw: conn}, in: p}
 	c.lanes = append(c.lanes, l)
-	go l.read(p)
 	return l, nil
 }
 
@@ -87,9 +89,26 @@ func (l *lane) asked() int {
 	return len(l.waits)
 }
 
-// ask sends a question; its answer comes on the channel.
-func (l *lane) ask(kind byte, parts ...[]byte) <-chan answer {
+// ask sends a question and returns its answer. Of those who wait one reads for all,
+// and hands that on with its own answer: who asks alone waits for nobody.
+func (l *lane) ask(kind byte, parts ...[]byte) answer {
 	w := make(chan answer, 1)
+	if err := l.send(w, kind, parts); err != nil {
+		return answer{err: err}
+	}
+	l.mu.Lock()
+	first := !l.reading && len(w) == 0 // who read has not answered it and gone
+	l.reading = l.reading || first
+	l.mu.Unlock()
+	if !first {
+		if a := <-w; !a.lead {
+			return a
+		}
+	}
+	return l.read(w)
+}
+
+func (l *lane) send(w chan answer, kind byte, parts [][]byte) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
@@ -98,42 +117,56 @@ func (l *lane) ask(kind byte, parts ...[]byte) <-chan answer {
 		l.waits = append(l.waits, w)
 	}
 	l.mu.Unlock()
-	if err != nil {
-		w <- answer{err: err}
-		return w
+	if err == nil && l.out.send(kind, parts...) != nil {
+		_ = l.conn.Close() // who reads tells all that wait
 	}
-	if l.out.send(kind, parts...) != nil {
-		_ = l.conn.Close() // the reader tells all that wait
-	}
-	return w
+	return err
 }
 
-// read hands the answers out until the connection ends.
-func (l *lane) read(p *pipe) {
-	for {
-		b, err := p.answer()
+// read hands the answers out until mine has come, and all that have come with it.
+func (l *lane) read(mine chan answer) (own answer) {
+	for mine != nil || l.in.whole() {
+		b, err := l.in.answer()
 		l.mu.Lock()
 		if countersign.CodeOf(err) == countersign.EInternal || len(l.waits) == 0 {
-			if err == nil {
-				err = errors.New("an answer without a question")
-			}
-			l.err = cmp.Or(l.err, err)
-			for _, w := range l.waits {
-				w <- answer{err: err}
-			}
-			l.waits = nil
+			l.fail(cmp.Or(err, errors.New("an answer without a question")))
 			l.mu.Unlock()
-			_ = l.conn.Close()
-			return
+			if mine == nil {
+				return own
+			}
+			return <-mine
 		}
 		w := l.waits[0]
 		l.waits = l.waits[1:]
-		if l.err != nil && len(l.waits) == 0 {
-			_ = l.conn.Close()
-		}
 		l.mu.Unlock()
-		w <- answer{bytes.Clone(b), err}
+		a := answer{payload: bytes.Clone(b), err: err}
+		if w == mine {
+			own, mine = a, nil
+			continue
+		}
+		w <- a
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.waits) > 0:
+		l.waits[0] <- answer{lead: true}
+		return own
+	case l.err != nil:
+		_ = l.conn.Close()
+	}
+	l.reading = false
+	return own
+}
+
+// fail tells all that wait that no answer comes. mu is held.
+func (l *lane) fail(err error) {
+	l.err = cmp.Or(l.err, err)
+	for _, w := range l.waits {
+		w <- answer{err: err}
+	}
+	l.waits = nil
+	_ = l.conn.Close()
 }
 
 // leave takes no more questions and ends the lane after its last answer.
@@ -173,7 +206,7 @@ func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (
 		flags[0] = 1
 	}
 	binary.BigEndian.PutUint32(flags[1:], uint32(len(body)))
-	a := <-l.ask(askFile, append([][]byte{c.spool.extent().encode(), record(id), flags[:], body, head}, parts...)...)
+	a := l.ask(askFile, append([][]byte{c.spool.extent().encode(), record(id), flags[:], body, head}, parts...)...)
 	var rec countersign.Receipt
 	if a.err == nil {
 		rec, a.err = receipt(a.payload)

@@ -122,6 +122,12 @@ func (p *pipe) receive() (kind byte, payload []byte, err error) {
 	}
 }
 
+// whole reports whether another message has arrived.
+func (p *pipe) whole() bool {
+	have := p.in[p.at+p.want:]
+	return len(have) >= 4 && uint64(len(have)) >= 4+uint64(binary.BigEndian.Uint32(have))
+}
+
 // next returns another message of this kind that has arrived whole; it and those
 // before it are good until the next receive.
 func (p *pipe) next(kind byte) (payload []byte, ok bool) {

@@ -64,6 +64,7 @@ type packs struct {
 	fresh     bool // its name is not durable yet
 	end, room int64
 	dirty     int64 // where what is not flushed begins; end: nowhere
+	started   int64 // how far the disk has begun with it
 }
 
 // write writes blobs, and says of each where it is.
@@ -126,8 +127,9 @@ func (p *packs) turn(kek string, size int64) error {
 func (p *packs) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.dirty < p.end && !p.flushing && p.failed == nil {
-		p.file.Start(p.dirty, p.end)
+	if from := max(p.dirty, p.started); from < p.end && !p.flushing && p.failed == nil {
+		p.file.Start(from, p.end)
+		p.started = p.end
 	}
 }
 
@@ -175,7 +177,7 @@ func (p *packs) next(kek string) error {
 	if err != nil {
 		return err
 	}
-	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.room = f, name, kek, true, 0, 0, 0
+	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.started, p.room = f, name, kek, true, 0, 0, 0, 0
 	return p.append([]byte(packMagic))
 }
 
