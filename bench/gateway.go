@@ -47,7 +47,7 @@ func scenes(text []byte, round int) []scene {
 		{"whole c=16", 16, 0, 1200 * time.Millisecond, small(modelWhole)},
 		{"whole c=64", 64, 0, 1200 * time.Millisecond, small(modelWhole)},
 		{"whole c=256", 256, 0, 2 * time.Second, small(modelWhole)},
-		{"paced c=256", 256, 3, 6 * time.Second, small(modelPaced)},
+		{"paced c=256", 256, 5, 8 * time.Second, small(modelPaced)},
 		{"first sight", 1, 40, 3 * time.Second, func(w, n int) []byte {
 			return prompt(modelLong, text, 16, 256<<10, fmt.Sprint(round, w, n))
 		}},

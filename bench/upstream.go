@@ -102,7 +102,8 @@ func stream(w http.ResponseWriter, model string, chunks int, every time.Duration
 	flush := http.NewResponseController(w)
 	next := time.Now()
 	for i := range chunks + 1 {
-		if next = next.Add(every); every > 0 {
+		if 0 < i && i < chunks && every > 0 {
+			next = next.Add(every)
 			time.Sleep(time.Until(next))
 		}
 		rest := `,"choices":[{"index":0,"delta":{"content":"` + piece + `"}}]}` + "\n\n"

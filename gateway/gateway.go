@@ -120,12 +120,15 @@ func (d Door) Close() {
 	d.strangers.Flush()
 }
 
-// maxAfter bounds how many answers are with their agents before their records are
-// written.
-const maxAfter = 64
+// How many answers, and of how many bytes, may be with their agents before their
+// records are written.
+const (
+	maxAfter      = 256
+	maxAfterBytes = 16 << 20
+)
 
 func newGateway(o Options) *gateway {
-	g := &gateway{Options: o, transport: o.Transport, wires: wires(), after: after.New(maxAfter)}
+	g := &gateway{Options: o, transport: o.Transport, wires: wires(), after: after.New(maxAfter, maxAfterBytes)}
 	g.examining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 	g.strangers = strangers.New(g.Now, func(rec countersign.Record) {
 		if _, err := g.append(context.Background(), rec, true); err != nil {

@@ -113,7 +113,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		if c.refused != nil {
 			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
 		}
-		c.ends = err == io.EOF && resp.ContentLength < 0 && !c.streams()
+		c.ends = err == io.EOF && resp.ContentLength < 0
 		if !pass(out, waits || hold != nil || ask != nil) {
 			return false
 		}
@@ -169,7 +169,7 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 	c.begin(c.status)
 	_, err := c.w.Write(out)
 	heard := err != nil && !known && c.complete() // before these bytes
-	if err == nil && !c.ends {                    // what can be read only whole goes out with its end
+	if err == nil && !c.ends {                    // the end goes out at once
 		_ = flusher.Flush() // a writer that cannot flush has written already
 	}
 	if !known {
@@ -250,30 +250,21 @@ func (c *call) catchUp() {
 	c.heardTo = c.kept.Len()
 }
 
-// streams reports whether the answer comes in events.
-func (c *call) streams() bool {
-	if !c.tally.Streams() {
-		c.catchUp() // it may be one that does not say so
-	}
-	return c.tally.Streams()
-}
-
 // complete reports whether the answer has said why it stopped and what it used.
 func (c *call) complete() bool {
 	c.catchUp()
 	return c.tally.Stop != "" && c.tally.Counts.Said
 }
 
-// later has the record of an answer that comes in one piece written beside what the
-// agent does with it; a stream's agent has all but the end, which waits for the
-// record. It reports false where that is not possible: a budget counts before the
-// next call, and what is under way is bounded.
+// later has the record of a whole answer written beside what the agent does with it.
+// It reports false where that is not possible: a budget counts before the next call,
+// and what is under way is bounded.
 func (c *call) later() bool {
-	if c.streams() || c.refused != nil || c.partial != "" || c.hold != (budget.Hold{}) {
+	if c.refused != nil || c.partial != "" || c.hold != (budget.Hold{}) {
 		return false
 	}
 	searched := c.g.said.Coming()
-	if c.g.after.Take(func() {
+	if c.g.after.Take(c.kept.Len(), func() {
 		defer searched()
 		c.close()
 	}) {

@@ -1,43 +1,59 @@
-// Package after does what need not be done before an agent makes its next call: the
-// record of an answer that it has.
+// Package after does what need not be done before an agent has its answer's end: the
+// answer's record.
 //
 // It promises: what is taken is done in the order in which it came, one after the
-// other, so that agents who wait are served beside it, and is waited for by Close; no
-// more than so many are waiting, and who comes then does his work himself, so that an
-// overload slows the agents and drops nothing.
+// other, so that agents who wait are served beside it, and is waited for by Close;
+// what waits is bounded in number and in bytes, and who comes then does his work
+// himself, so that an overload slows the agents and drops nothing.
 //
 // It touches nothing of its own.
 package after
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Work is what is still to be done. Its methods may be called concurrently.
 type Work struct {
-	next  chan func()
+	next  chan job
+	most  int64 // bytes
+	bytes atomic.Int64
 	begun sync.Once
 	all   sync.WaitGroup
 }
 
-// New returns room for so many.
-func New(most int) *Work { return &Work{next: make(chan func(), most)} }
+type job struct {
+	do   func()
+	size int64
+}
 
-// Take has do done beside its caller and reports whether there was room for it.
-func (w *Work) Take(do func()) bool {
+// New returns room for so many, which hold so many bytes.
+func New(most, bytes int) *Work { return &Work{next: make(chan job, most), most: int64(bytes)} }
+
+// Take has do done beside its caller, for which size bytes are held until then, and
+// reports whether there was room for it.
+func (w *Work) Take(size int, do func()) bool {
 	w.begun.Do(func() { go w.work() })
 	w.all.Add(1)
-	select {
-	case w.next <- do:
-		return true
-	default:
-		w.all.Done()
-		return false
+	j := job{do, int64(size)}
+	if w.bytes.Add(j.size) <= w.most {
+		select {
+		case w.next <- j:
+			return true
+		default:
+		}
 	}
+	w.bytes.Add(-j.size)
+	w.all.Done()
+	return false
 }
 
 // work is one goroutine for all, whose stack has grown once.
 func (w *Work) work() {
-	for do := range w.next {
-		do()
+	for j := range w.next {
+		j.do()
+		w.bytes.Add(-j.size)
 		w.all.Done()
 	}
 }

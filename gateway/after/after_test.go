@@ -6,20 +6,23 @@ import (
 )
 
 func TestWork(t *testing.T) {
-	w := New(4)
+	w := New(4, 1<<20)
 	begun, hold := make(chan struct{}), make(chan struct{})
 	var order []int
-	if !w.Take(func() { close(begun); <-hold; order = append(order, 0) }) {
+	if !w.Take(1, func() { close(begun); <-hold; order = append(order, 0) }) {
 		t.Fatal("the first was not taken")
 	}
 	<-begun
 	for i := 1; i <= 4; i++ {
-		if !w.Take(func() { order = append(order, i) }) {
+		if !w.Take(1, func() { order = append(order, i) }) {
 			t.Errorf("the %dth was not taken", i)
 		}
 	}
-	if w.Take(func() {}) {
+	if w.Take(1, func() {}) {
 		t.Error("more were taken than there is room for")
+	}
+	if few := New(4, 100); few.Take(101, func() {}) || !few.Take(100, func() {}) {
+		t.Error("bytes are not counted")
 	}
 	close(hold)
 	w.Close()
@@ -31,13 +34,13 @@ func TestWork(t *testing.T) {
 }
 
 func TestNothingIsDropped(t *testing.T) {
-	w := New(8)
+	w := New(8, 1<<20)
 	var done atomic.Int64
 	ended := make(chan struct{})
 	for range 16 {
 		go func() {
 			for range 1000 {
-				if do := func() { done.Add(1) }; !w.Take(do) {
+				if do := func() { done.Add(1) }; !w.Take(1, do) {
 					do()
 				}
 			}
