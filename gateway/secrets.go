@@ -41,7 +41,12 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 // screened takes the secrets out of an answer before it is kept.
 func (c *call) screened() (said wire.Answer, raw []byte) {
 	a := screen.Answer{Scanner: c.g.Scanner, Rules: c.g.Secrets}
-	said, raw, err := a.Clear(c.heard(), c.kept.Bytes(), c.tally != nil && c.tally.Streams())
+	heard, streams := c.heard(), false
+	var read *wire.Doc
+	if c.tally != nil {
+		streams, read = c.tally.Streams(), c.tally.Whole()
+	}
+	said, raw, err := a.Clear(heard, c.kept.Bytes(), streams, read)
 	c.answered, c.unscanned = a.Found, err != nil
 	c.g.said.Add(&c.answered)
 	return said, raw

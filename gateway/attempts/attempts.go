@@ -9,8 +9,9 @@
 //
 // The file is of JSON lines, version 1: {"v":1} first; {"k","n","r","at"} for an
 // attempt that leaves (a keyed hash, which one it is, the record of the first,
-// Unix milliseconds), {"k"} for a good answer. Of two processes with one file
-// each knows what it found at its start, and what it did itself.
+// Unix milliseconds), {"k"} for a good answer, which is there a moment later, so that
+// not every call writes twice. Of two processes with one file each knows what it
+// found at its start, and what it did itself.
 //
 // It may touch that file only.
 package attempts
@@ -43,6 +44,9 @@ const (
 	maxFile   = 4 << 20
 )
 
+// moment is how long a good answer may be missing in the file.
+const moment = 100 * time.Millisecond
+
 // Print names a request without telling it.
 type Print [32]byte
 
@@ -56,6 +60,8 @@ type Book struct {
 	path string
 	f    *os.File // nil: in memory only
 	size int64
+	late []byte // good answers that are not in the file yet
+	soon bool   // somebody will write them
 }
 
 type entry struct {
@@ -113,6 +119,7 @@ func (b *Book) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.f != nil {
+		b.write(nil)
 		b.f.Close()
 		b.f = nil
 	}
@@ -153,17 +160,30 @@ func (b *Book) Sent(p Print, n int, record, first string) {
 	}
 	now := b.now()
 	b.open[p] = entry{n, first, now}
-	b.note(line{K: hex.EncodeToString(p[:]), N: n, R: first, At: now.UnixMilli()})
+	b.write(encode(line{K: hex.EncodeToString(p[:]), N: n, R: first, At: now.UnixMilli()}))
 }
 
 // Answered forgets a request that had a good answer.
 func (b *Book) Answered(p Print) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.open[p]; ok {
-		delete(b.open, p)
-		b.note(line{K: hex.EncodeToString(p[:])})
+	if _, ok := b.open[p]; !ok {
+		return
 	}
+	delete(b.open, p)
+	b.late = append(b.late, encode(line{K: hex.EncodeToString(p[:])})...)
+	if !b.soon && b.f != nil {
+		b.soon = true
+		time.AfterFunc(moment, b.catchUp)
+	}
+}
+
+// catchUp writes what is late.
+func (b *Book) catchUp() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.soon = false
+	b.write(nil)
 }
 
 // take takes a line of the file.
@@ -181,15 +201,22 @@ func (b *Book) take(l line) {
 	}
 }
 
-func (b *Book) note(l line) {
-	if b.f == nil {
-		return
-	}
+func encode(l line) []byte {
 	raw, err := json.Marshal(l)
 	if err != nil {
-		return // numbers and strings always marshal
+		return nil // numbers and strings always marshal
 	}
-	n, _ := b.f.Write(append(raw, '\n')) // what is lost is a help, see above
+	return append(raw, '\n')
+}
+
+// write brings what is late, and a line behind it, into the file.
+func (b *Book) write(line []byte) {
+	all := append(b.late, line...)
+	b.late = all[:0]
+	if b.f == nil || len(all) == 0 {
+		return
+	}
+	n, _ := b.f.Write(all) // what is lost is a help, see above
 	if b.size += int64(n); b.size > maxFile {
 		_ = b.rewrite()
 	}

@@ -33,6 +33,11 @@ func TestAttemptsSurviveTheEnd(t *testing.T) {
 	b.Sent(p, 1, "r1", "")
 	b.Sent(q, 1, "r2", "")
 	b.Answered(q)
+	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(time.Millisecond) {
+		if raw, err := os.ReadFile(path); err == nil && strings.Count(string(raw), "\n") == 4 {
+			break // it comes a moment later
+		}
+	}
 	b = again()
 	which(b, p, 2, "r1")
 	which(b, q, 1, "")

@@ -6,6 +6,10 @@ package scan
 type finder struct {
 	thirds [1 << 10]uint32 // by two bytes, five bits of each: a bit for each third one
 	lists  [1 << 10][]named
+	// fourths, by the third byte, has a bit for each fourth one, all for a word of
+	// three; pairs are words of two.
+	fourths [1 << 5]uint32
+	pairs   [1 << 10]bool
 }
 
 type named struct {
@@ -22,6 +26,14 @@ func newFinder(words []string) *finder {
 			third = 1 << (w[2] & 31)
 		}
 		f.thirds[two] |= third
+		switch len(w) {
+		case 2:
+			f.pairs[two] = true
+		case 3:
+			f.fourths[w[2]&31] = 1<<32 - 1
+		default:
+			f.fourths[w[2]&31] |= 1 << (w[3] & 31)
+		}
 		f.lists[two] = append(f.lists[two], named{word{id, len(w)}, w})
 	}
 	return f
@@ -52,8 +64,12 @@ func (f *finder) all(text string) (out []standing) {
 }
 
 func (f *finder) compare(out []standing, two uint, text string, at int) []standing {
-	all := f.lists[two&(1<<10-1)]
+	two &= 1<<10 - 1
 	text = text[at:]
+	if len(text) > 3 && !f.pairs[two] && f.fourths[text[2]&31]>>(text[3]&31)&1 == 0 {
+		return out
+	}
+	all := f.lists[two]
 	for i := range all {
 		w := &all[i]
 		if w.size > len(text) || lower(text[w.size-1]) != w.text[w.size-1] || !foldedIs(text[:w.size], w.text) {

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/countersign/countersign/gateway/scan"
@@ -21,9 +22,10 @@ type Answer struct {
 
 // Clear takes the secrets out of an answer: its words, and its bytes, raw, which
 // are nil where they cannot be kept. What came in pieces (streams) is searched as
-// it was said, put together, and where it holds a secret is kept as that alone. An
-// error is that of a scan that did not end: then no words are left.
-func (a *Answer) Clear(said wire.Answer, raw []byte, streams bool) (wire.Answer, []byte, error) {
+// it was said, put together, and where it holds a secret is kept as that alone. read
+// is raw as it was read, if it was. An error is that of a scan that did not end: then
+// no words are left.
+func (a *Answer) Clear(said wire.Answer, raw []byte, streams bool, read *wire.Doc) (wire.Answer, []byte, error) {
 	a.budget = scan.NewBudget(2 * len(raw))
 	said.Text, said.Thinking = a.clear(said.Text, "answer"), a.clear(said.Thinking, string(wire.Thinking))
 	said.Calls = slices.Clone(said.Calls)
@@ -34,7 +36,7 @@ func (a *Answer) Clear(said wire.Answer, raw []byte, streams bool) (wire.Answer,
 	a.known = len(a.Found.list)
 	switch {
 	case !streams:
-		raw = a.body(raw, said)
+		raw = a.body(raw, said, read)
 	case a.dirty || len(a.look(string(raw), "answer")) > 0:
 		raw = nil
 	}
@@ -68,11 +70,13 @@ func (a *Answer) look(text, place string) []scan.Finding {
 
 // body clears the strings of a body, or all of one that is no JSON. What was said
 // and holds nothing is not searched again.
-func (a *Answer) body(raw []byte, said wire.Answer) []byte {
+func (a *Answer) body(raw []byte, said wire.Answer, doc *wire.Doc) []byte {
 	clean := !a.dirty
-	doc, err := wire.Parse(raw)
-	if err != nil {
-		return []byte(a.clear(string(raw), "answer"))
+	if doc == nil || !bytes.Equal(doc.Bytes(), raw) {
+		var err error
+		if doc, err = wire.Parse(raw); err != nil {
+			return []byte(a.clear(string(raw), "answer"))
+		}
 	}
 	var edits []wire.Edit
 	w := wire.Walker{Visit: func(s wire.String) bool {

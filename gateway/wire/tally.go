@@ -80,6 +80,8 @@ type Tally struct {
 	calls          []*building
 	size           int
 	clipped        bool
+	doc            Doc  // of one event after the other
+	whole          bool // it is a JSON text
 	settle         func(*Counts)
 }
 
@@ -95,10 +97,9 @@ type building struct {
 // class, but reasoning, which is a part of the output; nil leaves them.
 func NewTally(media string, take func(t *Tally, event Value), settle func(*Counts)) *Tally {
 	t := &Tally{settle: settle}
-	var doc Doc // of one event after the other
 	t.Splitter = NewSplitter(media, func(data []byte) {
-		if doc.parse(data) == nil {
-			take(t, doc.Root())
+		if t.whole = t.doc.parse(data) == nil; t.whole {
+			take(t, t.doc.Root())
 		}
 	})
 	return t
@@ -185,6 +186,14 @@ func (t *Tally) Calling() iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// Whole is an answer of one JSON text, as it was read at its end; nil for any other.
+func (t *Tally) Whole() *Doc {
+	if t.Streams() || !t.whole {
+		return nil
+	}
+	return &t.doc
 }
 
 // Said reports whether any text was said.
