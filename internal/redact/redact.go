@@ -51,7 +51,7 @@ func Arg(s string) (string, bool) {
 
 // tokens reports whether the beginning of a well-known token stands anywhere.
 func tokens(s string) bool {
-	for _, p := range []string{"sk-", "gh", "AKIA", "xox", "AIza", "glpat-", "eyJ"} {
+	for _, p := range []string{"sk-", "gh", "github_pat_", "AKIA", "xox", "AIza", "glpat-", "eyJ"} {
 		if strings.Contains(s, p) {
 			return true
 		}

@@ -41,3 +41,18 @@ func TestOrdinaryArgumentsStand(t *testing.T) {
 		}
 	}
 }
+
+// One of each form of a well-known token is marked wherever it stands.
+func TestEveryWellKnownForm(t *testing.T) {
+	x := strings.Repeat("A1b2C3d4", 6)
+	for _, token := range []string{
+		"sk-" + x, "ghp_" + x, "gho_" + x, "ghu_" + x, "ghs_" + x, "ghr_" + x, "github_pat_" + x,
+		"AKIA" + "IOSFODNN7EXAMPLE", "xoxb-" + x, "AIza" + x, "glpat-" + x, "eyJ" + x + "." + x + "." + x,
+	} {
+		for _, s := range []string{token, "with " + token, "/path/" + token, "--header=x " + token, "a: " + token} {
+			if out, found := Arg(s); !found || strings.Contains(out, token) {
+				t.Errorf("%q: %q, %v", s, out, found)
+			}
+		}
+	}
+}
