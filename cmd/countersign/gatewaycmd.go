@@ -46,7 +46,9 @@ func (a *app) gatewayCmd() *cobra.Command {
 }
 
 func (a *app) serveGateway(ctx context.Context, o serving.Options) error {
-	slack.Ensure(slack.Usual, os.Environ())
+	if ctx.Err() == nil {
+		slack.Ensure(slack.Usual, os.Environ())
+	}
 	err := serving.Run(ctx, a.App, o, func(url string) {
 		if !a.JSON {
 			fmt.Fprintln(a.Out, url)

@@ -24,6 +24,9 @@ func Ensure(d time.Duration, env []string) {
 	if err != nil || set(d) != nil {
 		return
 	}
+	if now, err := get(); err != nil || now < d {
+		return // a real-time thread has none, and takes the call all the same: it would start for ever
+	}
 	_ = syscall.Exec(self, os.Args, env) // and if not, all goes on
 	_ = set(was)
 }

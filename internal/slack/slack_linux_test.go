@@ -8,10 +8,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
 	switch os.Getenv("SLACK_TEST") {
+	case "realtime":
+		runtime.LockOSThread()
+		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+		if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+			fmt.Println("not allowed:", err)
+			os.Exit(0)
+		}
+		Ensure(Usual, os.Environ())
+		fmt.Println("goes on")
+		os.Exit(0)
 	case "ensure":
 		Ensure(Usual, os.Environ())
 		fallthrough
@@ -58,6 +70,26 @@ func TestEnsure(t *testing.T) {
 	out, err := cmd.Output()
 	if got := strings.TrimSpace(string(out)); err != nil || got != want(cmd.Process.Pid, Usual) {
 		t.Errorf("%v: %q, want %q", err, got, want(cmd.Process.Pid, Usual))
+	}
+}
+
+// A real-time thread has no slack and takes the call all the same: the program must
+// not start itself for ever.
+func TestEnsureInRealTime(t *testing.T) {
+	cmd := run(t, "realtime")
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	err := cmd.Wait()
+	switch got := strings.TrimSpace(out.String()); {
+	case strings.HasPrefix(got, "not allowed"):
+		t.Skip(got)
+	case err != nil || got != "goes on":
+		t.Errorf("%v: %q", err, got)
 	}
 }
 

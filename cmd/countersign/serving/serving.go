@@ -217,6 +217,8 @@ func (s *service) serve(ctx context.Context, ready func(string)) error {
 		s.shutdown(srv, 2*time.Second) // so that who waits is told why
 		return &countersign.Error{Code: countersign.EClosed, Op: "go on with gateway", Thing: s.id, Err: fmt.Errorf("the ledger process is gone or cannot write: %w", err), Remedy: "see to the disk (`countersign verify`), then start it again: the next start records what it finds"}
 	case err := <-ended:
+		cut(gateway.ErrStopped)
+		s.shutdown(srv, 2*time.Second)
 		return err
 	}
 }
