@@ -8,11 +8,20 @@ import (
 func TestPercentFor(t *testing.T) {
 	const mb = 1 << 20
 	for _, tt := range []struct {
-		floor, alive uint64
-		want         int
-	}{{48 * mb, 8 * mb, 500}, {48 * mb, 16 * mb, 200}, {48 * mb, 24 * mb, 100}, {48 * mb, 300 * mb, 100}, {48 * mb, 0, 100}, {48 * mb, 1, 10_000}} {
-		if got := percentFor(tt.floor, tt.alive); got != tt.want {
-			t.Errorf("floor %d, alive %d: %d, want %d", tt.floor, tt.alive, got, tt.want)
+		floor, alive, beside uint64
+		want                 int
+	}{
+		{48 * mb, 8 * mb, 0, 500},
+		{48 * mb, 8 * mb, 8 * mb, 250},
+		{48 * mb, 16 * mb, 0, 200},
+		{48 * mb, 24 * mb, 0, 100},
+		{48 * mb, 300 * mb, 0, 100},
+		{48 * mb, 0, 0, 100},
+		{48 * mb, 1, 0, 1200},
+		{48 * mb, 2 * mb, 47 * mb, 100},
+	} {
+		if got := percentFor(tt.floor, tt.alive, tt.beside); got != tt.want {
+			t.Errorf("floor %d, alive %d, beside %d: %d, want %d", tt.floor, tt.alive, tt.beside, got, tt.want)
 		}
 	}
 }
@@ -20,6 +29,9 @@ func TestPercentFor(t *testing.T) {
 // A process that drops what it makes collects less often, and one whose heap is
 // larger than the floor as often as before.
 func TestFloor(t *testing.T) {
+	if read("/gc/gogc:percent") != usual {
+		t.Skip("GOGC is set")
+	}
 	Floor(64 << 20)
 	var keep [][]byte
 	collections := func() uint32 {
@@ -32,6 +44,10 @@ func TestFloor(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		return after.NumGC - before.NumGC
+	}
+	runtime.GC()
+	if goal := read("/gc/heap/goal:bytes"); goal > 72<<20 {
+		t.Errorf("a goal of %d bytes with a floor of 64 MiB", goal)
 	}
 	if n := collections(); n == 0 || n > 20 {
 		t.Errorf("%d collections of half a gigabyte, with a floor of 64 MiB", n)
