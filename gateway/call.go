@@ -55,6 +55,7 @@ type call struct {
 	size      int         // of the body that was sent
 	sent      atomic.Bool // the provider may have begun
 	began     time.Time
+	ended     time.Time     // when the agent had all of it
 	first     time.Time     // of the answer's bytes
 	waited    time.Duration // for a person, before the agent got its end
 	kept      bytes.Buffer
@@ -89,12 +90,13 @@ func (c *call) serve() {
 // examine reads and searches a body and returns it as it may leave; where it may
 // not, it has answered.
 func (c *call) examine(body []byte) (out []byte, ok bool) {
-	c.g.examining <- struct{}{}
-	defer func() { <-c.g.examining }()
-	doc, err := c.parse(body)
-	if err == nil {
-		c.asked, err = c.wire.Peek(c.route, doc)
-	}
+	var doc *wire.Doc
+	var err error
+	c.working(func() {
+		if doc, err = c.parse(body); err == nil {
+			c.asked, err = c.wire.Peek(c.route, doc)
+		}
+	})
 	if err != nil {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
 		return nil, false
@@ -131,6 +133,17 @@ func (c *call) examine(body []byte) (out []byte, ok bool) {
 		return nil, false
 	}
 	return body, true
+}
+
+// working has do done on one of the processors that are not kept for answers under
+// way. do waits for nothing outside.
+func (c *call) working(do func()) {
+	select {
+	case c.g.examining <- struct{}{}:
+		defer func() { <-c.g.examining }()
+	case <-c.r.Context().Done(): // what is left to do is little
+	}
+	do()
 }
 
 // choose finds the provider and asks policy of the model; prefix is the length
@@ -296,6 +309,7 @@ func (c *call) send(body []byte) {
 	}
 	defer resp.Body.Close()
 	whole := c.relay(resp)
+	c.ended = c.g.Now()
 	if c.good() {
 		c.g.Attempts.Answered(c.print)
 	}

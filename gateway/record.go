@@ -92,7 +92,10 @@ func (c *call) response(said wire.Answer) countersign.Record {
 	} else {
 		c.settle(nil, price.Cost{})
 	}
-	rec.Detail["duration_ms"], rec.Detail["bytes"] = c.g.Now().Sub(c.began).Milliseconds(), c.kept.Len()
+	if c.ended.IsZero() { // no answer was handed through
+		c.ended = c.g.Now()
+	}
+	rec.Detail["duration_ms"], rec.Detail["bytes"] = c.ended.Sub(c.began).Milliseconds(), c.kept.Len()
 	put := func(name string, given bool, v any) {
 		if given {
 			rec.Detail[name] = v

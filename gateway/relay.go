@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/screen"
+	"github.com/countersign/countersign/gateway/wire"
 )
 
 func (c *call) outgoing(body []byte) *http.Request {
@@ -87,7 +89,9 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		return c.pass(flusher, out, known)
 	}
 	buf := c.g.buffer()
-	defer c.g.buffers.Put(buf) // what is passed on is written, what is kept is copied
+	if c.r.ProtoMajor < 2 { // HTTP/2 may still write what it was given when a stream has ended
+		defer c.g.buffers.Put(buf) // what is passed on is written, what is kept is copied
+	}
 	for {
 		n, err := resp.Body.Read(buf[:])
 		if n > 0 && c.first.IsZero() {
@@ -263,9 +267,15 @@ func (c *call) later() bool {
 	if c.refused != nil || c.partial != "" || c.hold != (budget.Hold{}) {
 		return false
 	}
+	c.asked, c.prompt = wire.Request{}, nil // the request is not held for longer
 	searched := c.g.said.Coming()
 	if c.g.after.Take(c.kept.Len(), func() {
 		defer searched()
+		defer func() {
+			if p := recover(); p != nil { // a record is missing: nothing leaves any more
+				c.g.close(fmt.Errorf("record an answer: %v", p))
+			}
+		}()
 		c.close()
 	}) {
 		return true

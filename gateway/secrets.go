@@ -21,10 +21,12 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 	r := screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
 	headers := http.Header{}
 	envelope.Copy(headers, c.r.Header)
-	err := r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers)
-	if err == nil {
-		err = r.Body(c.wire, c.route, doc)
-	}
+	var err error
+	c.working(func() {
+		if err = r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers); err == nil {
+			err = r.Body(c.wire, c.route, doc)
+		}
+	})
 	c.found = r.Found
 	switch f := &c.found; {
 	case err != nil:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 
 	countersign "github.com/countersign/countersign"
@@ -87,11 +86,7 @@ func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
 		return nil, false, invalid(errForm)
 	}
 	whole = append(append(make([]byte, 0, len(body)+refSize*len(refs)), whole...), `,"payloads":`...)
-	if listed, ok := plain.Payloads(whole, refs); ok {
-		whole = listed
-	} else if listed, err = json.Marshal(refs); err == nil {
-		whole = append(whole, listed...)
-	} else {
+	if whole, err = plain.Payloads(whole, refs); err != nil {
 		return nil, false, closedErr(err)
 	}
 	whole = append(whole, '}')

@@ -19,8 +19,11 @@ type Work struct {
 	next  chan job
 	most  int64 // bytes
 	bytes atomic.Int64
-	begun sync.Once
 	all   sync.WaitGroup
+
+	mu     sync.Mutex
+	begun  bool
+	closed bool
 }
 
 type job struct {
@@ -32,21 +35,25 @@ type job struct {
 func New(most, bytes int) *Work { return &Work{next: make(chan job, most), most: int64(bytes)} }
 
 // Take has do done beside its caller, for which size bytes are held until then, and
-// reports whether there was room for it.
+// reports whether there was room for it. do does not panic.
 func (w *Work) Take(size int, do func()) bool {
-	w.begun.Do(func() { go w.work() })
-	w.all.Add(1)
-	j := job{do, int64(size)}
-	if w.bytes.Add(j.size) <= w.most {
-		select {
-		case w.next <- j:
-			return true
-		default:
-		}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || w.bytes.Load()+int64(size) > w.most {
+		return false
 	}
-	w.bytes.Add(-j.size)
-	w.all.Done()
-	return false
+	select {
+	case w.next <- job{do, int64(size)}:
+	default:
+		return false
+	}
+	w.bytes.Add(int64(size))
+	w.all.Add(1)
+	if !w.begun {
+		w.begun = true
+		go w.work()
+	}
+	return true
 }
 
 // work is one goroutine for all, whose stack has grown once.
@@ -58,8 +65,13 @@ func (w *Work) work() {
 	}
 }
 
-// Close returns when all that was taken is done. Nothing is taken any more.
+// Close returns when all that was taken is done; nothing is taken any more.
 func (w *Work) Close() {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.next)
+	}
+	w.mu.Unlock()
 	w.all.Wait()
-	close(w.next)
 }

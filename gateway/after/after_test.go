@@ -26,6 +26,10 @@ func TestWork(t *testing.T) {
 	}
 	close(hold)
 	w.Close()
+	w.Close()
+	if w.Take(1, func() {}) {
+		t.Error("one was taken after the end")
+	}
 	for i, n := range order {
 		if i != n || len(order) != 5 {
 			t.Errorf("done in the order %v", order)

@@ -46,7 +46,7 @@ func Disclose(b []byte) ([]countersign.Payload, error) {
 		sizes[i] = int(binary.BigEndian.Uint32(take(4)))
 	}
 	for i, n := range sizes {
-		if short || n > len(b) {
+		if short || n < 0 || n > len(b) {
 			return nil, errMessage
 		}
 		ps[i].Plain = take(n)

@@ -1,6 +1,8 @@
 package plain
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strconv"
 
@@ -133,9 +135,21 @@ func sorted[V any](m map[string]V) []string {
 	return names
 }
 
-// Payloads appends the references of payloads as JSON; false: there is something in
-// them that this does not know, and b is not to be used.
-func Payloads(b []byte, ps []countersign.Payload) ([]byte, bool) {
+// Payloads appends the references of payloads as JSON.
+func Payloads(b []byte, ps []countersign.Payload) ([]byte, error) {
+	if out, ok := references(b, ps); ok {
+		return out, nil
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(ps)
+	return append(b, bytes.TrimSpace(buf.Bytes())...), err
+}
+
+// references is Payloads without reflection. false: there is something in them that
+// this does not know.
+func references(b []byte, ps []countersign.Payload) ([]byte, bool) {
 	e := encoder{b: append(b, '[')}
 	for _, p := range ps {
 		if e.next {
