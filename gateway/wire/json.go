@@ -133,12 +133,8 @@ func (v Value) Raw() []byte {
 
 // Text returns a string decoded; empty for all else.
 func (v Value) Text() string {
-	if v.Kind() != Text && v.Kind() != name {
-		return ""
-	}
-	n := v.d.nodes[v.i]
-	raw := v.d.src[n.from+1 : n.to-1]
-	if !n.escaped && utf8.Valid(raw) {
+	raw, plain := v.inside()
+	if plain {
 		return string(raw)
 	}
 	return Decode(raw)
@@ -147,15 +143,21 @@ func (v Value) Text() string {
 // Borrow is Text without a copy where the text stands as it is in the Doc's bytes: it
 // is good as long as nobody changes those, and for whoever keeps nothing of it.
 func (v Value) Borrow() string {
-	if v.Kind() != Text && v.Kind() != name {
-		return ""
-	}
-	n := v.d.nodes[v.i]
-	raw := v.d.src[n.from+1 : n.to-1]
-	if !n.escaped && utf8.Valid(raw) {
+	raw, plain := v.inside()
+	if plain {
 		return unsafe.String(unsafe.SliceData(raw), len(raw))
 	}
 	return Decode(raw)
+}
+
+// inside is what stands between the quotes; plain says that it means itself.
+func (v Value) inside() (raw []byte, plain bool) {
+	if v.Kind() != Text && v.Kind() != name {
+		return nil, true
+	}
+	n := v.d.nodes[v.i]
+	raw = v.d.src[n.from+1 : n.to-1]
+	return raw, !n.escaped && utf8.Valid(raw)
 }
 
 // Int returns a number without fraction that fits; ok is false for all else.
