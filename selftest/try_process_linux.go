@@ -4,6 +4,7 @@ package selftest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -16,7 +17,7 @@ import (
 
 func processAttempts() map[string]attempt {
 	return map[string]attempt{
-		"ptrace":       done(func([]string) error { runtime.LockOSThread(); return call(unix.SYS_PTRACE, unix.PTRACE_TRACEME) }),
+		"ptrace":       done(func([]string) error { return onFirstThread(traceMe) }),
 		"vmread":       done(func([]string) error { return ownMemory(unix.SYS_PROCESS_VM_READV) }),
 		"vmwrite":      done(func([]string) error { return ownMemory(unix.SYS_PROCESS_VM_WRITEV) }),
 		"getfd":        done(getDescriptor),
@@ -37,6 +38,34 @@ func processAttempts() map[string]attempt {
 		"capabilities": done(capabilities),
 		"corelimit":    done(coreLimit),
 	}
+}
+
+func traceMe() error { return call(unix.SYS_PTRACE, unix.PTRACE_TRACEME) }
+
+// onFirstThread calls f on the process's first thread and keeps it there: of another
+// that is traced nobody hears the end, and the process that has it never ends for its
+// parent (ptrace(2), "Death under ptrace").
+func onFirstThread(f func() error) error {
+	type result struct {
+		err   error
+		first bool
+	}
+	out, never := make(chan result), make(chan struct{})
+	for range 256 {
+		go func() {
+			runtime.LockOSThread()
+			if unix.Gettid() == unix.Getpid() {
+				out <- result{f(), true}
+			} else {
+				out <- result{}
+			}
+			<-never // so that the next one gets another thread
+		}()
+		if r := <-out; r.first {
+			return r.err
+		}
+	}
+	return errors.New("the first thread is not to be had")
 }
 
 func number(s string) int { n, _ := strconv.Atoi(s); return n }
