@@ -83,9 +83,9 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	}
 	ask := early.New(c.g.Early, c.tally)
 	pings := c.startPinger(flusher, resp.ContentLength < 0 && (hold != nil || ask != nil || c.watching()))
-	defer pings.stop()
+	defer pings.Stop()
 	pass := func(out []byte, known bool) bool {
-		defer pings.writing()()
+		defer pings.Writing()()
 		return c.pass(flusher, out, known)
 	}
 	buf := c.g.buffer()
@@ -112,7 +112,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 			out = c.awaited(ask, out, waits || hold != nil, err, pass)
 		}
 		if c.refused != nil || err != nil {
-			pings.stop()
+			pings.Stop()
 		}
 		if c.refused != nil {
 			return !c.begun || c.stop(flusher, resp.ContentLength < 0)
