@@ -26,6 +26,8 @@ type Pinger struct {
 // which the next write will say.
 func New(every time.Duration, send func() bool) *Pinger {
 	p := &Pinger{every: every, send: send}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.timer = time.AfterFunc(every, p.fire)
 	return p
 }
