@@ -92,7 +92,7 @@ func (c *call) serve() {
 func (c *call) examine(body []byte) (out []byte, ok bool) {
 	var doc *wire.Doc
 	var err error
-	c.working(func() {
+	c.g.working(c.r.Context().Done(), func() {
 		if doc, err = c.parse(body); err == nil {
 			c.asked, err = c.wire.Peek(c.route, doc)
 		}
@@ -136,12 +136,13 @@ func (c *call) examine(body []byte) (out []byte, ok bool) {
 }
 
 // working has do done on one of the processors that are not kept for answers under
-// way. do waits for nothing outside.
-func (c *call) working(do func()) {
+// way; where the agent hangs up, at once, as what is left to do is little. do waits
+// for nothing outside.
+func (g *gateway) working(gone <-chan struct{}, do func()) {
 	select {
-	case c.g.examining <- struct{}{}:
-		defer func() { <-c.g.examining }()
-	case <-c.r.Context().Done(): // what is left to do is little
+	case g.examining <- struct{}{}:
+		defer func() { <-g.examining }()
+	case <-gone:
 	}
 	do()
 }

@@ -93,8 +93,8 @@ type gateway struct {
 	strangers *strangers.Counter
 	aliases   *aliases.Finder
 	buffers   sync.Pool // of *[readSize]byte, for answers
-	// examining has a place for each request that is read or searched: one processor
-	// is left for answers that are under way.
+	// examining has a place for each request or answer that is read or searched: one
+	// processor is left for answers that are under way.
 	examining chan struct{}
 
 	mu     sync.Mutex

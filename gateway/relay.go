@@ -292,7 +292,9 @@ func (c *call) good() bool {
 // close records the answer. If it cannot, no further request leaves.
 func (c *call) close() {
 	ctx := context.WithoutCancel(c.r.Context())
-	said, kept := c.screened()
+	var said wire.Answer
+	var kept []byte
+	c.g.working(nil, func() { said, kept = c.screened() })
 	rec := c.response(said)
 	add := func(role, media string, b []byte) {
 		if len(b) > 0 {

@@ -18,15 +18,11 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 	if key, err := c.g.key(c.r.Context(), c.provider); err == nil && key != "" {
 		c.g.Scanner.Learn(scan.ProviderKey, c.provider.Name, key)
 	}
-	r := screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
-	headers := http.Header{}
-	envelope.Copy(headers, c.r.Header)
-	var err error
-	c.working(func() {
-		if err = r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers); err == nil {
-			err = r.Body(c.wire, c.route, doc)
-		}
-	})
+	r, err := c.search(doc)
+	if r.Early {
+		c.g.said.Wait()
+		r, err = c.search(doc)
+	}
 	c.found = r.Found
 	switch f := &c.found; {
 	case err != nil:
@@ -38,6 +34,19 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 		return nil, nil, false
 	}
 	return r.Sent, r.Kept, true
+}
+
+// search searches all of a request.
+func (c *call) search(doc *wire.Doc) (r screen.Request, err error) {
+	r = screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
+	headers := http.Header{}
+	envelope.Copy(headers, c.r.Header)
+	c.g.working(c.r.Context().Done(), func() {
+		if err = r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers); err == nil {
+			err = r.Body(c.wire, c.route, doc)
+		}
+	})
+	return r, err
 }
 
 // screened takes the secrets out of an answer before it is kept.

@@ -17,6 +17,9 @@ type Request struct {
 	Rules   Rules
 	Said    *Said // what the provider has said before; nil: nothing
 	Found   Found
+	// Early says that a secret blocks that an answer may hold which is not searched
+	// yet: after Said.Wait it is known.
+	Early bool
 	// Sent are the edits that take secrets out of what is sent, Kept those that
 	// take the others out of what is kept.
 	Sent, Kept []wire.Edit
@@ -72,7 +75,7 @@ func (r *Request) rule(f scan.Finding, place string, fixed bool) (word string) {
 	word, by := r.Rules.Secret(f.Rule, f.Low, false)
 	switch {
 	case word != Redact || !fixed:
-	case place == string(wire.Thinking) && r.Said.has(f.Placeholder):
+	case place == string(wire.Thinking) && r.said(f.Placeholder):
 		word = Flag
 	default:
 		word = Block
@@ -80,6 +83,12 @@ func (r *Request) rule(f scan.Finding, place string, fixed bool) (word string) {
 	}
 	r.Found.add(f, word, place, by)
 	return word
+}
+
+func (r *Request) said(placeholder string) bool {
+	said, may := r.Said.has(placeholder)
+	r.Early = r.Early || !said && may
+	return said
 }
 
 func (r *Request) text(raw []byte, s wire.String) error {

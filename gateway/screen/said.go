@@ -47,21 +47,23 @@ func (s *Said) Coming() (done func()) {
 	}
 }
 
-// has waits for what is coming before it says no.
-func (s *Said) has(placeholder string) bool {
+// has reports whether the provider has said it, and if not, whether an answer is
+// coming that may have.
+func (s *Said) has(placeholder string) (said, may bool) {
 	if s == nil {
-		return false
+		return false, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.set[placeholder] {
-		return true
-	}
+	return s.set[placeholder], len(s.coming) > 0
+}
+
+// Wait returns when all are searched that were coming.
+func (s *Said) Wait() {
+	s.mu.Lock()
 	coming := slices.Collect(maps.Keys(s.coming))
 	s.mu.Unlock()
 	for _, c := range coming {
 		<-c
 	}
-	s.mu.Lock()
-	return s.set[placeholder]
 }
