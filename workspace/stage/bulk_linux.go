@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/workspace/base"
 	"github.com/countersign/countersign/workspace/layer"
 	"github.com/countersign/countersign/workspace/survey"
@@ -235,7 +236,7 @@ func (s *Staging) attach(d string) error {
 			return err
 		}
 	}
-	lock, err := lockLayer(dir)
+	lock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
 	if err != nil {
 		own := filepath.Join(s.layer, "ignored", name)
 		if err := s.copyUpper(filepath.Join(dir, "upper"), own); err != nil {

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,17 +51,19 @@ func readMeta(layer string) (m meta, live bool, err error) {
 	if m.V != 1 {
 		return m, false, fmt.Errorf("%s: layer of version %d: made by a newer countersign", layer, m.V)
 	}
-	l, err := lockLayer(layer)
-	if err != nil {
-		return m, errors.Is(err, filelock.ErrBusy), nil
-	}
-	l.Close()
-	return m, false, nil
+	return m, filelock.Held(filepath.Join(layer, "lock")), nil
 }
 
-// lockLayer takes the layer's lock, which its holder's death gives back.
+// lockLayer takes the layer's lock, which its holder's death gives back. It tries for
+// a moment: whoever asks whether it is held holds it for an instant.
 func lockLayer(layer string) (*os.File, error) {
-	return filelock.Try(filepath.Join(layer, "lock"), filelock.Exclusive)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	f, err := filelock.Take(ctx, filepath.Join(layer, "lock"), filelock.Exclusive)
+	if errors.Is(err, filelock.ErrBusy) {
+		err = filelock.ErrBusy
+	}
+	return f, err
 }
 
 // Discard removes a session's layer for good.
