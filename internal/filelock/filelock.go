@@ -57,6 +57,18 @@ func Take(ctx context.Context, path string, m Mode) (*os.File, error) {
 	}
 }
 
+// Soon is Try for a moment: whoever asks whether a lock is held (Held) holds it for an
+// instant.
+func Soon(path string, m Mode) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	f, err := Take(ctx, path, m)
+	if errors.Is(err, ErrBusy) {
+		err = ErrBusy
+	}
+	return f, err
+}
+
 // Lock is Take of an exclusive lock for whoever only has to give it back.
 func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := Take(ctx, path, Exclusive)

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,16 +53,9 @@ func readMeta(layer string) (m meta, live bool, err error) {
 	return m, filelock.Held(filepath.Join(layer, "lock")), nil
 }
 
-// lockLayer takes the layer's lock, which its holder's death gives back. It tries for
-// a moment: whoever asks whether it is held holds it for an instant.
+// lockLayer takes the layer's lock, which its holder's death gives back.
 func lockLayer(layer string) (*os.File, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	f, err := filelock.Take(ctx, filepath.Join(layer, "lock"), filelock.Exclusive)
-	if errors.Is(err, filelock.ErrBusy) {
-		err = filelock.ErrBusy
-	}
-	return f, err
+	return filelock.Soon(filepath.Join(layer, "lock"), filelock.Exclusive)
 }
 
 // Discard removes a session's layer for good.
