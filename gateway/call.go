@@ -311,9 +311,7 @@ func (c *call) send(body []byte) {
 	defer resp.Body.Close()
 	whole := c.relay(resp)
 	c.ended = c.g.Now()
-	if c.good() {
-		c.g.Attempts.Answered(c.print)
-	}
+	c.done()
 	if whole && c.later() {
 		return
 	}

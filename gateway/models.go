@@ -163,9 +163,7 @@ func (c *call) fetch(p *Provider) (body []byte, doc *wire.Doc, ok bool) {
 	if err != nil {
 		c.partial = "the list cannot be read"
 	}
-	if c.good() {
-		c.g.Attempts.Answered(c.print)
-	}
+	c.done()
 	c.close()
 	if err != nil {
 		c.answer(c.wire.Refuse(c.route, wire.Policy, "Countersign: the list of models of provider "+p.Name+" cannot be read"), true)

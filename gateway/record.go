@@ -15,10 +15,7 @@ import (
 // clean is leaf.Clip for an agent's words, which may hold what a rule knows.
 func (c *call) clean(s string) string {
 	s = s[:min(len(s), 1<<10)]
-	if ok, err := c.g.Scanner.Clean(s, scan.NewBudget(0)); ok && err == nil {
-		return leaf.Clip(s)
-	}
-	found, err := c.g.Scanner.Text(s, scan.NewBudget(0))
+	found, err := c.g.Scanner.Outside(s, scan.NewBudget(0))
 	if err != nil {
 		return ""
 	}

@@ -284,9 +284,12 @@ func (c *call) later() bool {
 	return false
 }
 
-// good reports whether the provider has answered what was asked.
-func (c *call) good() bool {
-	return c.refused == nil && c.partial == "" && c.status >= http.StatusOK && c.status < http.StatusMultipleChoices
+// done forgets a request that the provider has answered as it was asked: the same one
+// again is no other attempt.
+func (c *call) done() {
+	if c.refused == nil && c.partial == "" && c.status >= http.StatusOK && c.status < http.StatusMultipleChoices {
+		c.g.Attempts.Answered(c.print)
+	}
 }
 
 // close records the answer. If it cannot, no further request leaves.

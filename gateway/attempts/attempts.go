@@ -60,7 +60,7 @@ type Book struct {
 	path string
 	f    *os.File // nil: in memory only
 	size int64
-	late []byte // good answers that are not in the file yet
+	late []byte // lines that are not in the file yet
 	soon bool   // somebody will write them
 }
 
@@ -119,7 +119,7 @@ func (b *Book) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.f != nil {
-		b.write(nil)
+		b.write()
 		b.f.Close()
 		b.f = nil
 	}
@@ -160,7 +160,8 @@ func (b *Book) Sent(p Print, n int, record, first string) {
 	}
 	now := b.now()
 	b.open[p] = entry{n, first, now}
-	b.write(encode(line{K: hex.EncodeToString(p[:]), N: n, R: first, At: now.UnixMilli()}))
+	b.note(line{K: hex.EncodeToString(p[:]), N: n, R: first, At: now.UnixMilli()})
+	b.write()
 }
 
 // Answered forgets a request that had a good answer.
@@ -171,7 +172,7 @@ func (b *Book) Answered(p Print) {
 		return
 	}
 	delete(b.open, p)
-	b.late = append(b.late, encode(line{K: hex.EncodeToString(p[:])})...)
+	b.note(line{K: hex.EncodeToString(p[:])})
 	if !b.soon && b.f != nil {
 		b.soon = true
 		time.AfterFunc(moment, b.catchUp)
@@ -183,7 +184,7 @@ func (b *Book) catchUp() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.soon = false
-	b.write(nil)
+	b.write()
 }
 
 // take takes a line of the file.
@@ -201,22 +202,25 @@ func (b *Book) take(l line) {
 	}
 }
 
-func encode(l line) []byte {
-	raw, err := json.Marshal(l)
-	if err != nil {
-		return nil // numbers and strings always marshal
-	}
-	return append(raw, '\n')
-}
-
-// write brings what is late, and a line behind it, into the file.
-func (b *Book) write(line []byte) {
-	all := append(b.late, line...)
-	b.late = all[:0]
-	if b.f == nil || len(all) == 0 {
+// note has a line written with the next write.
+func (b *Book) note(l line) {
+	if b.f == nil {
 		return
 	}
-	n, _ := b.f.Write(all) // what is lost is a help, see above
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return // numbers and strings always marshal
+	}
+	b.late = append(append(b.late, raw...), '\n')
+}
+
+// write brings what is late into the file.
+func (b *Book) write() {
+	if b.f == nil || len(b.late) == 0 {
+		return
+	}
+	n, _ := b.f.Write(b.late) // what is lost is a help, see above
+	b.late = b.late[:0]
 	if b.size += int64(n); b.size > maxFile {
 		_ = b.rewrite()
 	}

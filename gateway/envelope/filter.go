@@ -20,7 +20,7 @@ func (f *Filter) Next(b []byte) []byte {
 	if len(f.key) < 8 || len(b) == 0 {
 		return b
 	}
-	if len(f.held) == 0 && bytes.Index(b, f.key) < 0 && f.begun(b) == 0 {
+	if len(f.held) == 0 && !bytes.Contains(b, f.key) && f.begun(b) == 0 {
 		return b
 	}
 	all := append(f.held, b...)

@@ -77,22 +77,18 @@ func (s *Scanner) Learn(rule, source, value string) {
 // Learned returns how many values and forms of them are known.
 func (s *Scanner) Learned() int { return int(s.known.generation()) }
 
-// Clean reports whether a short text of the outside of a request (a header, a
-// path) holds no secret. What held none is remembered: agents send the same with
-// each call. An error is Text's.
-func (s *Scanner) Clean(text string, b *Budget) (bool, error) {
-	if text == "" {
-		return true, nil
-	}
+// Outside is Text for a short text of the outside of a request (a header, a path).
+// What held no secret is remembered: agents send the same with each call.
+func (s *Scanner) Outside(text string, b *Budget) ([]Finding, error) {
 	round := s.known.generation()
-	if s.usual.has(round, text) {
-		return true, nil
+	if text == "" || s.usual.has(round, text) {
+		return nil, nil
 	}
 	found, err := s.Text(text, b)
 	if err == nil && len(found) == 0 {
 		s.usual.add(round, text)
 	}
-	return len(found) == 0, err
+	return found, err
 }
 
 // Text returns the secrets of a text, in order, none over another.

@@ -52,13 +52,7 @@ func (r *Request) Beside(path, query string, headers map[string][]string) error 
 	}
 	b := scan.NewBudget(0)
 	for _, text := range texts {
-		if clean, err := r.Scanner.Clean(text, b); clean || err != nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		found, err := r.Scanner.Text(text, b)
+		found, err := r.Scanner.Outside(text, b)
 		if err != nil {
 			return err
 		}
