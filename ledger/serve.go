@@ -65,7 +65,7 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 	if err := os.MkdirAll(d.State, 0o700); err != nil {
 		return closedErr(err)
 	}
-	lock, err := lockFile(ctx, lockPath(d))
+	lock, err := filelock.Soon(lockPath(d), filelock.Exclusive)
 	if err != nil {
 		return &countersign.Error{Code: countersign.EClosed, Op: "lock ledger", Thing: d.State, Err: fmt.Errorf("another ledger process holds it (%w)", err)}
 	}
@@ -375,12 +375,4 @@ func agree(msg []byte) ([]byte, error) {
 		}
 	}
 	return binary.BigEndian.AppendUint16(nil, version), nil
-}
-
-// lockFile takes the lock of the one writer. It tries for a moment only:
-// whoever asks whether it is held holds it for an instant.
-func lockFile(ctx context.Context, path string) (*os.File, error) {
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	return filelock.Take(ctx, path, filelock.Exclusive)
 }

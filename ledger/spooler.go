@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger/disk"
 	"github.com/countersign/countersign/ledger/spool"
 )
@@ -84,7 +85,7 @@ func (s *spooler) make(state string) error {
 	if err != nil {
 		return err
 	}
-	lock, err := lockFile(context.Background(), filepath.Join(state, spool.Dir, name))
+	lock, err := filelock.Soon(filepath.Join(state, spool.Dir, name), filelock.Exclusive)
 	if err != nil {
 		return errors.Join(err, w.Close(), os.Remove(filepath.Join(state, spool.Dir, name)))
 	}

@@ -132,11 +132,11 @@ func (p *pipe) whole() bool {
 // before it are good until the next receive.
 func (p *pipe) next(kind byte) (payload []byte, ok bool) {
 	have := p.in[p.at+p.want:]
-	if len(have) < 5 || have[4] != kind {
+	if !p.whole() {
 		return nil, false
 	}
 	size := int(binary.BigEndian.Uint32(have))
-	if size < 1 || size > maxMessage || len(have) < 4+size {
+	if size < 1 || size > maxMessage || have[4] != kind {
 		return nil, false // receive will say what it is
 	}
 	p.want += 4 + size

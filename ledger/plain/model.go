@@ -3,6 +3,7 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -80,7 +81,7 @@ func (e *encoder) detail(all map[string]any) {
 		return
 	}
 	e.open("detail")
-	for _, name := range sorted(all) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e.name(name)
 		switch v := all[name].(type) {
 		case string:
@@ -108,8 +109,8 @@ func inside[V any](e *encoder, all map[string]V, put func(V)) {
 		e.odd = true
 		return
 	}
-	e.b, e.next = append(e.b, '{'), false
-	for _, name := range sorted(all) {
+	e.object()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e.name(name)
 		put(all[name])
 	}
@@ -118,21 +119,9 @@ func inside[V any](e *encoder, all map[string]V, put func(V)) {
 
 // name is key for a name that is not known here.
 func (e *encoder) name(s string) {
-	if e.next {
-		e.b = append(e.b, ',')
-	}
-	e.next = true
+	e.comma()
 	e.quote(s)
 	e.b = append(e.b, ':')
-}
-
-func sorted[V any](m map[string]V) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // Payloads appends the references of payloads as JSON.
@@ -152,10 +141,8 @@ func Payloads(b []byte, ps []countersign.Payload) ([]byte, error) {
 func references(b []byte, ps []countersign.Payload) ([]byte, bool) {
 	e := encoder{b: append(b, '[')}
 	for _, p := range ps {
-		if e.next {
-			e.b = append(e.b, ',')
-		}
-		e.b, e.next = append(e.b, '{'), false
+		e.comma()
+		e.object()
 		e.text("role", p.Role)
 		e.text("media", p.Media)
 		e.number("len", p.Len)

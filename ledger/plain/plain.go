@@ -90,18 +90,25 @@ type encoder struct {
 	odd  bool // something stood in it that is not known here
 }
 
-func (e *encoder) key(name string) {
+// comma separates what comes from what was before.
+func (e *encoder) comma() {
 	if e.next {
 		e.b = append(e.b, ',')
 	}
 	e.next = true
+}
+
+func (e *encoder) key(name string) {
+	e.comma()
 	e.b = append(append(append(e.b, '"'), name...), `":`...)
 }
 
 func (e *encoder) open(name string) {
 	e.key(name)
-	e.b, e.next = append(e.b, '{'), false
+	e.object()
 }
+
+func (e *encoder) object() { e.b, e.next = append(e.b, '{'), false }
 
 func (e *encoder) close() { e.b, e.next = append(e.b, '}'), true }
 
