@@ -42,13 +42,14 @@ func (w *Work) Take(size int, do func()) bool {
 	if w.closed || w.bytes.Load()+int64(size) > w.most {
 		return false
 	}
+	w.bytes.Add(int64(size)) // before it can be done
+	w.all.Add(1)
 	select {
 	case w.next <- job{do, int64(size)}:
 	default:
+		w.did(int64(size))
 		return false
 	}
-	w.bytes.Add(int64(size))
-	w.all.Add(1)
 	if !w.begun {
 		w.begun = true
 		go w.work()
@@ -60,9 +61,13 @@ func (w *Work) Take(size int, do func()) bool {
 func (w *Work) work() {
 	for j := range w.next {
 		j.do()
-		w.bytes.Add(-j.size)
-		w.all.Done()
+		w.did(j.size)
 	}
+}
+
+func (w *Work) did(size int64) {
+	w.bytes.Add(-size)
+	w.all.Done()
 }
 
 // Close returns when all that was taken is done; nothing is taken any more.

@@ -59,3 +59,17 @@ func TestNothingIsDropped(t *testing.T) {
 		t.Errorf("%d were done of 16000", n)
 	}
 }
+
+// Work may be done before the one who brought it goes on.
+func TestWorkIsCountedBeforeItIsDone(t *testing.T) {
+	w := New(1, 1<<20)
+	var done atomic.Int64
+	for range 30_000 {
+		for !w.Take(1, func() { done.Add(1) }) {
+		}
+	}
+	w.Close()
+	if n, left := done.Load(), w.bytes.Load(); n != 30_000 || left != 0 {
+		t.Errorf("%d were done of 30000, %d bytes are left", n, left)
+	}
+}
