@@ -22,10 +22,14 @@ import (
 
 // pair opens a book with its payloads beside it, as the ledger process does.
 func pair(fs *powercut.FS, boot string, segment, pack int64) (*book.Book, *payload.Store, error) {
+	return pairWithin(fs, boot, segment, pack, time.Hour)
+}
+
+func pairWithin(fs *powercut.FS, boot string, segment, pack int64, lag time.Duration) (*book.Book, *payload.Store, error) {
 	begun := time.Now()
 	b, err := book.Open(book.Options{
 		FS: fs, Now: time.Now, Mono: func() time.Duration { return time.Since(begun) }, Rand: rand.Reader,
-		Boot: boot, SegmentSize: segment, Lag: time.Hour, Lost: payload.Lost(fs),
+		Boot: boot, SegmentSize: segment, Lag: lag, Lost: payload.Lost(fs), Copied: payload.Copied(fs),
 	})
 	if err != nil {
 		return nil, nil, err

@@ -70,7 +70,7 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 		return &countersign.Error{Code: countersign.EClosed, Op: "lock ledger", Thing: d.State, Err: fmt.Errorf("another ledger process holds it (%w)", err)}
 	}
 	defer lock.Close()
-	b, openErr := book.Open(book.Options{FS: o.FS, Now: o.Now, Mono: o.Mono, Rand: o.Rand, Node: o.Node, Boot: o.Boot, Lost: payload.Lost(o.FS)})
+	b, openErr := book.Open(book.Options{FS: o.FS, Now: o.Now, Mono: o.Mono, Rand: o.Rand, Node: o.Node, Boot: o.Boot, Lost: payload.Lost(o.FS), Copied: payload.Copied(o.FS)})
 	if openErr != nil && countersign.CodeOf(openErr) == countersign.EInternal {
 		openErr = &countersign.Error{Code: countersign.EClosed, Op: "open ledger", Thing: d.State, Err: openErr, Remedy: "see to the disk and its permissions, then start again"}
 	}

@@ -32,13 +32,19 @@ type Options struct {
 	// segments is not there. It is asked by a start, of records whose flush may not
 	// have returned. nil: nothing can be lost.
 	Lost func(leaf []byte) (bool, error)
+	// Copied returns what Beside.Copy has kept of a segment from a place on. It is
+	// asked by a start after a power cut, with the end of the last good frame. nil:
+	// nothing is kept.
+	Copied func(epoch, first uint64, end int64) ([]byte, error)
 }
 
 // Beside is what records refer to, written beside the segments and before the
 // records.
 type Beside interface {
-	Start()       // begins with what is not flushed, and does not wait
 	Flush() error // returns after all that was written before is durable
+	// Copy keeps bytes of the segment of an epoch that begins with record first, and
+	// reports whether the next Flush makes them durable there. Copied finds them.
+	Copy(epoch, first uint64, at int64, b []byte) (bool, error)
 }
 
 // Book is an open ledger. Its methods may be called concurrently.
@@ -63,6 +69,9 @@ type Book struct {
 	end     int64  // of what is written
 	pending []byte // frames to be written at end
 	leaf    []byte // scratch
+	held    []byte // the last of what is written, neither flushed nor copied
+	spare   []byte // scratch
+	loose   bool   // of what is durable some is only beside, as a copy
 	newest  []byte // the newest signed checkpoint
 
 	flushed     uint64        // records up to here are durable
@@ -241,6 +250,7 @@ func (b *Book) write() error {
 		return err
 	}
 	b.end += int64(len(b.pending))
+	b.held = append(b.held, b.pending...)
 	b.pending = b.pending[:0]
 	return nil
 }
@@ -258,7 +268,7 @@ func (b *Book) commit(seq uint64) error {
 			err = b.write()
 		}
 		if err == nil {
-			if err = b.flush(); err != nil {
+			if err = b.flush(false); err != nil {
 				b.flushFailed = true
 			}
 		}
@@ -267,6 +277,9 @@ func (b *Book) commit(seq uint64) error {
 			break
 		}
 		b.flushed = upto
+		if b.loose {
+			b.wake()
+		}
 	}
 	if b.flushed >= seq {
 		return nil
@@ -281,22 +294,46 @@ func (b *Book) With(beside Beside) {
 	b.beside = beside
 }
 
-// flush flushes the file, and what stands beside it, without the lock.
-func (b *Book) flush() error {
+// flush makes what is written durable, and what stands beside it, without the lock:
+// with one flush, of what stands beside and of a copy there, where there is any (and
+// whole does not say that the segment itself is to be flushed).
+func (b *Book) flush(whole bool) error {
 	b.flushing = true
-	f, beside := b.file, b.beside
+	f, beside, held := b.file, b.beside, b.held
+	epoch, first, at := b.epoch, b.first, b.end-int64(len(held))
+	b.held, b.spare = b.spare[:0], nil
 	b.mu.Unlock()
-	if beside != nil {
-		beside.Start() // the disk works on both at once
+	copied, err := false, error(nil)
+	if beside != nil && !whole && len(held) <= maxCopy {
+		copied, err = beside.Copy(epoch, first, at, held)
 	}
-	err := f.Flush()
+	if err == nil && !copied {
+		err = f.Flush()
+	}
 	if err == nil && beside != nil {
 		err = beside.Flush()
 	}
 	b.mu.Lock()
-	b.flushing = false
+	b.flushing, b.loose = false, copied
+	b.spare = held
 	b.cond.Broadcast()
 	return err
+}
+
+// maxCopy is how many bytes are written twice, to be flushed once.
+const maxCopy = 64 << 10
+
+// fasten flushes a segment of which something is durable only as a copy, so that a
+// start has not far to look for copies.
+func (b *Book) fasten() {
+	b.settle()
+	if !b.loose || b.err != nil {
+		return
+	}
+	if err := b.flush(true); err != nil {
+		b.flushFailed = true
+		_ = b.fail(err) // kept in b.err
+	}
 }
 
 // settle waits until no leader is at the disk.
@@ -322,6 +359,7 @@ func (b *Book) timer() {
 		}
 		b.mu.Lock()
 		_ = b.commit(b.seq) // an error stays in b.err and meets the next append
+		b.fasten()
 		b.mu.Unlock()
 	}
 }

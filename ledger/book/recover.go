@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -15,14 +16,15 @@ import (
 
 // finding is what a start found at the end of a segment.
 type finding struct {
-	sealed  bool // it was closed in good order
-	empty   bool // it has no record
-	segment string
-	offset  int
-	torn    []byte   // what stood after the last good frame
-	kept    string   // where it is kept
-	lost    []uint64 // records that refer to what is not there
-	missing []uint64 // the same, where no power cut can have taken it
+	sealed   bool // it was closed in good order
+	empty    bool // it has no record
+	segment  string
+	offset   int
+	torn     []byte   // what stood after the last good frame
+	kept     string   // where it is kept
+	restored int      // bytes that came back from a copy beside
+	lost     []uint64 // records that refer to what is not there
+	missing  []uint64 // the same, where no power cut can have taken it
 }
 
 // maxLost bounds the records that a finding lists.
@@ -54,6 +56,9 @@ func (f finding) detail() map[string]any {
 	if len(f.torn) > 0 {
 		d["kept"] = f.kept
 	}
+	if f.restored > 0 {
+		d["restored_bytes"] = f.restored
+	}
 	for name, seqs := range map[string][]uint64{"lost_payloads": f.lost, "missing_payloads": f.missing} {
 		if n := len(seqs); n > 0 {
 			d[name] = seqs[:min(n, maxLost)]
@@ -73,7 +78,11 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 		return finding{}, err
 	}
 	defer f.Close()
+	restored := 0
 	data, err := readAll(f)
+	if err == nil {
+		data, restored, err = b.restore(f, data)
+	}
 	if err != nil {
 		return finding{}, err
 	}
@@ -96,15 +105,18 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 		return finding{}, changed(name, sc.Offset, err)
 	}
 	b.epoch, b.seq, b.prev, b.tree, b.flushed = sc.Header.Epoch, sc.Seq, sc.Prev, sc.Tree.Clone(), sc.Seq
-	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest}
+	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest, restored: restored}
 	if !out.sealed {
 		if out.lost, out.missing, err = b.lost(tail); err != nil {
 			return finding{}, err
 		}
-		return b.mend(f, out)
+		out, err = b.mend(f, out)
 	}
-	if _, err = b.o.FS.ReadFile(fmt.Sprintf("checkpoints/%016d", b.seq)); errors.Is(err, os.ErrNotExist) {
-		err = b.copySeal() // a crash came right after the seal
+	if err == nil && sc.Sealed {
+		_, err = b.o.FS.ReadFile(fmt.Sprintf("checkpoints/%016d", b.seq))
+		if errors.Is(err, os.ErrNotExist) {
+			err = b.copySeal() // a crash came right after the seal, or before its flush
+		}
 	}
 	return out, err
 }
@@ -119,6 +131,50 @@ func readAll(f disk.File) ([]byte, error) {
 		return nil, err
 	}
 	return data, nil
+}
+
+// restore writes behind the last good frame what follows it in a copy beside: it had
+// been made durable there, and a power cut has taken it here. The chain says whether
+// it does follow. It returns the segment as it is then, and how many bytes came back.
+// Where the machine has run on no power cut has taken anything: what is missing there
+// was taken by somebody, and is not made good.
+func (b *Book) restore(f disk.File, data []byte) ([]byte, int, error) {
+	sc, err := segment.NewScan(data)
+	if err != nil || b.o.Copied == nil {
+		return data, 0, nil // what is wrong with it is said by who reads it
+	}
+	if boot := toEnd(sc); sc.Sealed || boot != "" && boot == b.o.Boot {
+		return data, 0, nil
+	}
+	end := sc.Offset
+	more, err := b.o.Copied(sc.Header.Epoch, sc.Header.First, int64(end))
+	if err != nil {
+		return nil, 0, fmt.Errorf("look for copies of segment %s: %w", segment.Name(sc.Header.Epoch, sc.Header.First), err)
+	}
+	sc.Feed(more)
+	toEnd(sc)
+	n := sc.Offset - end
+	if n == 0 {
+		return data, 0, nil
+	}
+	if _, err := f.WriteAt(more[:n], int64(end)); err != nil {
+		return nil, 0, err
+	}
+	return slices.Concat(data[:end], more[:n], data[min(end+n, len(data)):]), n, nil // mend flushes it
+}
+
+// toEnd scans to the last good frame and returns the start of the machine that wrote
+// the last record, if there is one.
+func toEnd(sc *segment.Scan) (boot string) {
+	for {
+		f, err := sc.Next()
+		if err != nil {
+			return boot
+		}
+		if leaf, _, err := segment.ParseLeaf(f.Data); err == nil && !f.Note {
+			boot = leaf.Boot
+		}
+	}
 }
 
 // walk scans to the last good frame and compares with the newest checkpoint

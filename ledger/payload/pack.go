@@ -29,9 +29,10 @@ func (s *sealed) putHead() {
 	binary.BigEndian.PutUint32(s.frame[4:], headSum(s.frame))
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 func headSum(head []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(head[:4], table), table, head[8:frameHead])
+	return crc32.Update(crc32.Checksum(head[:4], castagnoli), castagnoli, head[8:frameHead])
 }
 
 // parseHead returns the length and name of the blob behind a head.
@@ -63,8 +64,9 @@ type packs struct {
 	file      disk.File
 	fresh     bool // its name is not durable yet
 	end, room int64
-	dirty     int64 // where what is not flushed begins; end: nowhere
-	started   int64 // how far the disk has begun with it
+	dirty     int64  // where what is not flushed begins; end: nowhere
+	frame     []byte // of a copy
+	started   int64  // how far the disk has begun with it
 }
 
 // write writes blobs, and says of each where it is.

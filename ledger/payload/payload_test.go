@@ -462,6 +462,9 @@ func FuzzPack(f *testing.F) {
 		if g, err := fs.Create("blobs/" + name); err == nil {
 			_, _ = g.WriteAt(b, 0)
 		}
+		if _, err := Copied(fs)(1, 1, int64(at)); err != nil {
+			t.Error(err)
+		}
 		if err := trimLast(fs); err != nil {
 			t.Error(err)
 		}

@@ -52,8 +52,12 @@ func Describe(r countersign.Record) string {
 	return strings.TrimRight(base.Plain(strings.Join(parts, "  ")), " ")
 }
 
-// gone says whose payloads a start of the ledger did not find.
+// gone says what a power cut took and gave back, and whose payloads a start of the
+// ledger did not find.
 func gone(detail map[string]any) (out []string) {
+	if n, ok := detail["restored_bytes"].(float64); ok {
+		out = append(out, fmt.Sprintf("a power cut took %.0f bytes of records, which a copy gave back", n))
+	}
 	if seqs, ok := detail["lost_payloads"].([]any); ok {
 		out = append(out, fmt.Sprintf("a power cut took payloads of records %v", seqs))
 	}

@@ -1,0 +1,123 @@
+package payload
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/countersign/countersign/ledger/disk"
+)
+
+// A copy is a frame of a pack with bytes of a segment in the place of a blob, so that
+// one flush makes both durable, records and what they refer to. Its name is copyMark,
+// the segment's epoch and first record, and the place of the bytes in its file, each
+// u64 and big-endian; its content is the bytes and their CRC-32C.
+const copyMark = "segment\n"
+
+// Copy keeps bytes of a segment in the pack. It reports false, and has kept nothing,
+// where the next Flush has nothing to flush, or the pack has no room.
+func (s *Store) Copy(epoch, first uint64, at int64, b []byte) (bool, error) {
+	return s.packs.copy(epoch, first, at, b)
+}
+
+func (p *packs) copy(epoch, first uint64, at int64, b []byte) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := len(b) + crc32.Size
+	switch {
+	case p.err != nil:
+		return false, p.err
+	case p.file == nil || p.dirty == p.end || size < headSize || size > large || p.end+int64(frameHead+size) > p.size:
+		return false, nil
+	}
+	c := sealed{frame: append(p.frame[:0], make([]byte, frameHead)...)}
+	c.frame = append(c.frame, b...)
+	c.frame = binary.BigEndian.AppendUint32(c.frame, crc32.Checksum(b, castagnoli))
+	name := append(c.name[:0], copyMark...)
+	for _, n := range []uint64{epoch, first, uint64(at)} {
+		name = binary.BigEndian.AppendUint64(name, n)
+	}
+	c.putHead()
+	p.frame = c.frame
+	err := p.append(c.frame)
+	if errors.Is(err, syscall.ENOSPC) {
+		return false, nil // the segment has its room already
+	}
+	p.err = err
+	return err == nil, err
+}
+
+// piece is what a copy keeps.
+type piece struct {
+	at int64
+	b  []byte
+}
+
+// Copied returns a function that finds what packs keep of a segment from the end of
+// its last good frame on: what a power cut may have taken from the segment.
+func Copied(fs disk.FS) func(epoch, first uint64, end int64) ([]byte, error) {
+	return func(epoch, first uint64, end int64) ([]byte, error) {
+		names, err := packsOf(fs, epoch)
+		if err != nil {
+			return nil, err
+		}
+		var all []piece // in their order
+		for i := len(names) - 1; i >= 0 && (len(all) == 0 || all[0].at > end); i-- {
+			b, err := fs.ReadFile("blobs/" + names[i])
+			if err != nil {
+				return nil, fmt.Errorf("blobs/%s: %w", names[i], err)
+			}
+			all = append(pieces(b, epoch, first), all...)
+		}
+		var out []byte
+		for _, p := range all {
+			if past := end + int64(len(out)) - p.at; past >= 0 && past < int64(len(p.b)) {
+				out = append(out, p.b[past:]...)
+			}
+		}
+		return out, nil
+	}
+}
+
+// packsOf are the packs that a start wrote, oldest first.
+func packsOf(fs disk.FS, epoch uint64) (names []string, err error) {
+	all, err := fs.List("blobs")
+	for _, n := range all {
+		if _, made, ok := strings.Cut(n, "."); ok && strings.HasPrefix(made, fmt.Sprintf("%08d-", epoch)) && strings.HasSuffix(made, ".pack") {
+			names = append(names, n)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		_, a, _ = strings.Cut(a, ".")
+		_, b, _ = strings.Cut(b, ".")
+		return strings.Compare(a, b)
+	})
+	return names, err
+}
+
+// pieces are the copies of a segment in a pack, up to where a crash has torn it.
+func pieces(pack []byte, epoch, first uint64) (out []piece) {
+	rest, ok := bytes.CutPrefix(pack, []byte(packMagic))
+	for ok {
+		size, name, good := parseHead(rest)
+		if !good || frameHead+size > len(rest) {
+			break
+		}
+		b := rest[frameHead : frameHead+size]
+		rest = rest[frameHead+size:]
+		at, mine := bytes.CutPrefix(name[:], binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte(copyMark), epoch), first))
+		if !mine {
+			continue
+		}
+		b, sum := b[:size-crc32.Size], b[size-crc32.Size:]
+		if crc32.Checksum(b, castagnoli) == binary.BigEndian.Uint32(sum) {
+			out = append(out, piece{int64(binary.BigEndian.Uint64(at)), b})
+		}
+	}
+	return out
+}
