@@ -37,7 +37,9 @@ func (c *call) rotated() bool {
 		return false
 	}
 	c.again = true
+	c.use(key)
 	c.answered, c.unscanned = screen.Found{}, false
-	c.kept, c.cut, c.tally, c.heardTo, c.said, c.first, c.partial = bytes.Buffer{}, false, nil, 0, nil, time.Time{}, ""
+	c.kept, c.cut, c.tally, c.heardTo, c.said, c.partial = bytes.Buffer{}, false, nil, 0, nil, ""
+	c.first, c.ended = time.Time{}, time.Time{}
 	return true
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/price"
+	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
@@ -91,11 +92,11 @@ func (c *call) serve() {
 // not, it has answered.
 func (c *call) examine(body []byte) (out []byte, ok bool) {
 	var doc *wire.Doc
-	var err error
-	c.g.working(c.r.Context().Done(), func() {
+	err := c.work(func() (err error) {
 		if doc, err = c.parse(body); err == nil {
 			c.asked, err = c.wire.Peek(c.route, doc)
 		}
+		return err
 	})
 	if err != nil {
 		c.refuse(wire.Policy, "gateway-body", err.Error())
@@ -135,16 +136,18 @@ func (c *call) examine(body []byte) (out []byte, ok bool) {
 	return body, true
 }
 
-// working has do done on one of the processors that are not kept for answers under
-// way; where the agent hangs up, at once, as what is left to do is little. do waits
-// for nothing outside.
-func (g *gateway) working(gone <-chan struct{}, do func()) {
+// work has do done on one of the processors that are not kept for answers under way,
+// unless the agent has gone: then nobody waits for it. do waits for nothing outside.
+func (c *call) work(do func() error) error {
 	select {
-	case g.examining <- struct{}{}:
-		defer func() { <-g.examining }()
-	case <-gone:
+	case c.g.examining <- struct{}{}:
+		defer func() { <-c.g.examining }()
+	case <-c.r.Context().Done():
 	}
-	do()
+	if why := c.gone(); why != "" {
+		return errors.New(why)
+	}
+	return do()
 }
 
 // choose finds the provider and asks policy of the model; prefix is the length
@@ -219,8 +222,12 @@ func (c *call) allowed() (off []wire.Edit, ok bool) {
 	return nil, false
 }
 
-// maxBody bounds a request: 64 MiB holds a conversation with many images.
-const maxBody = 64 << 20
+// maxBody bounds a request: 64 MiB holds a conversation with many images. For a
+// usualBody there is room before it has come; more is only said to come.
+const (
+	maxBody   = 64 << 20
+	usualBody = 1 << 20
+)
 
 // read reads the whole body: the policy needs it, and a proxy that streams it
 // cuts answers (golang/go#40747).
@@ -229,8 +236,8 @@ func (c *call) read() ([]byte, error) {
 		return nil, errors.New("a compressed request cannot be read: send it as it is")
 	}
 	var buf bytes.Buffer
-	if n := c.r.ContentLength; n > 0 && n <= maxBody {
-		buf.Grow(int(n) + bytes.MinRead)
+	if n := c.r.ContentLength; n > 0 {
+		buf.Grow(int(min(n, usualBody)) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(io.LimitReader(c.r.Body, maxBody+1)); err != nil {
 		return nil, errors.New("the request was cut off")
@@ -250,9 +257,8 @@ func (c *call) parse(body []byte) (*wire.Doc, error) {
 	return wire.ParseObject(body)
 }
 
-// prepare finds the key and makes the request's record durable, its prompt with
-// it.
-func (c *call) prepare(body []byte) bool {
+// unlock finds the provider's key, and has it known as one where it is read.
+func (c *call) unlock() bool {
 	key, err := c.g.key(c.r.Context(), c.provider)
 	if err != nil {
 		why := "no key for provider " + c.provider.Name
@@ -260,8 +266,20 @@ func (c *call) prepare(body []byte) bool {
 		c.deny(ruling, wire.Policy, why+". Outside of the session: "+countersign.RemedyOf(err))
 		return false
 	}
-	c.key = key
-	if !c.reserve(body) {
+	c.use(key)
+	return true
+}
+
+func (c *call) use(key string) {
+	if c.key = key; key != "" {
+		c.g.Scanner.Learn(scan.ProviderKey, c.provider.Name, key)
+	}
+}
+
+// prepare finds the key, if it is not found yet, and makes the request's record
+// durable, its prompt with it.
+func (c *call) prepare(body []byte) bool {
+	if c.key == "" && !c.unlock() || !c.reserve(body) {
 		return false
 	}
 	ctx := context.WithoutCancel(c.r.Context())
@@ -273,14 +291,15 @@ func (c *call) prepare(body []byte) bool {
 		}
 		payloads = append(payloads, countersign.Payload{Role: "prompt", Media: "application/json", Plain: keep})
 	}
-	if err = c.g.open(); err == nil {
+	err := c.g.open()
+	if err == nil {
 		var receipt countersign.Receipt
 		rec := c.request(c.ruling, len(body), payloads)
 		rec.Detail["stream"] = c.asked.Stream
 		if c.prompt != nil {
 			rec.Detail["kept"] = "redacted"
 		}
-		c.print = c.g.Attempts.Print(c.holder.Name, c.r.Method, c.r.URL.Path, body)
+		c.print = c.g.Attempts.Print(c.holder.Name, c.r.Method, c.model.Provider+" "+c.r.URL.Path, body)
 		n, first := c.g.Attempts.Which(c.print)
 		if n > 1 {
 			rec.Detail["attempt"], rec.Detail["attempt_of"] = n, first
@@ -309,10 +328,14 @@ func (c *call) send(body []byte) {
 		return
 	}
 	defer resp.Body.Close()
+	// From here on the agent may come back with what the provider said.
+	searched := c.g.said.Coming(c.holder.Name)
+	defer func() { searched() }()
 	whole := c.relay(resp)
 	c.ended = c.g.Now()
 	c.done()
-	if whole && c.later() {
+	if whole && c.later(searched) {
+		searched = func() {}
 		return
 	}
 	c.close()

@@ -260,28 +260,18 @@ func (c *call) complete() bool {
 	return c.tally.Stop != "" && c.tally.Counts.Said
 }
 
-// later has the record of a whole answer written beside what the agent does with it.
-// It reports false where that is not possible: a budget counts before the next call,
-// and what is under way is bounded.
-func (c *call) later() bool {
+// later has the record of a whole answer written beside what the agent does with it,
+// and then says that it was searched. It reports false where that is not possible: a
+// budget counts before the next call, and what is under way is bounded.
+func (c *call) later(searched func()) bool {
 	if c.refused != nil || c.partial != "" || c.hold != (budget.Hold{}) {
 		return false
 	}
 	c.asked, c.prompt = wire.Request{}, nil // the request is not held for longer
-	searched := c.g.said.Coming()
-	if c.g.after.Take(c.kept.Len(), func() {
+	return c.g.after.Take(c.kept.Len(), func() {
 		defer searched()
-		defer func() {
-			if p := recover(); p != nil { // a record is missing: nothing leaves any more
-				c.g.close(fmt.Errorf("record an answer: %v", p))
-			}
-		}()
 		c.close()
-	}) {
-		return true
-	}
-	searched()
-	return false
+	})
 }
 
 // done forgets a request that the provider has answered as it was asked: the same one
@@ -294,10 +284,13 @@ func (c *call) done() {
 
 // close records the answer. If it cannot, no further request leaves.
 func (c *call) close() {
+	defer func() {
+		if p := recover(); p != nil { // a record is missing
+			c.g.close(fmt.Errorf("record an answer: %v", p))
+		}
+	}()
 	ctx := context.WithoutCancel(c.r.Context())
-	var said wire.Answer
-	var kept []byte
-	c.g.working(nil, func() { said, kept = c.screened() })
+	said, kept := c.searched()
 	rec := c.response(said)
 	add := func(role, media string, b []byte) {
 		if len(b) > 0 {

@@ -99,3 +99,30 @@ func TestKeyFileThatChangesIsReadAgain(t *testing.T) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
+
+// The second attempt lasts as long as itself, whatever the first took.
+func TestTheSecondAttemptHasItsOwnTime(t *testing.T) {
+	vault, calls := filepath.Join(t.TempDir(), "vault"), 0
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls == 1 {
+			write(t, vault, "another-key-of-many")
+		}
+		time.Sleep(5 * time.Millisecond)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	for i := range r.config.Providers {
+		if p := &r.config.Providers[i]; p.Name == "anthropic" {
+			p.Key = KeyRef{Command: []string{"cat", vault}, Dir: filepath.Dir(vault)}
+		}
+	}
+	write(t, vault, "first-key-of-many")
+	r.do(t, "POST", "/v1/messages", `{"model":"m"}`, "X-Api-Key", token)
+	for _, rec := range r.untilClosed(t, 4) {
+		if ms, ok := rec.Detail["duration_ms"].(int64); rec.Type == "model.response" && (!ok || ms < 5) {
+			t.Errorf("duration_ms is %v", rec.Detail["duration_ms"])
+		}
+	}
+	if calls != 2 {
+		t.Errorf("%d attempts", calls)
+	}
+}

@@ -1,11 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway/envelope"
-	"github.com/countersign/countersign/gateway/scan"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
@@ -14,13 +15,14 @@ import (
 // is sent, and those that take them out of what is kept only; ok is false where it
 // has refused the request.
 func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
-	// A key in use must be known as one. Why there is none is said later.
-	if key, err := c.g.key(c.r.Context(), c.provider); err == nil && key != "" {
-		c.g.Scanner.Learn(scan.ProviderKey, c.provider.Name, key)
+	if !c.unlock() { // a key in use must be known as one
+		return nil, nil, false
 	}
 	r, err := c.search(doc)
 	if r.Early {
-		c.g.said.Wait()
+		ctx, stop := context.WithTimeout(c.r.Context(), patience)
+		c.g.said.Wait(ctx, c.holder.Name)
+		stop()
 		r, err = c.search(doc)
 	}
 	c.found = r.Found
@@ -41,12 +43,24 @@ func (c *call) search(doc *wire.Doc) (r screen.Request, err error) {
 	r = screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
 	headers := http.Header{}
 	envelope.Copy(headers, c.r.Header)
-	c.g.working(c.r.Context().Done(), func() {
-		if err = r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers); err == nil {
-			err = r.Body(c.wire, c.route, doc)
+	err = c.work(func() error {
+		if err := r.Beside(c.path, envelope.Query(c.r.URL.RawQuery), headers); err != nil {
+			return err
 		}
+		return r.Body(c.wire, c.route, doc)
 	})
 	return r, err
+}
+
+// patience is how long a request that may only bring back what the provider has said
+// waits for the search of that.
+const patience = 2 * time.Second
+
+// searched is screened in a place for one request or answer.
+func (c *call) searched() (said wire.Answer, raw []byte) {
+	c.g.examining <- struct{}{}
+	defer func() { <-c.g.examining }()
+	return c.screened()
 }
 
 // screened takes the secrets out of an answer before it is kept.

@@ -1,8 +1,7 @@
 package screen
 
 import (
-	"maps"
-	"slices"
+	"context"
 	"sync"
 )
 
@@ -12,7 +11,7 @@ import (
 type Said struct {
 	mu     sync.Mutex
 	set    map[string]bool
-	coming map[<-chan struct{}]bool // answers that the agent has and that are not searched yet
+	coming map[<-chan struct{}]string // answers that are not searched yet, and whose they are
 }
 
 // maxSaid bounds what is remembered; then it begins anew.
@@ -30,15 +29,15 @@ func (s *Said) Add(f *Found) {
 	}
 }
 
-// Coming says that an answer that the agent has will be searched; done, that it was.
-func (s *Said) Coming() (done func()) {
+// Coming says that a holder gets an answer that will be searched; done, that it was.
+func (s *Said) Coming(holder string) (done func()) {
 	c := make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.coming == nil {
-		s.coming = map[<-chan struct{}]bool{}
+		s.coming = map[<-chan struct{}]string{}
 	}
-	s.coming[c] = true
+	s.coming[c] = holder
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -58,12 +57,21 @@ func (s *Said) has(placeholder string) (said, may bool) {
 	return s.set[placeholder], len(s.coming) > 0
 }
 
-// Wait returns when all are searched that were coming.
-func (s *Said) Wait() {
+// Wait returns when all of a holder's are searched that were coming, or ctx is done.
+func (s *Said) Wait(ctx context.Context, holder string) {
 	s.mu.Lock()
-	coming := slices.Collect(maps.Keys(s.coming))
+	var coming []<-chan struct{}
+	for c, whose := range s.coming {
+		if whose == holder {
+			coming = append(coming, c)
+		}
+	}
 	s.mu.Unlock()
 	for _, c := range coming {
-		<-c
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"context"
 	"testing"
 
 	"github.com/countersign/countersign/gateway/wire"
@@ -34,7 +35,7 @@ func TestWhatComesBackEarly(t *testing.T) {
 	if r := ask(); r.Found.Blocked == nil || r.Early {
 		t.Errorf("nothing was said and nothing is coming: %v, early %v", r.Found.Blocked, r.Early)
 	}
-	searched := said.Coming()
+	searched := said.Coming("me")
 	if r := ask(); r.Found.Blocked == nil || !r.Early {
 		t.Errorf("an answer is coming: %v, early %v", r.Found.Blocked, r.Early)
 	}
@@ -46,8 +47,22 @@ func TestWhatComesBackEarly(t *testing.T) {
 		said.Add(&a.Found)
 		searched()
 	}()
-	said.Wait()
+	said.Wait(t.Context(), "me")
 	if r := ask(); r.Found.Blocked != nil || r.Early {
 		t.Errorf("the provider has said it: %v, early %v", r.Found.Blocked, r.Early)
 	}
+}
+
+// Who waits, waits for his own answers, and not beyond his patience.
+func TestWaitIsForOnesOwn(t *testing.T) {
+	var said Said
+	done := said.Coming("another")
+	said.Wait(t.Context(), "me") // returns
+	mine := said.Coming("me")
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	said.Wait(ctx, "me") // returns too
+	mine()
+	said.Wait(t.Context(), "me")
+	done()
 }
