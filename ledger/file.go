@@ -23,19 +23,15 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 		msgs = append(msgs, more)
 	}
 	outs, errs := make([][]byte, len(msgs)), make([]error, len(msgs))
-	var waited []int
+	waits := false
 	for i, msg := range msgs {
 		var durable bool
-		if outs[i], durable, errs[i] = s.file(msg); durable && errs[i] == nil {
-			waited = append(waited, i)
-		}
+		outs[i], durable, errs[i] = s.file(msg)
+		waits = waits || durable && errs[i] == nil
 	}
-	if waited != nil {
-		s.blobs.Start() // while the records are signed
-		if err := s.book.Flush(); err != nil {
-			for _, i := range waited {
-				errs[i] = err
-			}
+	if err := s.written(waits); err != nil {
+		for i := range errs {
+			errs[i] = cmp.Or(errs[i], err)
 		}
 	}
 	for i, err := range errs {
@@ -55,7 +51,17 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 	return nil
 }
 
-// file writes the payloads, then appends the record with their references; the
+// written brings the records into the file, and flushes them if one of them is waited
+// for.
+func (s *server) written(waits bool) error {
+	if !waits {
+		return s.book.Write()
+	}
+	s.blobs.Start() // while the records are signed
+	return s.book.Flush()
+}
+
+// file writes the payloads, then puts the record with their references; the
 // book flushes both together, for who waits (durable) or soon. A power cut may take
 // payloads of records that no flush had returned for; the next start says which.
 func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
@@ -90,7 +96,7 @@ func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
 		return nil, false, closedErr(err)
 	}
 	whole = append(whole, '}')
-	r, err := s.book.Append(id, whole, false)
+	r, err := s.book.Put(id, whole)
 	if err != nil {
 		return nil, false, err
 	}

@@ -91,23 +91,36 @@ type Book struct {
 // Append writes a record: body is the rest of its JSON object after the
 // ledger's own fields. See the package comment for what a nil error means.
 func (b *Book) Append(id string, body []byte, durable bool) (countersign.Receipt, error) {
+	r, err := b.Put(id, body)
+	switch {
+	case err != nil:
+		return countersign.Receipt{}, err
+	case durable:
+		return r, b.Flush()
+	}
+	return r, b.Write()
+}
+
+// Put is Append, but for the write: the record is in the file after the next Write
+// or Flush, which several share.
+func (b *Book) Put(id string, body []byte) (countersign.Receipt, error) {
 	if err := check(id, body); err != nil {
 		return countersign.Receipt{}, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r, err := b.add(id, body)
-	if err != nil {
-		return countersign.Receipt{}, err
-	}
-	if durable {
-		return r, b.commit(r.Seq)
-	}
+	return b.add(id, body)
+}
+
+// Write returns when all that was put is in the file.
+func (b *Book) Write() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err := b.write(); err != nil {
-		return countersign.Receipt{}, b.fail(err)
+		return b.fail(err)
 	}
 	b.wake()
-	return r, nil
+	return nil
 }
 
 // Entry is one record of AppendAll.
