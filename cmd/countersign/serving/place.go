@@ -45,11 +45,7 @@ func (s *service) handler() http.Handler {
 	next := gateway.New(door)
 	s.uncounted = next.Close
 	go next.Warm()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.calls.Add(1)
-		defer s.calls.Done()
-		next.ServeHTTP(w, r)
-	})
+	return s.calls.of(next)
 }
 
 // here reports whether a Host header names this machine's loopback.

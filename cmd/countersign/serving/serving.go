@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/countersign/countersign"
@@ -50,8 +49,8 @@ type service struct {
 	listener net.Listener
 	url      string
 
-	calls     sync.WaitGroup // that are under way
-	uncounted func()         // puts on record what is only counted yet
+	calls     calls
+	uncounted func() // puts on record what is only counted yet
 	cut       context.CancelCauseFunc
 	closers   []func()
 }
@@ -238,14 +237,18 @@ func (s *service) drain(srv *http.Server) error {
 func (s *service) shutdown(srv *http.Server, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	over := s.calls.end()
 	_ = srv.Shutdown(ctx) // whether all is over, the calls say better
-	done := make(chan struct{})
-	go func() { s.calls.Wait(); close(done) }()
 	select {
-	case <-done:
+	case <-over:
 		return true
 	case <-ctx.Done():
-		return false
+		select {
+		case <-over: // a connection without a call has outlasted the patience
+			return true
+		default:
+			return false
+		}
 	}
 }
 
