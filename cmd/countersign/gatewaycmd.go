@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -46,9 +45,7 @@ func (a *app) gatewayCmd() *cobra.Command {
 }
 
 func (a *app) serveGateway(ctx context.Context, o serving.Options) error {
-	if ctx.Err() == nil {
-		slack.Ensure(slack.Usual, os.Environ())
-	}
+	slack.Ensure(slack.Usual)
 	err := serving.Run(ctx, a.App, o, func(url string) {
 		if !a.JSON {
 			fmt.Fprintln(a.Out, url)

@@ -5,7 +5,9 @@
 // processor from a thread that the kernel holds, above all) is late by as much.
 //
 // It promises: where the system has no such thing, or forbids it, all goes on as
-// before. It may start the program again in its place, and touches nothing else.
+// before. The program, its descriptors and its signals stay as they are: to start it
+// again in its place, with the slack to inherit, would lose a signal that it has caught
+// and the limits that Go has raised.
 package slack
 
 import "time"

@@ -1,7 +1,6 @@
 package slack
 
 import (
-	"os"
 	"runtime"
 	"syscall"
 	"time"
@@ -9,26 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ensure starts the program again, in its place and with its arguments, with this
-// slack for all of its threads, unless it has it: threads and programs inherit it
-// (PR_SET_TIMERSLACK(2const)), and no thread can set another's. It is called before
-// anything is open that must not be left, and returns where it has nothing to do.
-func Ensure(d time.Duration, env []string) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	was, err := get()
-	if err != nil || was >= d {
-		return
+// Ensure gives all threads of the process this slack, unless the one that calls has
+// it: no thread can set another's, so the runtime has each set its own, and those
+// that come inherit it (PR_SET_TIMERSLACK(2const)). A program with cgo, whose threads
+// the runtime does not all know, gets none.
+func Ensure(d time.Duration) {
+	if was, err := get(); err == nil && was < d {
+		_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(d), 0)
 	}
-	self, err := os.Executable()
-	if err != nil || set(d) != nil {
-		return
-	}
-	if now, err := get(); err != nil || now < d {
-		return // a real-time thread has none, and takes the call all the same: it would start for ever
-	}
-	_ = syscall.Exec(self, os.Args, env) // and if not, all goes on
-	_ = set(was)
 }
 
 // With calls f on a thread with this slack: what it starts has it in all threads.

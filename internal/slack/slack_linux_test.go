@@ -1,11 +1,15 @@
 package slack
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,40 +17,109 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	switch os.Getenv("SLACK_TEST") {
-	case "realtime":
-		runtime.LockOSThread()
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
-		if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-			fmt.Println("not allowed:", err)
-			os.Exit(0)
-		}
-		Ensure(Usual, os.Environ())
-		fmt.Println("goes on")
-		os.Exit(0)
+	how := os.Getenv("SLACK_TEST")
+	switch how {
+	case "":
+		os.Exit(m.Run())
 	case "ensure":
-		Ensure(Usual, os.Environ())
-		fallthrough
+		threads(4)
+		Ensure(Usual)
+		tell()
 	case "tell":
-		fmt.Println(os.Getpid(), strings.Join(os.Args[1:], " "), seen())
-		os.Exit(0)
+		tell()
+	case "realtime":
+		realtime()
+	case "signal":
+		signalled()
+	case "low":
+		low()
+	case "removed":
+		removed()
 	}
-	os.Exit(m.Run())
+	os.Exit(0)
 }
 
-// seen is the slack of threads that were and were not there before.
-func seen() string {
-	var all []string
-	for range 4 {
-		done := make(chan string)
+// threads starts some that stay.
+func threads(n int) {
+	for range n {
+		up := make(chan bool)
 		go func() {
 			runtime.LockOSThread()
-			d, err := get()
-			done <- fmt.Sprint(d, err)
+			up <- true
+			select {}
 		}()
-		all = append(all, <-done)
+		<-up
 	}
-	return strings.Join(all, " ")
+}
+
+func tell() { fmt.Println(os.Getpid(), strings.Join(os.Args[1:], " "), all(), fresh()) }
+
+// all is the slack of every thread there is, the monitor's too: were that of one
+// another, the call would end the program.
+func all() string {
+	ns, _, err := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0)
+	return fmt.Sprint(time.Duration(ns), err == 0)
+}
+
+// fresh is that with threads that were not there before.
+func fresh() string {
+	threads(4)
+	return all()
+}
+
+func realtime() {
+	runtime.LockOSThread()
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+		fmt.Println("not allowed:", err)
+		return
+	}
+	Ensure(Usual)
+	fmt.Println("goes on")
+}
+
+// signalled is told to end before it ensures, when its signals are caught already.
+func signalled() {
+	fmt.Println("begun")
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		fmt.Println(err)
+	}
+	Ensure(Usual)
+	<-ctx.Done()
+	fmt.Println("told")
+}
+
+// low starts the program again with few descriptors, as most systems do: Go then
+// takes as many as it may.
+func low() {
+	var l syscall.Rlimit
+	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l)
+	if err == nil {
+		l.Cur = min(64, l.Max)
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
+	}
+	os.Setenv("SLACK_TEST", "removed")
+	if err == nil {
+		err = syscall.Exec(os.Args[0], os.Args, os.Environ())
+	}
+	fmt.Println(err)
+}
+
+// removed is a program that cannot be started again.
+func removed() {
+	if err := os.Remove(os.Args[0]); err != nil {
+		fmt.Println(err)
+	}
+	var before, after syscall.Rlimit
+	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before)
+	Ensure(Usual)
+	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &after)
+	if after != before {
+		fmt.Println("descriptors:", before, "before,", after, "after")
+	}
+	fmt.Println(all())
 }
 
 func run(t *testing.T, how string) *exec.Cmd {
@@ -61,7 +134,7 @@ func run(t *testing.T, how string) *exec.Cmd {
 }
 
 func want(pid int, d time.Duration) string {
-	return strings.TrimSpace(fmt.Sprint(pid, " one two ", strings.Repeat(fmt.Sprint(d, " <nil> "), 4)))
+	return fmt.Sprint(pid, " one two ", d, " true ", d, " true")
 }
 
 // The process stays the same, with its arguments, and all of its threads have it.
@@ -73,23 +146,41 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// A real-time thread has no slack and takes the call all the same: the program must
-// not start itself for ever.
+// A real-time thread has no slack and takes the call all the same.
 func TestEnsureInRealTime(t *testing.T) {
-	cmd := run(t, "realtime")
-	var out strings.Builder
-	cmd.Stdout = &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-	defer late.Stop()
-	err := cmd.Wait()
-	switch got := strings.TrimSpace(out.String()); {
+	out, err := run(t, "realtime").Output()
+	switch got := strings.TrimSpace(string(out)); {
 	case strings.HasPrefix(got, "not allowed"):
 		t.Skip(got)
 	case err != nil || got != "goes on":
 		t.Errorf("%v: %q", err, got)
+	}
+}
+
+// The program begins once, and a signal that it has caught is not lost to it.
+func TestEnsureKeepsSignals(t *testing.T) {
+	out, err := run(t, "signal").Output()
+	if got := string(out); err != nil || got != "begun\ntold\n" {
+		t.Errorf("%v: %q", err, got)
+	}
+}
+
+// The limit of descriptors, which Go has raised, stays where it is, and nothing
+// needs the program's file.
+func TestEnsureKeepsLimits(t *testing.T) {
+	cmd := run(t, "low")
+	program, err := os.ReadFile(cmd.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Path = filepath.Join(t.TempDir(), "removed")
+	cmd.Args[0] = cmd.Path
+	if err := os.WriteFile(cmd.Path, program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.Output()
+	if got, want := string(out), fmt.Sprintln(Usual, true); err != nil || got != want {
+		t.Errorf("%v: %q, want %q", err, got, want)
 	}
 }
 
