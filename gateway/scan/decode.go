@@ -1,21 +1,16 @@
 package scan
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 )
 
-// A run of these is looked at: base64 of either alphabet, which hex is part of.
-const (
-	minBase64 = 16
-	minHex    = 32
-	// wrapped is the shortest line that is taken to go on in the next.
-	wrapped = 60
-	// Of what stands around an encoded text, so that its name is seen with it.
-	leftOf, rightOf = 64, 8
-)
+// minHex is how many digits are looked at.
+const minHex = 32
+
+// Of what stands around an encoded text, so that its name is seen with it.
+const leftOf, rightOf = 64, 8
 
 // segment is a part of a text that means another text.
 type segment struct {
@@ -37,30 +32,20 @@ func (s *segment) back(a, b int) place {
 	return place{s.from + first, min(s.to, s.from+last)}
 }
 
-// alphabet has the bytes of base64, of either alphabet.
-var alphabet = func() (in [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_") {
-		in[c] = true
-	}
-	return in
-}()
-
-func isBase64(c byte) bool { return alphabet[c] }
-
 func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 // eachEncoded calls found for each part of a text that is another text in
 // base64, hex or URL encoding.
-func eachEncoded(text string, found func(*segment) error) error {
+func eachEncoded(text string, b *Budget, found func(*segment) error) error {
 	for at := 0; at < len(text); {
 		p := percentAt(text, at)
 		end := p // of what stands before the word of the percent sign
 		for p < len(text) && end > at && isBase64(text[end-1]) {
 			end--
 		}
-		next, err := eachCoded(text, at, end, found)
+		next, err := eachCoded(text, at, end, b, found)
 		switch {
 		case err != nil:
 			return err
@@ -97,120 +82,21 @@ func percentAt(text string, from int) int {
 	}
 }
 
-// eachCoded calls found for the runs of text[from:to], and returns how far it has
-// come: beyond to where lines go on. A run has minBase64 bytes: where the last of so
-// many is none, all that could begin before it are passed over unseen.
-func eachCoded(text string, from, to int, found func(*segment) error) (int, error) {
-	for run := from; run+minBase64 <= to; {
-		last := run + minBase64 - 1
-		for last >= run && isBase64(text[last]) {
-			last--
-		}
-		if last >= run {
-			run = last + 1
-			continue
-		}
-		end := run + minBase64
-		for end < to && isBase64(text[end]) {
-			end++
-		}
-		s, next := coded(text, run, end)
-		if s != nil {
-			if err := found(s); err != nil {
-				return 0, err
-			}
-		}
-		if run = next; run > to {
-			return run, nil
-		}
-	}
-	return to, nil
-}
-
-// coded decodes the run [from, to), and the lines that go on from it. It returns
-// where the run ends.
-func coded(text string, from, to int) (*segment, int) {
-	if s := hexed(text, from, to); s != nil {
-		return s, to
-	}
-	chars, at, end := lines(text, from, to)
-	for shift := 0; shift < 4 && len(chars)-shift >= minBase64; shift++ {
-		decoded, ok := unbase64(chars[shift:])
-		if !ok {
-			continue
-		}
-		for n := 0; n < 2 && end < len(text) && text[end] == '='; n++ {
-			end++
-		}
-		s := &segment{place: place{from + shift, end}, via: "base64", decoded: decoded, in: 4, of: 3}
-		if at != nil {
-			s.at = at[shift:]
-		}
-		return s, end
-	}
-	return nil, to
-}
-
-// lines joins a run with those of the next lines, as base64 is wrapped; at is nil
-// for a single line.
-func lines(text string, from, to int) (chars string, at []int32, end int) {
-	if to-from < wrapped || to == len(text) || text[to] != '\n' && text[to] != '\r' {
-		return text[from:to], nil, to
-	}
-	var b strings.Builder
-	for {
-		for i := from; i < to; i++ {
-			at = append(at, int32(i))
-		}
-		b.WriteString(text[from:to])
-		end = to
-		next := to
-		for next < len(text) && (text[next] == '\r' || text[next] == '\n') && next < to+2 {
-			next++
-		}
-		stop := next
-		for stop < len(text) && isBase64(text[stop]) {
-			stop++
-		}
-		if to-from < wrapped || stop == next || next == to {
-			return b.String(), append(at, int32(end)), end
-		}
-		from, to = next, stop
-	}
-}
-
-// unbase64 decodes as much as makes whole bytes, if that is text.
-func unbase64(s string) (string, bool) {
-	enc := base64.RawStdEncoding
-	if strings.ContainsAny(s, "-_") {
-		enc = base64.RawURLEncoding
-	}
-	if len(s)%4 == 1 {
-		s = s[:len(s)-1]
-	}
-	var head [12]byte
-	n, err := enc.Decode(head[:], []byte(s[:min(len(s)/4*4, 16)]))
-	if err != nil || !printable(head[:n], true) {
-		return "", false
-	}
-	out, err := enc.DecodeString(s)
-	if err != nil || !printable(out, false) {
-		return "", false
-	}
-	return string(out), true
-}
-
-// printable reports whether bytes are text; part says that the last character
-// may be cut off.
-func printable(b []byte, part bool) bool {
+// printable reports whether bytes are text.
+func printable(b []byte) bool {
 	for i := 0; i < len(b); {
 		r, size := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && size <= 1 && !(part && i > len(b)-utf8.UTFMax) || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
+		if !textual(r, size) {
 			return false
 		}
 		i += size
 	}
 	return len(b) > 0
+}
+
+// textual reports whether a character of so many bytes stands in texts.
+func textual(r rune, size int) bool {
+	return (r >= ' ' && r != 0x7f || r == '\t' || r == '\n' || r == '\r') && (r != utf8.RuneError || size > 1)
 }
 
 // hexed decodes a run of hex digits, behind "0x" or alone.
@@ -227,7 +113,7 @@ func hexed(text string, from, to int) *segment {
 		}
 	}
 	out, err := hex.DecodeString(text[from:to])
-	if err != nil || !printable(out, false) {
+	if err != nil || !printable(out) {
 		return nil
 	}
 	return &segment{place: place{from, to}, via: "hex", decoded: string(out), in: 2, of: 1}

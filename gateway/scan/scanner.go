@@ -148,7 +148,7 @@ func (s *Scanner) encoded(text string, b *Budget, found func(Finding)) error {
 			return err
 		}
 	}
-	return eachEncoded(text, func(seg *segment) error {
+	return eachEncoded(text, b, func(seg *segment) error {
 		before, after := text[max(0, seg.from-leftOf):seg.from], text[seg.to:min(len(text), seg.to+rightOf)]
 		if before != "" && isWord(before[len(before)-1]) {
 			before = "" // of another word
