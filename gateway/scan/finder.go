@@ -1,5 +1,7 @@
 package scan
 
+import "iter"
+
 // finder finds the words of an automaton in a whole text in half the time: a byte
 // costs it one look into a table that fits into the processor's first cache, and
 // words are compared where the three bytes that one begins with stand.
@@ -45,22 +47,49 @@ func pair(a, b byte) uint { return uint(a&31)<<5 | uint(b&31) }
 // standing is a word that ends at an offset of a text.
 type standing struct{ end, id, size int32 }
 
-// all returns the words of a text in the order in which the automaton tells them:
-// by their ends, of those with one end the longest first.
-func (f *finder) all(text string) (out []standing) {
-	if len(text) < 2 {
-		return nil
+// piece is how much of a text is searched before its words are handed out, in bytes.
+const piece = 1 << 10
+
+// all yields the words of a text in the order in which the automaton tells them:
+// by their ends, of those with one end the longest first. It holds no more of them
+// than begin in one piece, as a text can have one in every three bytes.
+func (f *finder) all(text string) iter.Seq[standing] {
+	return func(yield func(standing) bool) {
+		var some [32]standing // enough for ordinary text, and not on the heap
+		out := some[:0]
+		for at := 0; at+2 <= len(text); at += piece {
+			to := min(at+piece, len(text)-1)
+			out = f.beginning(out, text, at, to)
+			sure := 0
+			for ; sure < len(out) && int(out[sure].end) < to+2; sure++ { // what begins later ends later
+				if !yield(out[sure]) {
+					return
+				}
+			}
+			out = out[:copy(out, out[sure:])]
+		}
+		for _, w := range out {
+			if !yield(w) {
+				return
+			}
+		}
 	}
-	out = make([]standing, 0, 16+len(text)/128)
-	two := pair(text[0], text[1])
-	for i := 2; i < len(text); i++ {
+}
+
+// beginning adds the words that begin in [from, to), before the last byte.
+func (f *finder) beginning(out []standing, text string, from, to int) []standing {
+	two := pair(text[from], text[from+1])
+	for i := from + 2; i < to+2 && i < len(text); i++ {
 		c := uint(text[i] & 31)
 		if f.thirds[two]>>c&1 != 0 {
 			out = f.compare(out, two, text, i-2)
 		}
 		two = (two<<5 | c) & (1<<10 - 1)
 	}
-	return f.compare(out, two, text, len(text)-2)
+	if to+2 > len(text) {
+		out = f.compare(out, two, text, len(text)-2)
+	}
+	return out
 }
 
 func (f *finder) compare(out []standing, two uint, text string, at int) []standing {

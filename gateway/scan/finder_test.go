@@ -2,6 +2,7 @@ package scan
 
 import (
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,17 +42,47 @@ func TestFinderIsTheAutomaton(t *testing.T) {
 	met := 0
 	for range 20_000 {
 		text := mixed(rnd, of)
+		if rnd.Intn(3) == 0 { // over the end of a piece
+			text = strings.Repeat("x", piece-rnd.Intn(300)) + text
+		}
 		var want []standing
 		r.words.run(0, text, func(end int, w word) bool {
 			want = append(want, standing{int32(end), int32(w.id), int32(w.size)})
 			return true
 		})
-		if diff := cmp.Diff(want, r.find.all(text), cmp.AllowUnexported(standing{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, slices.Collect(r.find.all(text)), cmp.AllowUnexported(standing{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%q: %s", text, diff)
 		}
 		met += len(want)
 	}
 	if met < 100_000 {
 		t.Errorf("only %d words stood in the texts", met)
+	}
+}
+
+// A text of nothing but keywords is searched in little memory, and each is charged.
+func TestKeywordsAreNotGathered(t *testing.T) {
+	text := strings.Repeat("key", 8<<20/3)
+	bytes, steps := spent(t, text)
+	t.Logf("%d bytes and %d steps", bytes, steps)
+	if bytes > 1<<20 {
+		t.Errorf("%d bytes for a text of %d", bytes, len(text))
+	}
+	if least := (10*3 + quickCost) * len(text) / 3; steps < least {
+		t.Errorf("%d steps, less than %d: what is turned away is not charged", steps, least)
+	}
+	s := newScanner(t)
+	if _, err := s.Text(text, &Budget{left: 12 * len(text)}); err != ErrBudget {
+		t.Error(err)
+	}
+}
+
+// Source code of any size costs a part of what it is given for its size.
+func TestSourceCodeIsWithinTheBudget(t *testing.T) {
+	code := sources(t)["the project's code and documents"]
+	for _, n := range []int{256 << 10, 1 << 20, len(code)} {
+		if _, steps := spent(t, code[:n]); steps > 50*n {
+			t.Errorf("%d bytes: %d steps", n, steps)
+		}
 	}
 }

@@ -71,6 +71,7 @@ func escaped(text string, p int) bool {
 // What a byte costs in a pattern, in nanoseconds, as measured with patterns and
 // texts that are worst for each.
 const (
+	quickCost  = 50  // a keyword that quick turns away
 	askCost    = 300 // any question
 	plainCost  = 20  // a byte where the keyword is somewhere in it
 	nestedCost = 100 // a byte where the pattern begins with it

@@ -114,7 +114,7 @@ func (s *Scanner) plain(text string, b *Budget, found func(Finding)) error {
 		return err
 	}
 	v := view{text, true, true}
-	for _, w := range rules.find.all(text) {
+	for w := range rules.find.all(text) {
 		for _, i := range rules.byWord[w.id] {
 			if err := s.hit(&rules.list[i], v, int(w.end-w.size), int(w.size), b, found); err != nil {
 				return err
@@ -129,7 +129,7 @@ func (s *Scanner) plain(text string, b *Budget, found func(Finding)) error {
 // hit asks a rule about a keyword of it.
 func (s *Scanner) hit(r *rule, v view, p, size int, b *Budget, found func(Finding)) error {
 	if !r.quick(v.text, p, size) {
-		return nil
+		return b.spend(quickCost)
 	}
 	return b.spend(r.at(v, p, func(m place) { s.finding(r, v.text, m, found) }))
 }

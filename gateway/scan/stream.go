@@ -107,9 +107,7 @@ func (st *Stream) decided(v view, w *waiting) bool {
 		if end-p < size {
 			return v.last
 		}
-		if st.failed == nil {
-			st.failed = st.budget.spend(1000 + 5*size)
-		}
+		st.spend(1000 + 5*size)
 		if st.s.known.is(&w.value, v.text[p:p+size]) {
 			a := w.value.about
 			st.take(w, Finding{Rule: a.rule, Source: a.source, Via: a.via, From: p, To: p + size, id: a.id}, true)
@@ -118,6 +116,7 @@ func (st *Stream) decided(v view, w *waiting) bool {
 	}
 	if !w.quick && (v.last || end-p > soon+w.size) {
 		if w.quick = true; !w.rule.quick(v.text, p, w.size) {
+			st.spend(quickCost)
 			return true
 		}
 	}
@@ -130,10 +129,14 @@ func (st *Stream) decided(v view, w *waiting) bool {
 	cost := w.rule.at(v, p, func(m place) {
 		st.s.finding(w.rule, v.text, m, func(f Finding) { st.take(w, f, final) })
 	})
-	if st.failed == nil {
-		st.failed = st.budget.spend(cost)
-	}
+	st.spend(cost)
 	return final
+}
+
+func (st *Stream) spend(n int) {
+	if st.failed == nil {
+		st.failed = st.budget.spend(n)
+	}
 }
 
 func (st *Stream) take(w *waiting, f Finding, final bool) {
