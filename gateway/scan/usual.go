@@ -1,6 +1,9 @@
 package scan
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // Bounds of what is remembered of the outsides of requests, in texts and bytes.
 const (
@@ -36,5 +39,5 @@ func (u *usual) add(round uint64, text string) {
 	if u.texts == nil {
 		u.texts = map[string]bool{}
 	}
-	u.texts[text] = true
+	u.texts[strings.Clone(text)] = true // it may be a word of a request of megabytes
 }
