@@ -2,6 +2,7 @@ package scan
 
 import (
 	"math/rand"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,24 @@ func TestKeywordsAreNotGathered(t *testing.T) {
 	}
 	s := newScanner(t)
 	if _, err := s.Text(text, &Budget{left: 12 * len(text)}); err != ErrBudget {
+		t.Error(err)
+	}
+}
+
+// So is one that comes in a stream, in one large piece.
+func TestKeywordsOfAPieceAreNotGathered(t *testing.T) {
+	s := newScanner(t)
+	s.must(t, "key")
+	st := s.Stream(func(string, bool) bool { return true })
+	text := strings.Repeat("key", 1<<20/3)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	st.Feed(text)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 32<<20 {
+		t.Errorf("%d bytes for a piece of %d", n, len(text))
+	}
+	if _, err := st.End(); err != nil {
 		t.Error(err)
 	}
 }

@@ -48,8 +48,19 @@ func (s *Scanner) Stream(blocks func(rule string, low bool) bool) *Stream {
 	return &Stream{s: s, rules: rules, blocks: blocks, known: known, budget: *NewBudget(0), failed: err}
 }
 
-// Feed takes the next piece.
+// maxFeed is how much of a piece is looked at in one go, in bytes.
+const maxFeed = 64 << 10
+
+// Feed takes the next piece. A large one is taken in parts, as each keyword of one
+// waits for what follows.
 func (st *Stream) Feed(piece string) {
+	for ; len(piece) > maxFeed; piece = piece[maxFeed:] {
+		st.feed(piece[:maxFeed])
+	}
+	st.feed(piece)
+}
+
+func (st *Stream) feed(piece string) {
 	if st.failed != nil || piece == "" {
 		return
 	}
