@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,10 @@ type helper struct {
 const doorPolicy = "version: 1\nmodels: {allow: [\"up/*\"]}\n"
 
 const doorConfig = "find_local: false\nproviders:\n  - {name: up, wire: openai, base_url: %s/v1, key: {env: BENCH_KEY}}\n"
+
+// benchKey is as long as a provider's: what is sent and said is searched for it, in
+// each of its forms. It stands in no source, as those are the prompts.
+func benchKey() string { return rand.Text() + rand.Text() }
 
 // newDoor starts everything. What is recorded and searched is what a gateway does
 // without a word in the policy.
@@ -89,7 +94,7 @@ func (p *place) newDoor() (d *door, err error) {
 // help starts a process and reads the line with its address.
 func (p *place) help(name string, args ...string) (*helper, error) {
 	h := &helper{cmd: exec.Command(name, args...)}
-	h.cmd.Env, h.cmd.Dir, h.cmd.Stderr = append(p.env, "BENCH_KEY=k", "GOTRACEBACK=all"), p.root, &h.err
+	h.cmd.Env, h.cmd.Dir, h.cmd.Stderr = append(p.env, "BENCH_KEY="+benchKey(), "GOTRACEBACK=all"), p.root, &h.err
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -85,7 +85,7 @@ func (p *place) startBusy(minutes float64) (*busy, error) {
 		return nil, err
 	}
 	b.cmd = exec.Command(p.bin, "run", "--policy", policy, "--", p.self, "-busy", strconv.Itoa(int(minutes*60)), "bench-tried.json")
-	b.cmd.Dir, b.cmd.Env = p.project, append(p.env, "BENCH_KEY=k", "TERM=xterm")
+	b.cmd.Dir, b.cmd.Env = p.project, append(p.env, "BENCH_KEY="+benchKey(), "TERM=xterm")
 	tty, err := pty.StartWithSize(b.cmd, &pty.Winsize{Rows: 40, Cols: 120})
 	if err != nil {
 		return nil, err

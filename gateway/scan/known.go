@@ -129,19 +129,35 @@ func (k *known) find(text string, b *Budget, found func(place, about)) error {
 	if len(k.values) == 0 {
 		return nil
 	}
-	for i := 0; i+8 <= len(text); i++ {
-		values := k.begin(text, i)
-		for j := range values {
-			v := &values[j]
-			if err := b.spend(200); err != nil {
+	// As begin and slot, but a byte costs one step: all but a few end here.
+	var eight uint64
+	salt, odd, filter := k.salt, k.odd, &k.filter
+	for end := range len(text) {
+		eight = eight>>8 | uint64(text[end])<<56
+		h := (eight ^ salt) * odd >> 46
+		if filter[h>>6%uint64(len(filter))]>>(h&63)&1 == 0 || end < minKnown-1 {
+			continue
+		}
+		if err := k.compare(text, end+1-minKnown, b, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare calls found for the values that stand at i.
+func (k *known) compare(text string, i int, b *Budget, found func(place, about)) error {
+	values := k.values[maphash.String(k.seed, text[i:i+minKnown])]
+	for j := range values {
+		v := &values[j]
+		if err := b.spend(200); err != nil {
+			return err
+		}
+		if i+v.size <= len(text) && k.is(v, text[i:i+v.size]) {
+			if err := b.spend(1000 + 5*v.size); err != nil {
 				return err
 			}
-			if i+v.size <= len(text) && k.is(v, text[i:i+v.size]) {
-				if err := b.spend(1000 + 5*v.size); err != nil {
-					return err
-				}
-				found(place{i, i + v.size}, v.about)
-			}
+			found(place{i, i + v.size}, v.about)
 		}
 	}
 	return nil

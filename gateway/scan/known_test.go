@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/rand"
 	"net/url"
 	"reflect"
 	"strings"
@@ -226,5 +227,39 @@ func TestStreamHoldsLittle(t *testing.T) {
 	}
 	if worst > 16 {
 		t.Errorf("%d bytes of plain words are held", worst)
+	}
+}
+
+// Every place of every value is found, wherever it stands.
+func TestKnownValuesAreFoundAtEveryPlace(t *testing.T) {
+	k := newKnown([]byte("key of the test"))
+	values := []string{"12345678", "123456789", "345678901234", random(60, alnum, 40), random(61, alnum, 9), strings.Repeat("x", 8)}
+	for _, v := range values {
+		k.add(v, about{source: v})
+	}
+	rnd, met := rand.New(rand.NewSource(4)), 0
+	for range 20_000 {
+		text := ""
+		for range rnd.Intn(5) {
+			text += []string{values[rnd.Intn(len(values))], random(rnd.Uint64(), alnum, rnd.Intn(12)), "1", "x"}[rnd.Intn(4)]
+		}
+		want, got := map[string]bool{}, map[string]bool{}
+		for _, v := range values {
+			for i := range text {
+				if strings.HasPrefix(text[i:], v) {
+					want[fmt.Sprint(v, i, i+len(v))] = true
+				}
+			}
+		}
+		if err := k.find(text, NewBudget(len(text)), func(p place, a about) { got[fmt.Sprint(a.source, p.from, p.to)] = true }); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%q: %s", text, diff)
+		}
+		met += len(want)
+	}
+	if met < 10_000 {
+		t.Errorf("only %d values stood in the texts", met)
 	}
 }
