@@ -69,7 +69,8 @@ type Book struct {
 	end     int64  // of what is written
 	pending []byte // frames to be written at end
 	leaf    []byte // scratch
-	held    []byte // the last of what is written, neither flushed nor copied
+	since   int64  // of what is written, where that begins which is neither flushed nor copied
+	held    []byte // it, up to maxCopy
 	spare   []byte // scratch
 	loose   bool   // of what is durable some is only beside, as a copy
 	newest  []byte // the newest signed checkpoint
@@ -263,7 +264,9 @@ func (b *Book) write() error {
 		return err
 	}
 	b.end += int64(len(b.pending))
-	b.held = append(b.held, b.pending...)
+	if b.end-b.since <= maxCopy {
+		b.held = append(b.held, b.pending...)
+	}
 	b.pending = b.pending[:0]
 	return nil
 }
@@ -313,11 +316,12 @@ func (b *Book) With(beside Beside) {
 func (b *Book) flush(whole bool) error {
 	b.flushing = true
 	f, beside, held := b.file, b.beside, b.held
-	epoch, first, at := b.epoch, b.first, b.end-int64(len(held))
-	b.held, b.spare = b.spare[:0], nil
+	epoch, first, at := b.epoch, b.first, b.since
+	whole = whole || beside == nil || b.end-at > maxCopy
+	b.since, b.held, b.spare = b.end, b.spare[:0], nil
 	b.mu.Unlock()
 	copied, err := false, error(nil)
-	if beside != nil && !whole && len(held) <= maxCopy {
+	if !whole {
 		copied, err = beside.Copy(epoch, first, at, held)
 	}
 	if err == nil && !copied {

@@ -120,7 +120,7 @@ func (b *Book) begin() error {
 		return err
 	}
 	b.file, b.first, b.end, b.room, b.lastNote = f, b.seq+1, int64(len(h)), b.step(), tlog.Hash{}
-	b.held, b.loose = b.held[:0], false
+	b.since, b.held, b.loose = b.end, b.held[:0], false
 	return nil
 }
 

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
-	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -35,8 +35,9 @@ const maxLost = 500
 func (b *Book) recoverAll(names []string, v note.Verifier) ([]finding, error) {
 	var out []finding
 	epoch := uint64(0)
+	upto := uint64(math.MaxUint64) // a newer segment goes on there
 	for i := len(names) - 1; i >= 0; i-- {
-		f, err := b.recover(names[i], v)
+		f, err := b.recover(names[i], v, upto)
 		if err != nil {
 			return nil, err
 		}
@@ -45,6 +46,7 @@ func (b *Book) recoverAll(names []string, v note.Verifier) ([]finding, error) {
 		if !f.empty {
 			break
 		}
+		upto = b.seq
 	}
 	b.epoch = epoch
 	return out, nil
@@ -72,21 +74,21 @@ func (f finding) detail() map[string]any {
 
 // recover reads the last segment, takes over its state and mends its end. A
 // segment that contradicts what was signed is not mended: that is no crash.
-func (b *Book) recover(name string, v note.Verifier) (finding, error) {
+func (b *Book) recover(name string, v note.Verifier, upto uint64) (finding, error) {
 	f, err := b.o.FS.Open("segments/" + name)
 	if err != nil {
 		return finding{}, err
 	}
 	defer f.Close()
-	restored := 0
 	data, err := readAll(f)
+	var back restored
 	if err == nil {
-		data, restored, err = b.restore(f, data)
+		back, err = b.restore(data, upto)
 	}
 	if err != nil {
 		return finding{}, err
 	}
-	sc, err := segment.NewScan(data)
+	sc, err := segment.NewScan(back.whole)
 	if err != nil {
 		return finding{}, changed(name, 0, err)
 	}
@@ -105,17 +107,22 @@ func (b *Book) recover(name string, v note.Verifier) (finding, error) {
 		return finding{}, changed(name, sc.Offset, err)
 	}
 	b.epoch, b.seq, b.prev, b.tree, b.flushed = sc.Header.Epoch, sc.Seq, sc.Prev, sc.Tree.Clone(), sc.Seq
-	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0, segment: name, offset: sc.Offset, torn: rest, restored: restored}
+	out := finding{empty: sc.Seq < sc.Header.First, sealed: sc.Sealed && sc.Tail() == 0 && len(back.b) == 0, segment: name, offset: sc.Offset, torn: rest, restored: len(back.b)}
+	if back.over != nil {
+		out.torn = back.over
+	}
 	if !out.sealed {
 		if out.lost, out.missing, err = b.lost(tail); err != nil {
 			return finding{}, err
 		}
-		out, err = b.mend(f, out)
+		out, err = b.mend(f, out, back)
 	}
 	if err == nil && sc.Sealed {
 		_, err = b.o.FS.ReadFile(fmt.Sprintf("checkpoints/%016d", b.seq))
-		if errors.Is(err, os.ErrNotExist) {
-			err = b.copySeal() // a crash came right after the seal, or before its flush
+		if errors.Is(err, os.ErrNotExist) { // a crash came right after the seal, or before its flush
+			if err = f.Flush(); err == nil {
+				err = b.copySeal()
+			}
 		}
 	}
 	return out, err
@@ -131,50 +138,6 @@ func readAll(f disk.File) ([]byte, error) {
 		return nil, err
 	}
 	return data, nil
-}
-
-// restore writes behind the last good frame what follows it in a copy beside: it had
-// been made durable there, and a power cut has taken it here. The chain says whether
-// it does follow. It returns the segment as it is then, and how many bytes came back.
-// Where the machine has run on no power cut has taken anything: what is missing there
-// was taken by somebody, and is not made good.
-func (b *Book) restore(f disk.File, data []byte) ([]byte, int, error) {
-	sc, err := segment.NewScan(data)
-	if err != nil || b.o.Copied == nil {
-		return data, 0, nil // what is wrong with it is said by who reads it
-	}
-	if boot := toEnd(sc); sc.Sealed || boot != "" && boot == b.o.Boot {
-		return data, 0, nil
-	}
-	end := sc.Offset
-	more, err := b.o.Copied(sc.Header.Epoch, sc.Header.First, int64(end))
-	if err != nil {
-		return nil, 0, fmt.Errorf("look for copies of segment %s: %w", segment.Name(sc.Header.Epoch, sc.Header.First), err)
-	}
-	sc.Feed(more)
-	toEnd(sc)
-	n := sc.Offset - end
-	if n == 0 {
-		return data, 0, nil
-	}
-	if _, err := f.WriteAt(more[:n], int64(end)); err != nil {
-		return nil, 0, err
-	}
-	return slices.Concat(data[:end], more[:n], data[min(end+n, len(data)):]), n, nil // mend flushes it
-}
-
-// toEnd scans to the last good frame and returns the start of the machine that wrote
-// the last record, if there is one.
-func toEnd(sc *segment.Scan) (boot string) {
-	for {
-		f, err := sc.Next()
-		if err != nil {
-			return boot
-		}
-		if leaf, _, err := segment.ParseLeaf(f.Data); err == nil && !f.Note {
-			boot = leaf.Boot
-		}
-	}
 }
 
 // walk scans to the last good frame and compares with the newest checkpoint
@@ -283,9 +246,9 @@ func torn(sc *segment.Scan, rest []byte, stop error, v note.Verifier) error {
 	return nil
 }
 
-// mend keeps the torn bytes aside and cuts the segment after its last good
-// frame. Both are done again harmlessly if a crash comes between.
-func (b *Book) mend(f disk.File, out finding) (finding, error) {
+// mend keeps the torn bytes aside, writes what comes back and cuts the segment after
+// its last good frame. All is done again harmlessly if a crash comes between.
+func (b *Book) mend(f disk.File, out finding, back restored) (finding, error) {
 	out.kept = fmt.Sprintf("torn/%s.%d", out.segment, out.offset)
 	if len(out.torn) > 0 {
 		if err := disk.WriteFile(b.o.FS, out.kept, out.torn); err != nil {
@@ -294,6 +257,9 @@ func (b *Book) mend(f disk.File, out finding) (finding, error) {
 	} else if kept, err := b.o.FS.ReadFile(out.kept); err == nil {
 		out.torn = kept // a start before this one came so far and no further
 	} else if !errors.Is(err, os.ErrNotExist) {
+		return finding{}, err
+	}
+	if _, err := f.WriteAt(back.b, int64(back.at)); err != nil {
 		return finding{}, err
 	}
 	if err := f.Truncate(int64(out.offset)); err != nil {

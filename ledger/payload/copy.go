@@ -30,9 +30,9 @@ func (p *packs) copy(epoch, first uint64, at int64, b []byte) (bool, error) {
 	defer p.mu.Unlock()
 	size := len(b) + crc32.Size
 	switch {
-	case p.err != nil:
-		return false, p.err
-	case p.file == nil || p.dirty == p.end || size < headSize || size > large || p.end+int64(frameHead+size) > p.size:
+	case p.failed != nil:
+		return false, p.failed
+	case p.err != nil || p.file == nil || p.dirty == p.end || size < headSize || size > large || p.end+int64(frameHead+size) > p.size:
 		return false, nil
 	}
 	c := sealed{frame: append(p.frame[:0], make([]byte, frameHead)...)}
@@ -58,6 +58,10 @@ type piece struct {
 	b  []byte
 }
 
+// within is in how many packs without a copy one is looked for: a segment's own flush
+// follows a copy much faster than so much is written.
+const within = 4
+
 // Copied returns a function that finds what packs keep of a segment from the end of
 // its last good frame on: what a power cut may have taken from the segment.
 func Copied(fs disk.FS) func(epoch, first uint64, end int64) ([]byte, error) {
@@ -67,12 +71,18 @@ func Copied(fs disk.FS) func(epoch, first uint64, end int64) ([]byte, error) {
 			return nil, err
 		}
 		var all []piece // in their order
-		for i := len(names) - 1; i >= 0 && (len(all) == 0 || all[0].at > end); i-- {
+		for i, without := len(names)-1, 0; i >= 0 && without < within && (len(all) == 0 || all[0].at > end); i-- {
 			b, err := fs.ReadFile("blobs/" + names[i])
 			if err != nil {
 				return nil, fmt.Errorf("blobs/%s: %w", names[i], err)
 			}
-			all = append(pieces(b, epoch, first), all...)
+			own, others := pieces(b, epoch, first)
+			if own == nil && others {
+				break // of segments before it
+			}
+			if all = append(own, all...); own == nil {
+				without++
+			}
 		}
 		var out []byte
 		for _, p := range all {
@@ -100,8 +110,9 @@ func packsOf(fs disk.FS, epoch uint64) (names []string, err error) {
 	return names, err
 }
 
-// pieces are the copies of a segment in a pack, up to where a crash has torn it.
-func pieces(pack []byte, epoch, first uint64) (out []piece) {
+// pieces are the copies of a segment in a pack, up to where a crash has torn it, and
+// whether there are others'.
+func pieces(pack []byte, epoch, first uint64) (out []piece, others bool) {
 	rest, ok := bytes.CutPrefix(pack, []byte(packMagic))
 	for ok {
 		size, name, good := parseHead(rest)
@@ -112,12 +123,13 @@ func pieces(pack []byte, epoch, first uint64) (out []piece) {
 		rest = rest[frameHead+size:]
 		at, mine := bytes.CutPrefix(name[:], binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte(copyMark), epoch), first))
 		if !mine {
+			others = others || bytes.HasPrefix(name[:], []byte(copyMark))
 			continue
 		}
 		b, sum := b[:size-crc32.Size], b[size-crc32.Size:]
 		if crc32.Checksum(b, castagnoli) == binary.BigEndian.Uint32(sum) {
-			out = append(out, piece{int64(binary.BigEndian.Uint64(at)), b})
+			out = append(out, piece{int64(binary.BigEndian.Uint64(at)), bytes.Clone(b)}) // without the pack
 		}
 	}
-	return out
+	return out, others
 }

@@ -214,10 +214,10 @@ func (p *packs) close() error {
 	if p.err != nil {
 		return nil // nothing is written after a failure, no length either
 	}
+	p.err = errors.New("it is closed") // first: nothing comes in while it flushes
 	if err := p.flush(); err != nil {
 		return err
 	}
-	p.err = errors.New("it is closed")
 	return p.leave()
 }
 
