@@ -331,7 +331,7 @@ func (c *call) send(body []byte) {
 	// From here on the agent may come back with what the provider said.
 	searched := c.g.said.Coming(c.holder.Name)
 	defer func() { searched() }()
-	whole := c.relay(resp)
+	whole := c.relayed(resp)
 	c.ended = c.g.Now()
 	c.done()
 	if whole && c.later(searched) {

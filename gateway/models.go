@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/aside"
 	"github.com/countersign/countersign/gateway/envelope"
 	"github.com/countersign/countersign/gateway/wire"
 )
@@ -32,7 +33,7 @@ func (c *call) models() {
 // merged puts the lists of several providers into that of the first that
 // answers. A provider that does not is left out, with its record.
 func (c *call) merged(all []*Provider) {
-	parts := make([]box, len(all))
+	parts := make([]aside.Answer, len(all))
 	var wg sync.WaitGroup
 	for i, p := range all {
 		wg.Go(func() {
@@ -41,12 +42,12 @@ func (c *call) merged(all []*Provider) {
 		})
 	}
 	wg.Wait()
-	var first *box
+	var first *aside.Answer
 	var list wire.Value
 	var entries [][]byte
 	for i := range parts {
-		doc, err := wire.ParseObject(parts[i].body)
-		if parts[i].status != http.StatusOK || err != nil {
+		doc, err := wire.ParseObject(parts[i].Body)
+		if parts[i].Status != http.StatusOK || err != nil {
 			continue
 		}
 		own, names := c.wire.Models(c.route, doc)
@@ -61,13 +62,13 @@ func (c *call) merged(all []*Provider) {
 		}
 	}
 	if first == nil { // as if it were the only one
-		c.write(parts[0].status, parts[0].body)
+		c.write(parts[0].Status, parts[0].Body)
 		return
 	}
 	from, to := list.Range()
-	body, err := wire.Apply(first.body, wire.Edit{From: from + 1, To: to - 1, With: bytes.Join(entries, []byte(","))})
+	body, err := wire.Apply(first.Body, wire.Edit{From: from + 1, To: to - 1, With: bytes.Join(entries, []byte(","))})
 	if err != nil {
-		body = first.body
+		body = first.Body
 	}
 	c.write(http.StatusOK, body)
 }
@@ -87,27 +88,6 @@ func (c *call) told(p *Provider, name string, entry wire.Value) []byte {
 		return out
 	}
 	return entry.Raw()
-}
-
-// box takes an answer that is put together with others.
-type box struct {
-	header http.Header
-	status int
-	body   []byte
-}
-
-func (b *box) Header() http.Header {
-	if b.header == nil {
-		b.header = http.Header{}
-	}
-	return b.header
-}
-
-func (b *box) WriteHeader(status int) { b.status = status }
-
-func (b *box) Write(p []byte) (int, error) {
-	b.body = append(b.body, p...)
-	return len(p), nil
 }
 
 // list answers one provider's list, without what the policy denies.

@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/envelope"
+	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
 )
@@ -61,6 +62,19 @@ func (c *call) headers(resp *http.Response) {
 	if resp.ContentLength >= 0 {
 		c.w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
+}
+
+// relayed is relay; where that fails in itself, the record of what there was is written
+// all the same.
+func (c *call) relayed(resp *http.Response) (whole bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.partial = leaf.Clip(fmt.Sprintf("the gateway failed: %v", p))
+			c.close()
+			panic(http.ErrAbortHandler) // so that the agent does not take a part for the whole
+		}
+	}()
+	return c.relay(resp)
 }
 
 // readSize is how much of an answer is read at once, usual how much is kept of

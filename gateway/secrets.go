@@ -40,7 +40,7 @@ func (c *call) secrets(doc *wire.Doc) (sent, kept []wire.Edit, ok bool) {
 
 // search searches all of a request.
 func (c *call) search(doc *wire.Doc) (r screen.Request, err error) {
-	r = screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said}
+	r = screen.Request{Scanner: c.g.Scanner, Rules: c.g.Secrets, Said: &c.g.said, Holder: c.holder.Name}
 	headers := http.Header{}
 	envelope.Copy(headers, c.r.Header)
 	err = c.work(func() error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/gateway/aside"
 	"github.com/countersign/countersign/gateway/leaf"
 )
 
@@ -59,7 +60,7 @@ func (g *gateway) survey(ctx context.Context, p *Provider, out *Listing) {
 	ctx, cancel := context.WithTimeout(ctx, surveyTime)
 	defer cancel()
 	for _, at := range listPaths(p) {
-		answer := &box{}
+		answer := &aside.Answer{}
 		r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: at.path}, Header: http.Header{}, Body: http.NoBody}).WithContext(ctx)
 		if at.wire == "anthropic" {
 			r.Header.Set("Anthropic-Version", "2023-06-01")
@@ -69,7 +70,7 @@ func (g *gateway) survey(ctx context.Context, p *Provider, out *Listing) {
 		c.model.Wire = c.route.Name
 		_, doc, ok := c.fetch(p)
 		if !ok {
-			out.Error = said(answer.body)
+			out.Error = said(answer.Body)
 			if c.status == http.StatusNotFound {
 				continue // LM Studio has not Ollama's own list
 			}

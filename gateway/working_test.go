@@ -237,3 +237,28 @@ func TestListsOfManyAreNoAttempts(t *testing.T) {
 		t.Errorf("%d were asked: nothing was tested", asked)
 	}
 }
+
+// brokenWriter stands for whatever fails while an answer is handed through.
+type brokenWriter struct{ http.ResponseWriter }
+
+func (brokenWriter) Write([]byte) (int, error) { panic("an index") }
+
+// A call that fails while its answer is handed through is on record with what there
+// was of it.
+func TestAPanicInAnAnswerIsOnRecord(t *testing.T) {
+	r := newRig(t, okAnswer)
+	req := httptest.NewRequest("POST", "/v1/messages", strings.NewReader(`{"model":"claude-x"}`))
+	req.Header.Set("X-Api-Key", token)
+	func() {
+		defer func() {
+			if p := recover(); p != http.ErrAbortHandler {
+				t.Errorf("it ends with %v", p)
+			}
+		}()
+		r.door.ServeHTTP(brokenWriter{httptest.NewRecorder()}, req)
+	}()
+	recs := r.untilClosed(t, 2)
+	if last := recs[len(recs)-1]; last.Type != "model.response" || last.Outcome.Status != "failed" || last.Detail["partial"] != true {
+		t.Errorf("%+v", last)
+	}
+}

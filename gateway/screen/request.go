@@ -16,6 +16,7 @@ type Request struct {
 	Scanner *scan.Scanner
 	Rules   Rules
 	Said    *Said // what the provider has said before; nil: nothing
+	Holder  string
 	Found   Found
 	// Early says that a secret blocks that an answer may hold which is not searched
 	// yet: after Said.Wait it is known.
@@ -80,7 +81,7 @@ func (r *Request) rule(f scan.Finding, place string, fixed bool) (word string) {
 }
 
 func (r *Request) said(placeholder string) bool {
-	said, may := r.Said.has(placeholder)
+	said, may := r.Said.has(placeholder, r.Holder)
 	r.Early = r.Early || !said && may
 	return said
 }

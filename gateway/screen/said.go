@@ -46,15 +46,18 @@ func (s *Said) Coming(holder string) (done func()) {
 	}
 }
 
-// has reports whether the provider has said it, and if not, whether an answer is
-// coming that may have.
-func (s *Said) has(placeholder string) (said, may bool) {
+// has reports whether the provider has said it, and whether an answer of the holder's
+// is coming that may have.
+func (s *Said) has(placeholder, holder string) (said, may bool) {
 	if s == nil {
 		return false, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.set[placeholder], len(s.coming) > 0
+	for _, whose := range s.coming {
+		may = may || whose == holder
+	}
+	return s.set[placeholder], may
 }
 
 // Wait returns when all of a holder's are searched that were coming, or ctx is done.

@@ -26,7 +26,7 @@ func TestWhatComesBackEarly(t *testing.T) {
 	}
 	var said Said
 	ask := func() *Request {
-		r := &Request{Scanner: s, Rules: Usual{}, Said: &said}
+		r := &Request{Scanner: s, Rules: Usual{}, Said: &said, Holder: "me"}
 		if err := r.Body(thinkingWire{}, wire.Route{}, doc); err != nil {
 			t.Fatal(err)
 		}
