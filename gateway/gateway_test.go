@@ -290,8 +290,14 @@ func TestOnlyTheSessionsTokenIsGood(t *testing.T) {
 		t.Error("a request without the token reached the provider")
 	}
 	recs := r.untilClosed(t, 2*len(good)+4*len(bad))
-	if last := recs[len(recs)-1]; last.Policy.Rule != "gateway-token" || last.Decision.Verdict != "deny" {
-		t.Errorf("%+v", last)
+	denied := 0
+	for _, rec := range recs {
+		if rec.Policy != nil && rec.Policy.Rule == "gateway-token" && rec.Decision.Verdict == "deny" {
+			denied++
+		}
+	}
+	if denied == 0 {
+		t.Errorf("no refusal is on record: %+v", recs)
 	}
 }
 

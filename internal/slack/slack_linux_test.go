@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 	how := os.Getenv("SLACK_TEST")
 	switch how {
 	case "":
+		if _, _, err := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0); err == syscall.ENOTSUP {
+			fmt.Println("cgo is linked: nothing gets a slack here")
+			os.Exit(0)
+		}
 		os.Exit(m.Run())
 	case "ensure":
 		threads(4)

@@ -516,3 +516,44 @@ func TestAPackWithoutItsBeginningIsLost(t *testing.T) {
 		t.Errorf("without the beginning: %v, %v", lost, err)
 	}
 }
+
+// A power cut may take the part of a blob that begins with its key, and leave what is
+// in front: that is no destroyed key.
+func TestZerosBeyondTheKeyAreNoDestroyedKey(t *testing.T) {
+	for size, wantLost := range map[int]bool{nonce + wrapped: false, nonce + wrapped + nonce: true, 400: true} {
+		dir := t.TempDir()
+		fs := disk.Dir(dir)
+		for _, d := range []string{"blobs", "key"} {
+			if err := fs.Mkdir(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := New(options(fs, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs, err := s.Write(countersign.Payload{Role: "prompt", Plain: []byte(strings.Repeat("x", 500))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pack, at, _ := placeOf(refs[0])
+		f, err := os.OpenFile(filepath.Join(dir, "blobs", pack), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt(make([]byte, size), at+frameHead+int64(len(magic))); err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := json.Marshal(countersign.Record{Type: "model.request", Payloads: refs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost, err := Lost(fs)(leaf); lost != wantLost || err != nil {
+			t.Errorf("%d zeros: lost %v, %v", size, lost, err)
+		}
+		if _, err := Open(dir, refs[0]); err == nil || errors.Is(err, errDestroyed) == wantLost {
+			t.Errorf("%d zeros: %v", size, err)
+		}
+	}
+}

@@ -64,9 +64,12 @@ func seal(room []byte, rand io.Reader, key []byte, kek string, plain []byte) (*s
 // errDestroyed is what is left of a blob whose own key was overwritten.
 var errDestroyed = errors.New("its own key has been destroyed")
 
-// destroyed reports whether a blob's own key was overwritten.
+// destroyed reports whether a blob's own key was overwritten: it alone, as a sector
+// that a power cut took has zeros beyond it.
 func destroyed(blob []byte) bool {
-	return bytes.HasPrefix(blob, []byte(magic)) && len(bytes.Trim(blob[len(magic):][:nonce+wrapped], "\x00")) == 0
+	zeros := func(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+	key, behind := blob[len(magic):][:nonce+wrapped], blob[len(magic)+nonce+wrapped:][:nonce]
+	return bytes.HasPrefix(blob, []byte(magic)) && zeros(key) && !zeros(behind)
 }
 
 // unseal returns salt ‖ plain text.
