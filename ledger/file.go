@@ -23,13 +23,18 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 		msgs = append(msgs, more)
 	}
 	outs, errs := make([][]byte, len(msgs)), make([]error, len(msgs))
-	waits := false
+	waited, last := uint64(0), uint64(0) // the last record that somebody waits for, and of all
 	for i, msg := range msgs {
-		var durable bool
-		outs[i], durable, errs[i] = s.file(msg)
-		waits = waits || durable && errs[i] == nil
+		r, durable, err := s.file(msg)
+		if errs[i] = err; err != nil {
+			continue
+		}
+		outs[i], last = append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), r.Seq
+		if durable {
+			waited = r.Seq
+		}
 	}
-	if err := s.written(waits); err != nil {
+	if err := s.written(waited, last); err != nil {
 		for i := range errs {
 			errs[i] = cmp.Or(errs[i], err)
 		}
@@ -51,20 +56,23 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 	return nil
 }
 
-// written brings the records into the file, and flushes them if one of them is waited
-// for.
-func (s *server) written(waits bool) error {
-	if !waits {
-		return s.book.Write()
+// written returns when the records are in the file, and durable up to the last that is
+// waited for; 0: none is.
+func (s *server) written(waited, last uint64) (err error) {
+	if waited > 0 {
+		s.blobs.Start() // while the records are signed
+		err = s.book.Commit(waited)
 	}
-	s.blobs.Start() // while the records are signed
-	return s.book.Flush()
+	if err == nil && last > waited {
+		err = s.book.Write()
+	}
+	return err
 }
 
 // file writes the payloads, then puts the record with their references; the
 // book flushes both together, for who waits (durable) or soon. A power cut may take
 // payloads of records that no flush had returned for; the next start says which.
-func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
+func (s *server) file(msg []byte) (r countersign.Receipt, durable bool, err error) {
 	m, rest, err := splitExtent(msg)
 	if err == nil {
 		err = s.in.take(m)
@@ -74,31 +82,28 @@ func (s *server) file(msg []byte) (out []byte, durable bool, err error) {
 		id, rest, err = splitRecord(rest)
 	}
 	if err != nil || len(rest) < 5 || uint64(len(rest)-5) < uint64(binary.BigEndian.Uint32(rest[1:])) {
-		return nil, false, closedErr(cmp.Or(err, errForm))
+		return r, false, closedErr(cmp.Or(err, errForm))
 	}
 	n := binary.BigEndian.Uint32(rest[1:])
 	durable = rest[0] == 1
 	body := rest[5 : 5+n]
 	ps, err := payload.Disclose(rest[5+n:])
 	if err != nil {
-		return nil, false, closedErr(err)
+		return r, false, closedErr(err)
 	}
 	refs, err := s.blobs.Write(ps...)
 	if err != nil {
-		return nil, false, err
+		return r, false, err
 	}
 	whole, ok := bytes.CutSuffix(body, []byte("}"))
 	if !ok {
-		return nil, false, invalid(errForm)
+		return r, false, invalid(errForm)
 	}
 	whole = append(append(make([]byte, 0, len(body)+refSize*len(refs)), whole...), `,"payloads":`...)
 	if whole, err = plain.Payloads(whole, refs); err != nil {
-		return nil, false, closedErr(err)
+		return r, false, closedErr(err)
 	}
 	whole = append(whole, '}')
-	r, err := s.book.Put(id, whole)
-	if err != nil {
-		return nil, false, err
-	}
-	return append(binary.BigEndian.AppendUint64(nil, r.Seq), r.ID...), durable, nil
+	r, err = s.book.Put(id, whole)
+	return r, durable, err
 }

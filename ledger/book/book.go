@@ -33,8 +33,8 @@ type Options struct {
 	// have returned. nil: nothing can be lost.
 	Lost func(leaf []byte) (bool, error)
 	// Copied returns what Beside.Copy has kept of a segment from a place on. It is
-	// asked by a start after a power cut, with the end of the last good frame. nil:
-	// nothing is kept.
+	// asked by a start, with the end of the last good frame of a segment that was not
+	// closed. nil: nothing is kept.
 	Copied func(epoch, first uint64, end int64) ([]byte, error)
 }
 
@@ -97,13 +97,13 @@ func (b *Book) Append(id string, body []byte, durable bool) (countersign.Receipt
 	case err != nil:
 		return countersign.Receipt{}, err
 	case durable:
-		return r, b.Flush()
+		return r, b.Commit(r.Seq)
 	}
 	return r, b.Write()
 }
 
 // Put is Append, but for the write: the record is in the file after the next Write
-// or Flush, which several share.
+// or Commit, which several share.
 func (b *Book) Put(id string, body []byte) (countersign.Receipt, error) {
 	if err := check(id, body); err != nil {
 		return countersign.Receipt{}, err
@@ -379,6 +379,13 @@ func (b *Book) timer() {
 		b.fasten()
 		b.mu.Unlock()
 	}
+}
+
+// Commit returns when record seq, and everything before it, is durable.
+func (b *Book) Commit(seq uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.commit(seq)
 }
 
 // Flush makes everything appended so far durable.
