@@ -9,7 +9,6 @@ import (
 	"time"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/ledger/book"
 	"github.com/countersign/countersign/ledger/powercut"
 )
@@ -22,15 +21,8 @@ func restart(t *testing.T, fs *powercut.FS, copied func(epoch, first uint64, end
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Close("test"); err != nil {
-		t.Fatal(err)
-	}
-	dir := shm(t)
-	if err := fs.Dump(dir); err != nil {
-		t.Fatal(err)
-	}
 	ids := map[string]bool{}
-	for _, r := range lines(t, dir) {
+	for _, r := range closedAndSound(t, fs, b) {
 		ids[r.ID] = true
 	}
 	return ids
@@ -57,14 +49,7 @@ func TestOneFlushMakesRecordAndPayloadDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	segments := flushesOf(fs, ".led.new")
-	durable := map[string]bool{}
-	for i := range 5 {
-		r, err := put(b, s, i, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		durable[r.ID] = true
-	}
+	durable := promised(t, b, s, 5)
 	if *segments != 0 {
 		t.Errorf("the segment was flushed %d times", *segments)
 	}
@@ -150,37 +135,21 @@ func TestACopyHidesNoDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 9 {
-		if _, err := put(b, s, i, true); err != nil {
-			t.Fatal(err)
-		}
-	}
+	promised(t, b, s, 9)
 	segments, err := fs.List("segments")
 	if err != nil || len(segments) != 1 {
 		t.Fatal(segments, err)
 	}
-	damage := func(b []byte) []byte { return append(append(b[:1500:1500], 0xff), b[1501:]...) }
-	left := fs.Kill()
-	left.Change("segments/"+segments[0], damage)
-	if _, _, err := pair(left, "b1", 1<<20, 1<<20); countersign.CodeOf(err) != countersign.EVerify {
+	damaged := func() *powercut.FS {
+		left := fs.Kill()
+		left.Change("segments/"+segments[0], func(b []byte) []byte { b[1500] = 0xff; return b })
+		return left
+	}
+	if _, _, err := pair(damaged(), "b1", 1<<20, 1<<20); countersign.CodeOf(err) != countersign.EVerify {
 		t.Errorf("the machine ran on: %v", err)
 	}
-	left = fs.Kill()
-	left.Change("segments/"+segments[0], damage)
-	c, _, err := pair(left, "b2", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close("test"); err != nil {
-		t.Fatal(err)
-	}
-	dir := shm(t)
-	if err := left.Dump(dir); err != nil {
-		t.Fatal(err)
-	}
-	sound(t, dir, ledger.VerifyOptions{})
-	said := false
-	for _, r := range lines(t, dir) {
+	left, said := damaged(), false
+	for _, r := range closedAndSound(t, left, opened(t, left, "b2")) {
 		n, ok := r.Detail["restored_bytes"].(float64)
 		said = said || r.Type == "ledger.recovered" && ok && n > 0
 	}
