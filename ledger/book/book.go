@@ -271,9 +271,9 @@ func (b *Book) write() error {
 	return nil
 }
 
-// commit returns when record seq is durable. The first who waits flushes for
-// all who have come meanwhile, without the lock; nobody is handed anything.
-func (b *Book) commit(seq uint64) error {
+// commit returns when record seq is durable; whole is flush's. The first who waits
+// flushes for all who have come meanwhile, without the lock; nobody is handed anything.
+func (b *Book) commit(seq uint64, whole bool) error {
 	for b.flushed < seq && b.err == nil {
 		if b.flushing {
 			b.cond.Wait()
@@ -284,7 +284,7 @@ func (b *Book) commit(seq uint64) error {
 			err = b.write()
 		}
 		if err == nil {
-			if err = b.flush(false); err != nil {
+			if err = b.flush(whole); err != nil {
 				b.flushFailed = true
 			}
 		}
@@ -375,7 +375,7 @@ func (b *Book) timer() {
 		case <-time.After(b.o.Lag):
 		}
 		b.mu.Lock()
-		_ = b.commit(b.seq) // an error stays in b.err and meets the next append
+		_ = b.commit(b.seq, true) // an error stays in b.err and meets the next append
 		b.fasten()
 		b.mu.Unlock()
 	}
@@ -385,12 +385,12 @@ func (b *Book) timer() {
 func (b *Book) Commit(seq uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.commit(seq)
+	return b.commit(seq, false)
 }
 
 // Flush makes everything appended so far durable.
 func (b *Book) Flush() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.commit(b.seq)
+	return b.commit(b.seq, false)
 }

@@ -66,10 +66,12 @@ const within = 4
 // its last good frame on: what a power cut may have taken from the segment.
 func Copied(fs disk.FS) func(epoch, first uint64, end int64) ([]byte, error) {
 	return func(epoch, first uint64, end int64) ([]byte, error) {
-		names, err := packsOf(fs, epoch)
+		names, err := packNames(fs)
 		if err != nil {
 			return nil, err
 		}
+		start := fmt.Sprintf("%08d-", epoch)
+		names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(made(n), start) })
 		var all []piece // in their order
 		for i, without := len(names)-1, 0; i >= 0 && without < within && (len(all) == 0 || all[0].at > end); i-- {
 			b, err := fs.ReadFile("blobs/" + names[i])
@@ -92,22 +94,6 @@ func Copied(fs disk.FS) func(epoch, first uint64, end int64) ([]byte, error) {
 		}
 		return out, nil
 	}
-}
-
-// packsOf are the packs that a start wrote, oldest first.
-func packsOf(fs disk.FS, epoch uint64) (names []string, err error) {
-	all, err := fs.List("blobs")
-	for _, n := range all {
-		if _, made, ok := strings.Cut(n, "."); ok && strings.HasPrefix(made, fmt.Sprintf("%08d-", epoch)) && strings.HasSuffix(made, ".pack") {
-			names = append(names, n)
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		_, a, _ = strings.Cut(a, ".")
-		_, b, _ = strings.Cut(b, ".")
-		return strings.Compare(a, b)
-	})
-	return names, err
 }
 
 // pieces are the copies of a segment in a pack, up to where a crash has torn it, and

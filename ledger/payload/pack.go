@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"sync"
 
@@ -221,22 +222,28 @@ func (p *packs) close() error {
 	return p.leave()
 }
 
+// packNames lists the packs, oldest first.
+func packNames(fs disk.FS) ([]string, error) {
+	names, err := fs.List("blobs")
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(made(n), ".pack") })
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(made(a), made(b)) })
+	return names, err
+}
+
+// made is the part of a pack's name that says when it was made: EPOCH-N.pack.
+func made(name string) string {
+	_, made, _ := strings.Cut(name, ".")
+	return made
+}
+
 // trimLast takes the zeros from the end of the pack that was written last: a
 // process that was killed could not.
 func trimLast(fs disk.FS) error {
-	names, err := fs.List("blobs")
-	if err != nil {
+	names, err := packNames(fs)
+	if err != nil || len(names) == 0 {
 		return err
 	}
-	last, of := "", ""
-	for _, n := range names {
-		if _, made, ok := strings.Cut(n, "."); ok && strings.HasSuffix(made, ".pack") && made > of {
-			last, of = n, made // EPOCH-N
-		}
-	}
-	if last == "" {
-		return nil
-	}
+	last := names[len(names)-1]
 	if err := trim(fs, "blobs/"+last); err != nil {
 		return fmt.Errorf("%s: %w", last, err)
 	}

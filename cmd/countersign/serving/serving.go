@@ -241,14 +241,13 @@ func (s *service) shutdown(srv *http.Server, patience time.Duration) bool {
 	_ = srv.Shutdown(ctx) // whether all is over, the calls say better
 	select {
 	case <-over:
-		return true
 	case <-ctx.Done():
-		select {
-		case <-over: // a connection without a call has outlasted the patience
-			return true
-		default:
-			return false
-		}
+	}
+	select { // a connection without a call may have outlasted the patience
+	case <-over:
+		return true
+	default:
+		return false
 	}
 }
 
