@@ -263,15 +263,7 @@ func TestAStreamThatIsCutEndsInTheWiresWords(t *testing.T) {
 				w.(http.Flusher).Flush()
 				panic(http.ErrAbortHandler)
 			})
-			req, err := http.NewRequest("POST", r.gateway.URL+tt.path, strings.NewReader(tt.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("X-Api-Key", token)
-			resp, err := http.DefaultTransport.RoundTrip(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := r.begin(t, "POST", tt.path, tt.body, "X-Api-Key", token)
 			defer resp.Body.Close()
 			b, err := io.ReadAll(resp.Body)
 			if !strings.HasPrefix(string(b), tt.piece+tt.want) || (err == nil) != (tt.want != "") {

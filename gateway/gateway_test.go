@@ -145,6 +145,18 @@ func write(t *testing.T, path, content string) {
 
 func (r *rig) do(t *testing.T, method, path, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
+	resp := r.begin(t, method, path, body, headers...)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+// begin is do, for an answer that the caller reads and closes.
+func (r *rig) begin(t *testing.T, method, path, body string, headers ...string) *http.Response {
+	t.Helper()
 	req, err := http.NewRequest(method, r.gateway.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -156,12 +168,7 @@ func (r *rig) do(t *testing.T, method, path, body string, headers ...string) (*h
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(b)
+	return resp
 }
 
 // untilClosed waits for the answer's record: it is written after the last byte.
@@ -236,12 +243,7 @@ func TestEachEventIsFlushed(t *testing.T) {
 			<-step
 		}
 	})
-	req, _ := http.NewRequest("POST", r.gateway.URL+"/v1/chat/completions", strings.NewReader(`{"model":"m","stream":true}`))
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := r.begin(t, "POST", "/v1/chat/completions", `{"model":"m","stream":true}`, "Authorization", "Bearer "+token)
 	defer resp.Body.Close()
 	buf := make([]byte, 256)
 	for i := range 3 {

@@ -33,15 +33,7 @@ func TestHeldAnswersPing(t *testing.T) {
 					return countersign.Ruling{Verdict: countersign.Allow}
 				}
 			})
-			req, err := http.NewRequest("POST", r.gateway.URL+tt.path, strings.NewReader(`{"model":"m","stream":true}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("X-Api-Key", token)
-			resp, err := http.DefaultTransport.RoundTrip(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := r.begin(t, "POST", tt.path, `{"model":"m","stream":true}`, "X-Api-Key", token)
 			defer resp.Body.Close()
 			in := bufio.NewReader(resp.Body)
 			first := make([]byte, len(tt.ping))

@@ -410,16 +410,8 @@ func TestHeldAnswersComeWhole(t *testing.T) {
 		<-next
 		_, _ = io.WriteString(w, answerForms[0].event("more of them"))
 	}, rules)
-	req, err := http.NewRequest("POST", r.gateway.URL+"/v1/messages", strings.NewReader(answerForms[0].body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Api-Key", token)
 	stuck := time.AfterFunc(20*time.Second, func() { next <- true })
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := r.begin(t, "POST", "/v1/messages", answerForms[0].body, "X-Api-Key", token)
 	defer resp.Body.Close()
 	buf := make([]byte, 4096)
 	if n, err := resp.Body.Read(buf); err != nil || !strings.Contains(string(buf[:n]), "plain words") || !stuck.Stop() {

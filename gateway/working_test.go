@@ -150,18 +150,11 @@ data: {"type":"message_stop"}
 		_ = http.NewResponseController(w).Flush()
 		<-end // the connection's end comes later
 	})
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.gateway.URL+"/v1/messages", strings.NewReader(`{"model":"claude-x","stream":true}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Api-Key", token)
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := r.begin(t, "POST", "/v1/messages", `{"model":"claude-x","stream":true}`, "X-Api-Key", token)
 	defer resp.Body.Close()
 	in := bufio.NewReader(resp.Body)
 	for line := ""; !strings.Contains(line, "message_stop"); {
+		var err error
 		if line, err = in.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}

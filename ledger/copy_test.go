@@ -22,7 +22,8 @@ func restart(t *testing.T, fs *powercut.FS, copied func(epoch, first uint64, end
 		t.Fatal(err)
 	}
 	ids := map[string]bool{}
-	for _, r := range closedAndSound(t, fs, b) {
+	_, all := closedAndSound(t, fs, b)
+	for _, r := range all {
 		ids[r.ID] = true
 	}
 	return ids
@@ -44,10 +45,7 @@ func flushesOf(fs *powercut.FS, ending string) *int {
 // follows, and until then the pack has what a power cut takes from it.
 func TestOneFlushMakesRecordAndPayloadDurable(t *testing.T) {
 	fs := powercut.New()
-	b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, s := opened(t, fs, "b1")
 	segments := flushesOf(fs, ".led.new")
 	durable := promised(t, b, s, 5)
 	if *segments != 0 {
@@ -131,10 +129,7 @@ func TestPowerCutAfterPowerCut(t *testing.T) {
 // changed by somebody, and is not made good without a word.
 func TestACopyHidesNoDamage(t *testing.T) {
 	fs := powercut.New()
-	b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, s := opened(t, fs, "b1")
 	promised(t, b, s, 9)
 	segments, err := fs.List("segments")
 	if err != nil || len(segments) != 1 {
@@ -149,7 +144,9 @@ func TestACopyHidesNoDamage(t *testing.T) {
 		t.Errorf("the machine ran on: %v", err)
 	}
 	left, said := damaged(), false
-	for _, r := range closedAndSound(t, left, opened(t, left, "b2")) {
+	c, _ := opened(t, left, "b2")
+	_, all := closedAndSound(t, left, c)
+	for _, r := range all {
 		n, ok := r.Detail["restored_bytes"].(float64)
 		said = said || r.Type == "ledger.recovered" && ok && n > 0
 	}

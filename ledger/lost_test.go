@@ -68,15 +68,7 @@ func settled(t *testing.T, fs *powercut.FS, durable map[string]bool) (lost int, 
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Close("test"); err != nil {
-		t.Fatal(err)
-	}
-	dir := shm(t)
-	if err := fs.Dump(dir); err != nil {
-		t.Fatal(err)
-	}
-	sound(t, dir, ledger.VerifyOptions{})
-	all := lines(t, dir)
+	dir, all := closedAndSound(t, fs, b)
 	told := map[uint64]bool{}
 	for _, r := range all {
 		if seqs, ok := r.Detail["lost_payloads"].([]any); ok && r.Type == "ledger.recovered" {

@@ -20,17 +20,17 @@ import (
 )
 
 // opened opens what is left.
-func opened(t *testing.T, fs *powercut.FS, boot string) *book.Book {
+func opened(t *testing.T, fs *powercut.FS, boot string) (*book.Book, *payload.Store) {
 	t.Helper()
-	b, _, err := pair(fs, boot, 1<<20, 1<<20)
+	b, s, err := pair(fs, boot, 1<<20, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return b, s
 }
 
-// closedAndSound ends a ledger, verifies it and returns its records.
-func closedAndSound(t *testing.T, fs *powercut.FS, b *book.Book) []countersign.Record {
+// closedAndSound ends a ledger, verifies it and returns its directory and its records.
+func closedAndSound(t *testing.T, fs *powercut.FS, b *book.Book) (string, []countersign.Record) {
 	t.Helper()
 	if err := b.Close("test"); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func closedAndSound(t *testing.T, fs *powercut.FS, b *book.Book) []countersign.R
 		t.Fatal(err)
 	}
 	sound(t, dir, ledger.VerifyOptions{})
-	return lines(t, dir)
+	return dir, lines(t, dir)
 }
 
 // failing makes one kind of operation fail on files with an ending.
@@ -86,7 +86,9 @@ func TestACopyStandsInForASegmentThatCannotBeFlushed(t *testing.T) {
 	<-b.Shut()
 	fs.Fail = nil
 	left := fs.Cut(nil) // the kernel drops what it could not write
-	for _, x := range closedAndSound(t, left, opened(t, left, "b1")) {
+	c, _ := opened(t, left, "b1")
+	_, all := closedAndSound(t, left, c)
+	for _, x := range all {
 		if x.ID == r.ID {
 			return
 		}
@@ -99,10 +101,7 @@ func TestACopyStandsInForASegmentThatCannotBeFlushed(t *testing.T) {
 func TestWhatComesBackBeforeASealStays(t *testing.T) {
 	for seed := range uint64(200) {
 		fs := powercut.New()
-		b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b, s := opened(t, fs, "b1")
 		ids := promised(t, b, s, 4)
 		var cut *powercut.FS
 		rng := mrand.New(mrand.NewPCG(seed, 1))
@@ -115,10 +114,7 @@ func TestWhatComesBackBeforeASealStays(t *testing.T) {
 		if err := b.Close("test"); err != nil {
 			t.Fatal(err)
 		}
-		c, s2, err := pair(cut, "b2", 1<<20, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, s2 := opened(t, cut, "b2")
 		maps.Copy(ids, promised(t, c, s2, 1))
 		if _, wrong := settled(t, cut.Cut(nil), ids); wrong != nil {
 			t.Fatalf("seed %d: %s", seed, strings.Join(wrong, "; "))
@@ -130,20 +126,14 @@ func TestWhatComesBackBeforeASealStays(t *testing.T) {
 // the next start flushes it before it goes on behind it.
 func TestASealThatWasNotFlushedIsBeforeWhatFollows(t *testing.T) {
 	fs := powercut.New()
-	b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, s := opened(t, fs, "b1")
 	ids := promised(t, b, s, 1)
 	failing(fs, "flush", ".led.new", syscall.EIO) // as the kill
 	if err := b.Close("test"); err == nil {
 		t.Fatal("it was flushed")
 	}
 	fs.Fail = nil
-	c, s2, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, s2 := opened(t, fs, "b1")
 	maps.Copy(ids, promised(t, c, s2, 1))
 	if _, wrong := settled(t, fs.Cut(nil), ids); wrong != nil {
 		t.Error(strings.Join(wrong, "; "))
@@ -154,7 +144,7 @@ func TestASealThatWasNotFlushedIsBeforeWhatFollows(t *testing.T) {
 // full disk is told.
 func TestAFullPackIsToldBesideAnothersRecord(t *testing.T) {
 	fs := powercut.New()
-	b := opened(t, fs, "b1")
+	b, _ := opened(t, fs, "b1")
 	var others error
 	s, err := payload.New(payload.Options{FS: fs, Rand: rand.Reader, Now: time.Now, Epoch: b.Epoch(), Fail: func(err error) error {
 		_, others = b.Append("", []byte(`"type":"test"}`), true) // before the book hears of it
@@ -182,10 +172,7 @@ func TestAFullPackIsToldBesideAnothersRecord(t *testing.T) {
 // When the payloads are closed the segment is flushed itself.
 func TestRecordsAfterTheLastPayloads(t *testing.T) {
 	fs := powercut.New()
-	b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, s := opened(t, fs, "b1")
 	if _, err := put(b, s, 1, false); err != nil {
 		t.Fatal(err)
 	}
@@ -202,26 +189,21 @@ func TestRecordsAfterTheLastPayloads(t *testing.T) {
 // back beyond its first record.
 func TestNothingComesBackBeyondANewerSegment(t *testing.T) {
 	fs := powercut.New()
-	b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, s := opened(t, fs, "b1")
 	promised(t, b, s, 4)
 	cut := fs.Cut(nil)
 	if _, err := book.Open(book.Options{FS: cut, Now: time.Now, Mono: func() time.Duration { return 0 }, Rand: rand.Reader, Boot: "b2", Lag: time.Hour, Lost: payload.Lost(cut)}); err != nil {
 		t.Fatal(err)
 	}
 	cut = cut.Cut(nil)
-	closedAndSound(t, cut, opened(t, cut, "b3"))
+	c, _ := opened(t, cut, "b3")
+	closedAndSound(t, cut, c)
 }
 
 // What somebody put in the place of what comes back is kept.
 func TestWhatStoodThereInsteadIsKept(t *testing.T) {
 	fs := powercut.New()
-	b, s, err := pair(fs, "b1", 1<<20, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, s := opened(t, fs, "b1")
 	promised(t, b, s, 9)
 	names, err := fs.List("segments")
 	if err != nil || len(names) != 1 {
@@ -229,7 +211,8 @@ func TestWhatStoodThereInsteadIsKept(t *testing.T) {
 	}
 	left := fs.Kill()
 	left.Change("segments/"+names[0], func(b []byte) []byte { copy(b[1500:], "FORGED"); return b })
-	all := closedAndSound(t, left, opened(t, left, "b2"))
+	c, _ := opened(t, left, "b2")
+	_, all := closedAndSound(t, left, c)
 	for _, r := range all {
 		kept, _ := r.Detail["kept"].(string)
 		if r.Type != "ledger.recovered" || kept == "" {

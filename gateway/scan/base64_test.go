@@ -94,6 +94,21 @@ func byByte(text string, found func(*segment)) {
 	}
 }
 
+// asByByte requires that a text's encoded parts are those that byByte tells, and
+// returns them.
+func asByByte(t *testing.T, text string) []segment {
+	t.Helper()
+	var want, got []segment
+	byByte(text, func(s *segment) { want = append(want, *s) })
+	if err := eachEncoded(text, NewBudget(len(text)), func(s *segment) error { got = append(got, *s); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(segment{}, place{})); diff != "" {
+		t.Fatalf("%q: %s", text, diff)
+	}
+	return want
+}
+
 func TestRunsArePassedOverUnseenOnlyIfShort(t *testing.T) {
 	r, err := Load()
 	if err != nil {
@@ -103,14 +118,7 @@ func TestRunsArePassedOverUnseenOnlyIfShort(t *testing.T) {
 	met := 0
 	for range 20_000 {
 		text := mixed(rnd, of)
-		var want, got []segment
-		byByte(text, func(s *segment) { want = append(want, *s) })
-		if err := eachEncoded(text, NewBudget(len(text)), func(s *segment) error { got = append(got, *s); return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(segment{}, place{})); diff != "" {
-			t.Fatalf("%q: %s", text, diff)
-		}
+		want := asByByte(t, text)
 		met += len(want)
 	}
 	if met < 10_000 {
@@ -182,14 +190,7 @@ func TestWrappedRunsMissNothing(t *testing.T) {
 	met, joined := 0, 0
 	for range 4000 {
 		text := encodings(rnd)
-		var want, got []segment
-		byByte(text, func(s *segment) { want = append(want, *s) })
-		if err := eachEncoded(text, NewBudget(len(text)), func(s *segment) error { got = append(got, *s); return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(segment{}, place{})); diff != "" {
-			t.Fatalf("%q: %s", text, diff)
-		}
+		want := asByByte(t, text)
 		met += len(want)
 		for i := range want {
 			if want[i].via == "base64" && want[i].at != nil {
