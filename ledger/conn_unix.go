@@ -14,11 +14,13 @@ import (
 )
 
 // rawConn is a unix-socket connection read and written by plain blocking
-// system calls: no poller, no hand-over between goroutines on the way.
+// system calls: no poller, no hand-over between goroutines on the way. Who asks one
+// question after the other is answered soonest so.
 type rawConn struct {
-	fd int
-	mu sync.Mutex
-	f  *os.File // nil after close
+	fd   int
+	lane net.Conn // the same connection in Go's poller; nil: it is not
+	mu   sync.Mutex
+	f    *os.File // nil after close
 }
 
 // raw takes a connection out of Go's poller.
@@ -36,7 +38,17 @@ func raw(c *net.UnixConn) (*rawConn, error) {
 	return &rawConn{f: f, fd: fd}, nil
 }
 
+// poll has Go's poller wait for the connection, where many questions come at once: a
+// thread that waits in a system call holds a processor until it is taken away.
+func (c *rawConn) poll() (err error) {
+	c.lane, err = net.FileConn(c.f) // a duplicate
+	return err
+}
+
 func (c *rawConn) Read(p []byte) (int, error) {
+	if c.lane != nil {
+		return c.lane.Read(p)
+	}
 	for {
 		n, err := unix.Read(c.fd, p)
 		switch {
@@ -54,6 +66,9 @@ func (c *rawConn) Read(p []byte) (int, error) {
 }
 
 func (c *rawConn) Write(p []byte) (int, error) {
+	if c.lane != nil {
+		return c.lane.Write(p)
+	}
 	done := 0
 	for done < len(p) {
 		n, err := unix.SendmsgN(c.fd, p[done:], nil, nil, sendFlags)
@@ -109,5 +124,8 @@ func (c *rawConn) close() {
 	if c.f != nil {
 		_ = c.f.Close()
 		c.f = nil
+		if c.lane != nil {
+			_ = c.lane.Close()
+		}
 	}
 }

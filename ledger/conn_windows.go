@@ -15,6 +15,7 @@ func raw(*net.UnixConn) (*rawConn, error)         { return nil, errWindows }
 func (c *rawConn) Read([]byte) (int, error)       { return 0, errWindows }
 func (c *rawConn) Write([]byte) (int, error)      { return 0, errWindows }
 func (c *rawConn) polled() (net.Conn, error)      { return nil, errWindows }
+func (c *rawConn) poll() error                    { return errWindows }
 func (c *rawConn) hangUp()                        {}
 func (c *rawConn) hangUpRead()                    {}
 func (c *rawConn) close()                         {}

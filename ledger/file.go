@@ -17,7 +17,12 @@ const laneRoom = 256 << 10
 // fileAll answers a record that brings its payloads, and all others of that kind
 // that have arrived behind it: they are written in this order, and flushed once.
 func (s *server) fileAll(p *pipe, first []byte) error {
-	p.full = laneRoom
+	if p.full == 0 { // the first: it is a lane
+		p.full = laneRoom
+		if err := p.rw.(*rawConn).poll(); err != nil {
+			return err
+		}
+	}
 	msgs := [][]byte{first}
 	for more, ok := p.next(askFile); ok; more, ok = p.next(askFile) {
 		msgs = append(msgs, more)
@@ -60,7 +65,6 @@ func (s *server) fileAll(p *pipe, first []byte) error {
 // waited for; 0: none is.
 func (s *server) written(waited, last uint64) (err error) {
 	if waited > 0 {
-		s.blobs.Start() // while the records are signed
 		err = s.book.Commit(waited)
 	}
 	if err == nil && last > waited {

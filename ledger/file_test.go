@@ -227,7 +227,7 @@ func TestNoAnswerBeforeTheFlushOfItsPayloads(t *testing.T) {
 	}
 	dir := t.TempDir()
 	trace := filepath.Join(dir, "trace")
-	c, p := dial(t, dir, "strace", "-f", "-qq", "-y", "-s", "20", "-o", trace, "-e", "trace=fdatasync,pwrite64,sendmsg")
+	c, p := dial(t, dir, "strace", "-f", "-qq", "-y", "-s", "20", "-o", trace, "-e", "trace=fdatasync,pwrite64,write")
 	const n = 30
 	for i := range n {
 		if _, err := c.Append(t.Context(), withPayloads(i), true); err != nil {
@@ -257,7 +257,7 @@ var (
 	copied   = regexp.MustCompile(`pwrite64\(\d+<[^>]*\.pack>, ".*segment\\n`)
 	flushing = regexp.MustCompile(`^(\d+) +fdatasync\(\d+<([^>]*)>`)
 	returned = regexp.MustCompile(`^(\d+) .*fdatasync(\(.*\)| resumed>\)) += 0`)
-	answered = regexp.MustCompile(`sendmsg\(.*iov_base="\\0\\0\\0-o`) // 45 bytes: okay, number, id
+	answered = regexp.MustCompile(` write\(.*, "\\0\\0\\0-o`) // 45 bytes: okay, number, id
 )
 
 // early counts the answers that carry a record, and those of them that came while

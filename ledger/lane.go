@@ -17,7 +17,7 @@ import (
 // maxLanes is how many lanes of a kind a client has at most, maxFiled how many bytes of
 // payloads a record may bring along on one: more would keep others waiting.
 const (
-	maxLanes = 4
+	maxLanes = 2
 	maxFiled = 1 << 20
 )
 

@@ -41,10 +41,9 @@ type File interface {
 	io.Closer
 	Size() (int64, error)
 	Truncate(size int64) error
-	// Start has the system begin to write a part of the content to the disk and
-	// does not wait. It promises nothing: it makes the flush that follows shorter,
-	// and that one says what went wrong.
-	Start(from, to int64)
+	// Drop has the system keep a part of the content that is flushed in memory no
+	// longer, as nobody reads it soon. It promises nothing.
+	Drop(from, to int64)
 	// Flush returns after content and size have reached the disk.
 	Flush() error
 }
@@ -97,7 +96,7 @@ func Zero(f File, from, to int64) error {
 // written, in bytes, so that a flush has no change of size to write down.
 const (
 	FirstStep = 256 << 10
-	MaxStep   = 4 << 20
+	MaxStep   = 1 << 20
 )
 
 // Extend zero-fills a file from room on until need bytes are there, and some
@@ -139,7 +138,7 @@ func (d Dir) Open(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	dropCache(f)
+	dropCache(f, 0, 0) // to its end
 	return osFile{f}, nil
 }
 
@@ -194,6 +193,6 @@ func (f osFile) Size() (int64, error) {
 	return fi.Size(), nil
 }
 
-func (f osFile) Start(from, to int64) { start(f.File, from, to) }
+func (f osFile) Drop(from, to int64) { dropCache(f.File, from, to) }
 
 func (f osFile) Flush() error { return flush(f.File) }

@@ -15,16 +15,10 @@ func flush(f *os.File) error {
 	return nil
 }
 
-// start is sync_file_range(2) without a wait. An error of a page stays with the
-// file, and the flush meets it.
-func start(f *os.File, from, to int64) {
-	_ = unix.SyncFileRange(int(f.Fd()), from, to-from, unix.SYNC_FILE_RANGE_WRITE)
-}
-
 // dropCache makes the next read come from the disk: after a failed flush the
-// kernel marks pages clean that never arrived.
-func dropCache(f *os.File) {
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; a refusal changes nothing
+// kernel marks pages clean that never arrived. to 0 is the file's end.
+func dropCache(f *os.File, from, to int64) {
+	_ = unix.Fadvise(int(f.Fd()), from, to-from, unix.FADV_DONTNEED) // advice; a refusal changes nothing
 }
 
 func syncDir(dir string) error {

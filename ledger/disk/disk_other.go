@@ -11,8 +11,6 @@ import (
 // flush is os.File.Sync: F_FULLFSYNC on darwin, FlushFileBuffers on Windows.
 func flush(f *os.File) error { return f.Sync() }
 
-func start(*os.File, int64, int64) {}
-
-func dropCache(*os.File) {}
+func dropCache(*os.File, int64, int64) {}
 
 func syncDir(dir string) error { return atomicfile.SyncDir(dir) }

@@ -21,6 +21,10 @@ const (
 	packMagic = "countersign pack 1\n"
 	frameHead = 4 + 4 + sha256.Size
 	packSize  = 64 << 20
+	// dropStep is how much is flushed before the system is told that nobody reads it
+	// soon. The same memory then serves for what comes: other memory is slower, above all
+	// in a virtual machine, whose host has to find it first.
+	dropStep = 256 << 10
 )
 
 // putHead fills the room in front of a blob.
@@ -67,7 +71,7 @@ type packs struct {
 	end, room int64
 	dirty     int64  // where what is not flushed begins; end: nowhere
 	frame     []byte // of a copy
-	started   int64  // how far the disk has begun with it
+	dropped   int64  // how far it is out of memory
 }
 
 // write writes blobs, and says of each where it is.
@@ -126,16 +130,6 @@ func (p *packs) turn(kek string, size int64) error {
 	}
 }
 
-// start has the disk begin with what is not flushed.
-func (p *packs) start() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if from := max(p.dirty, p.started); from < p.end && !p.flushing && p.failed == nil {
-		p.file.Start(from, p.end)
-		p.started = p.end
-	}
-}
-
 // sync returns when all that was written before is durable.
 func (p *packs) sync() error {
 	p.mu.Lock()
@@ -152,14 +146,18 @@ func (p *packs) flush() error {
 		return p.failed
 	}
 	f, fresh, end := p.file, p.fresh, p.end
+	from, to := p.dropped, end-end%dropStep
 	p.flushing = true
 	p.mu.Unlock()
 	err := f.Flush()
 	if err == nil && fresh {
 		err = p.fs.SyncDir("blobs")
 	}
+	if err == nil && from < to {
+		f.Drop(from, to)
+	}
 	p.mu.Lock()
-	p.flushing = false
+	p.flushing, p.dropped = false, to
 	p.cond.Broadcast()
 	if err != nil {
 		p.failed, p.err = err, cmp.Or(p.err, err)
@@ -180,7 +178,7 @@ func (p *packs) next(kek string) error {
 	if err != nil {
 		return err
 	}
-	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.started, p.room = f, name, kek, true, 0, 0, 0, 0
+	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.dropped, p.room = f, name, kek, true, 0, 0, 0, 0
 	return p.append([]byte(packMagic))
 }
 

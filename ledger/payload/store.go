@@ -113,9 +113,6 @@ func (s *Store) room() []byte {
 	return nil
 }
 
-// Start has the disk begin with what is not flushed.
-func (s *Store) Start() { s.packs.start() }
-
 // Flush returns after all that was written before is durable. After a failure it
 // fails for ever.
 func (s *Store) Flush() error {

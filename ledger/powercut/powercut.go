@@ -287,9 +287,8 @@ func (f *file) Truncate(size int64) error {
 	return nil
 }
 
-// Start implements disk.File: whether what was started has reached the disk is
-// Cut's to say.
-func (f *file) Start(int64, int64) {}
+// Drop implements disk.File: there is no cache beside the content.
+func (f *file) Drop(int64, int64) {}
 
 func (f *file) Flush() error {
 	f.fs.mu.Lock()
