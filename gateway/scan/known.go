@@ -24,6 +24,7 @@ type known struct {
 	salt   uint64
 	odd    uint64
 	filter [1 << 12]uint64 // of 2^18 bits, by a product that loses most of its input
+	fives  [1 << 12]uint64 // the same of each five bytes of a value's first eight
 	values map[uint64][]value
 	size   int // of the longest
 	round  uint64
@@ -73,6 +74,16 @@ func (k *known) slot(s string) (at int, bit uint64) {
 	return int(h >> 6), 1 << (h & 63)
 }
 
+// five is slot for the first five of eight bytes.
+func (k *known) five(eight uint64) (at int, bit uint64) {
+	h := (eight<<24 ^ k.salt) * k.odd >> 46
+	return int(h >> 6), 1 << (h & 63)
+}
+
+// every is how many bytes lie between two looks at a text: whatever eight bytes begin
+// a value, a look falls on five of them.
+const every = 4
+
 // add takes one form of a value; it reports whether it is new.
 func (k *known) add(s string, a about) bool {
 	if len(s) < minKnown || len(s) > maxKnown {
@@ -89,6 +100,10 @@ func (k *known) add(s string, a about) bool {
 	}
 	at, bit := k.slot(s)
 	k.filter[at] |= bit
+	for i := range every {
+		at, bit := k.five(load8(s) >> (8 * i))
+		k.fives[at] |= bit
+	}
 	k.values[first] = append(k.values[first], v)
 	k.size = max(k.size, v.size)
 	k.round++
@@ -129,16 +144,27 @@ func (k *known) find(text string, b *Budget, found func(place, about)) error {
 	if len(k.values) == 0 {
 		return nil
 	}
-	// As begin and slot, but a byte costs one step: all but a few end here.
-	var eight uint64
-	salt, odd, filter := k.salt, k.odd, &k.filter
-	for end := range len(text) {
-		eight = eight>>8 | uint64(text[end])<<56
-		h := (eight ^ salt) * odd >> 46
-		if filter[h>>6%uint64(len(filter))]>>(h&63)&1 == 0 || end < minKnown-1 {
+	at := 0
+	for ; at+minKnown <= len(text); at += every {
+		slot, bit := k.five(load8(text[at:]))
+		if k.fives[slot]&bit == 0 {
 			continue
 		}
-		if err := k.compare(text, end+1-minKnown, b, found); err != nil {
+		if err := k.around(text, at, b, found); err != nil {
+			return err
+		}
+	}
+	return k.around(text, at, b, found)
+}
+
+// around calls found for the values that begin at an offset or up to three bytes
+// before it.
+func (k *known) around(text string, at int, b *Budget, found func(place, about)) error {
+	for i := max(0, at-every+1); i <= min(at, len(text)-minKnown); i++ {
+		if slot, bit := k.slot(text[i:]); k.filter[slot]&bit == 0 {
+			continue
+		}
+		if err := k.compare(text, i, b, found); err != nil {
 			return err
 		}
 	}
