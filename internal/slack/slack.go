@@ -1,7 +1,7 @@
 // Package slack makes a process's timers late by up to some time: Go's monitor thread
 // (sysmon) wakes every 20 microseconds while anything has run of late, which costs a
-// process that works in short bursts a sixth of its processor time. With a
-// millisecond of slack it wakes that much more seldom; what it does then (taking a
+// process that works in short bursts a sixth of its processor time. With some
+// milliseconds of slack it wakes that much more seldom; what it does then (taking a
 // processor from a thread that the kernel holds, above all) is late by as much.
 //
 // It promises: where the system has no such thing, or forbids it, all goes on as
@@ -12,6 +12,11 @@ package slack
 
 import "time"
 
-// Usual is the slack of processes that serve: below what anybody waits for, and many
-// times the monitor's pace.
-const Usual = time.Millisecond
+const (
+	// Usual is the slack of processes that serve: below what anybody waits for, and many
+	// times the monitor's pace.
+	Usual = time.Millisecond
+	// Polled is that of a process whose threads wait in the poller alone: there is no
+	// processor to be taken from one that waits elsewhere.
+	Polled = 5 * time.Millisecond
+)

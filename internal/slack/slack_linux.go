@@ -23,7 +23,7 @@ func With(d time.Duration, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	was, err := get()
-	if err != nil || was >= d || set(d) != nil {
+	if err != nil || was == d || set(d) != nil {
 		return f()
 	}
 	defer set(was)

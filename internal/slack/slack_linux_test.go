@@ -188,24 +188,31 @@ func TestEnsureKeepsLimits(t *testing.T) {
 	}
 }
 
-// What is started with it has it, who starts it has it no more.
+// What is started with it has it, be that more or less than who starts it has, who has
+// his own again.
 func TestWith(t *testing.T) {
-	before, err := get()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	was, err := get()
 	if err != nil {
 		t.Skip(err)
 	}
-	cmd := run(t, "tell")
-	var out strings.Builder
-	cmd.Stdout = &out
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := With(Usual, cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	if after, err := get(); err != nil || after != before {
-		t.Errorf("%v after, %v before: %v", after, before, err)
-	}
-	if err := cmd.Wait(); err != nil || strings.TrimSpace(out.String()) != want(cmd.Process.Pid, Usual) {
-		t.Errorf("%v: %q", err, out.String())
+	defer set(was)
+	for _, before := range []time.Duration{was, Polled} {
+		if err := set(before); err != nil {
+			t.Fatal(err)
+		}
+		cmd := run(t, "tell")
+		var out strings.Builder
+		cmd.Stdout = &out
+		if err := With(Usual, cmd.Start); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := get(); err != nil || after != before {
+			t.Errorf("%v after, %v before: %v", after, before, err)
+		}
+		if err := cmd.Wait(); err != nil || strings.TrimSpace(out.String()) != want(cmd.Process.Pid, Usual) {
+			t.Errorf("with %v before: %v: %q", before, err, out.String())
+		}
 	}
 }
