@@ -37,6 +37,7 @@ type Client struct {
 	idle   []*pipe
 	lanes  []*lane // made one at a time, under laneing
 	slots  chan struct{}
+	bodies sync.Pool // of *body
 	closed chan struct{}
 	err    error // why it is closed
 }
@@ -156,21 +157,22 @@ func (c *Client) Append(ctx context.Context, r countersign.Record, durable bool)
 	if err != nil {
 		return countersign.Receipt{}, err
 	}
-	id, body, err := bodyOf(r)
-	if err != nil {
+	body := c.body()
+	defer c.bodies.Put(body)
+	if err := body.encode(r); err != nil {
 		return countersign.Receipt{}, err
 	}
 	kind := byte(askAppend)
 	if durable {
 		kind = askCommit
-	} else if id != "" && c.spooled(id, body) {
-		return countersign.Receipt{ID: id}, nil
+	} else if r.ID != "" && c.spooled(r.ID, body.b) {
+		return countersign.Receipt{ID: r.ID}, nil
 	}
 	var rec countersign.Receipt
 	err = c.ask(ctx, kind, func(b []byte) (err error) {
 		rec, err = receipt(b)
 		return err
-	}, c.spool.extent().encode(), record(id), body)
+	}, c.spool.extent().encode(), record(r.ID), body.b)
 	return rec, err
 }
 

@@ -183,13 +183,14 @@ func (l *lane) leave(err error) {
 func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (countersign.Receipt, error) {
 	plains := r.Payloads
 	r.Payloads = nil
-	id, body, err := bodyOf(r)
-	if err != nil {
+	body := c.body()
+	defer c.bodies.Put(body)
+	if err := body.encode(r); err != nil {
 		return countersign.Receipt{}, err
 	}
 	head, parts, err := payload.Enclose(plains)
-	if err == nil && len(body)+len(head)+len(plains)*refSize > MaxBody {
-		err = invalid(fmt.Errorf("it has %d bytes and %d payloads, more than %d bytes in all", len(body), len(plains), MaxBody))
+	if err == nil && len(body.b)+len(head)+len(plains)*refSize > MaxBody {
+		err = invalid(fmt.Errorf("it has %d bytes and %d payloads, more than %d bytes in all", len(body.b), len(plains), MaxBody))
 	}
 	if err != nil {
 		return countersign.Receipt{}, err
@@ -205,8 +206,8 @@ func (c *Client) file(ctx context.Context, r countersign.Record, durable bool) (
 	if durable {
 		flags[0] = 1
 	}
-	binary.BigEndian.PutUint32(flags[1:], uint32(len(body)))
-	a := l.ask(askFile, append([][]byte{c.spool.extent().encode(), record(id), flags[:], body, head}, parts...)...)
+	binary.BigEndian.PutUint32(flags[1:], uint32(len(body.b)))
+	a := l.ask(askFile, append([][]byte{c.spool.extent().encode(), record(r.ID), flags[:], body.b, head}, parts...)...)
 	var rec countersign.Receipt
 	if a.err == nil {
 		rec, a.err = receipt(a.payload)

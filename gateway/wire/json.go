@@ -60,7 +60,7 @@ func (d *Doc) parse(src []byte) error {
 		return errors.New("the body is too large")
 	}
 	if d.nodes == nil {
-		d.nodes = make([]node, 0, len(src)/48+8)
+		d.nodes = make([]node, 0, min(len(src)/48+8, 64)) // most of a long prompt is text
 	}
 	p := parser{src: src, nodes: d.nodes[:0]}
 	p.space()

@@ -63,7 +63,8 @@ func (s *Splitter) sniff(b []byte, end bool) []byte {
 	return head
 }
 
-// Feed takes the next bytes.
+// Feed takes the next bytes. The first of an answer in one piece, which mostly are all
+// of it, must stay as they are until its End.
 func (s *Splitter) Feed(b []byte) {
 	if !s.known && !s.sse && !s.lines {
 		if b = s.sniff(b, false); b == nil {
@@ -71,6 +72,10 @@ func (s *Splitter) Feed(b []byte) {
 		}
 	}
 	if !s.sse && !s.lines {
+		if len(s.line) == 0 && !s.skip && len(b) <= maxEvent {
+			s.line = b[:len(b):len(b)]
+			return
+		}
 		s.add(b)
 		return
 	}
@@ -94,7 +99,7 @@ func (s *Splitter) Feed(b []byte) {
 
 func (s *Splitter) add(b []byte) {
 	if len(s.line)+len(b) > maxEvent {
-		s.line, s.skip = s.line[:0], true
+		s.line, s.skip = nil, true
 		return
 	}
 	s.line = append(s.line, b...)

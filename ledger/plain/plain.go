@@ -19,10 +19,10 @@ import (
 // blank is how encoding/json begins a Record whose ledger fields are empty.
 const blank = `{"v":0,"id":"","node":"","epoch":0,"seq":0,"prev":"","t":{"wall":"","mono_ns":0},`
 
-// Body is a record's JSON from its type on, without the fields that the ledger
+// Body appends a record's JSON from its type on, without the fields that the ledger
 // fills.
-func Body(r *countersign.Record) ([]byte, error) {
-	if b, ok := known(make([]byte, 0, 1536), r); ok {
+func Body(to []byte, r *countersign.Record) ([]byte, error) {
+	if b, ok := known(to, r); ok {
 		return b, nil
 	}
 	rest := *r
@@ -37,7 +37,7 @@ func Body(r *countersign.Record) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("its encoding begins with %.60s", buf.Bytes())
 	}
-	return b, nil
+	return append(to, b...), nil
 }
 
 // known appends the body of a record without reflection. false: there is something
