@@ -15,6 +15,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/filelock"
+	"github.com/countersign/countersign/ledger/conn"
 )
 
 // maxPipes is how many calls of one client are on their way at once.
@@ -26,7 +27,7 @@ type Client struct {
 	Canary bool // what is written is a probe's; set before the first record
 	dirs   Dirs
 	nudges *pipe         // for what is not answered
-	line   *rawConn      // its connection
+	line   *conn.Conn    // its connection
 	order  sync.Mutex    // of nudges
 	done   chan struct{} // closed by the watcher after askDone's answer
 	spool  spooler
@@ -81,7 +82,7 @@ func lockPath(d Dirs) string { return filepath.Join(d.State, "lock") }
 
 // connect makes one connection and agrees on the protocol. Its error has the
 // code EPending if no process was there.
-func connect(d Dirs) (*pipe, *rawConn, error) {
+func connect(d Dirs) (*pipe, *conn.Conn, error) {
 	pending := func(err error) error {
 		return &countersign.Error{Code: countersign.EPending, Op: "reach the ledger", Err: err}
 	}
@@ -92,25 +93,25 @@ func connect(d Dirs) (*pipe, *rawConn, error) {
 		}
 		return nil, nil, pending(err)
 	}
-	c, err := raw(nc)
+	c, err := conn.Take(nc)
 	if err != nil {
 		return nil, nil, closedErr(err)
 	}
-	uid, err := c.peerUID()
+	uid, err := c.PeerUID()
 	if err != nil || uid != os.Geteuid() {
-		c.close()
+		c.Close()
 		return nil, nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Geteuid(), err))
 	}
 	p := &pipe{rw: c}
-	err = c.readWithin(greeting) // a ledger that is stopped must not hold its clients up for ever
+	err = c.ReadWithin(greeting) // a ledger that is stopped must not hold its clients up for ever
 	if err == nil {
 		err = hello(p)
 	}
 	if err == nil {
-		err = c.readWithin(0)
+		err = c.ReadWithin(0)
 	}
 	if err != nil {
-		c.close()
+		c.Close()
 		if countersign.CodeOf(err) == countersign.EInternal {
 			return nil, nil, pending(err) // it hung up: it is about to end
 		}
@@ -236,7 +237,7 @@ func (c *Client) ask(ctx context.Context, kind byte, take func([]byte) error, pa
 		c.putBack(p)
 		return err
 	}
-	p.rw.(*rawConn).close()
+	p.rw.(*conn.Conn).Close()
 	return c.ended(err)
 }
 
@@ -268,7 +269,7 @@ func (c *Client) putBack(p *pipe) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		p.rw.(*rawConn).close()
+		p.rw.(*conn.Conn).Close()
 		return
 	}
 	c.idle = append(c.idle, p)
@@ -313,7 +314,7 @@ func (c *Client) watch() {
 	}
 	c.order.Lock() // nobody is writing any more: the descriptor may go
 	defer c.order.Unlock()
-	c.line.close()
+	c.line.Close()
 }
 
 // Closed is closed when nothing can be written any more: callers close their
@@ -335,9 +336,9 @@ func (c *Client) shut(err error) {
 	}
 	c.err = err
 	close(c.closed)
-	c.line.hangUp()
+	c.line.HangUp()
 	for _, p := range c.idle {
-		p.rw.(*rawConn).close()
+		p.rw.(*conn.Conn).Close()
 	}
 	c.idle = nil
 	go c.leaveLanes() // whoever makes one holds them meanwhile

@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	countersign "github.com/countersign/countersign"
+	"github.com/countersign/countersign/ledger/conn"
 	"github.com/countersign/countersign/ledger/payload"
 	"github.com/countersign/countersign/ledger/plain"
 )
@@ -19,7 +20,7 @@ const laneRoom = 256 << 10
 func (s *server) fileAll(p *pipe, first []byte) error {
 	if p.full == 0 { // the first: it is a lane
 		p.full = laneRoom
-		if err := p.rw.(*rawConn).poll(); err != nil {
+		if err := p.rw.(*conn.Conn).Poll(); err != nil {
 			return err
 		}
 	}

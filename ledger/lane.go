@@ -73,12 +73,12 @@ func (c *Client) lane(durable bool) (*lane, error) {
 	if err != nil {
 		return nil, c.lost(err)
 	}
-	conn, err := r.polled()
+	polled, err := r.Polled()
 	if err != nil {
 		return nil, closedErr(err)
 	}
-	p.rw = conn
-	l := &lane{conn: conn, durable: durable, out: &pipe{rw: conn}, in: p}
+	p.rw = polled
+	l := &lane{conn: polled, durable: durable, out: &pipe{rw: polled}, in: p}
 	c.lanes = append(c.lanes, l)
 	return l, nil
 }

@@ -18,6 +18,7 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger/book"
+	"github.com/countersign/countersign/ledger/conn"
 	"github.com/countersign/countersign/ledger/disk"
 	"github.com/countersign/countersign/ledger/payload"
 )
@@ -81,7 +82,7 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 		}
 		return closedErr(errors.Join(openErr, err))
 	}
-	s := &server{book: b, refuse: openErr, o: o, gone: make(chan struct{}, 1), conns: map[*rawConn]bool{}}
+	s := &server{book: b, refuse: openErr, o: o, gone: make(chan struct{}, 1), conns: map[*conn.Conn]bool{}}
 	s.in = newIntake(disk.Dir(d.State), b)
 	if s.refuse == nil {
 		s.refuse = s.in.leftovers()
@@ -116,7 +117,7 @@ type server struct {
 	gone   chan struct{} // a client has gone
 
 	mu    sync.Mutex
-	conns map[*rawConn]bool
+	conns map[*conn.Conn]bool
 	ended bool
 	busy  sync.WaitGroup
 }
@@ -207,13 +208,13 @@ func (s *server) hangUp() {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.each((*rawConn).hangUpRead)
-	rude := time.AfterFunc(farewell, func() { s.each((*rawConn).hangUp) })
+	s.each((*conn.Conn).HangUpRead)
+	rude := time.AfterFunc(farewell, func() { s.each((*conn.Conn).HangUp) })
 	defer rude.Stop()
 	s.busy.Wait()
 }
 
-func (s *server) each(do func(*rawConn)) {
+func (s *server) each(do func(*conn.Conn)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -231,17 +232,17 @@ func (s *server) accept(l *net.UnixListener) {
 			time.Sleep(time.Millisecond) // out of descriptors: some client will go
 			continue
 		}
-		c, err := raw(nc)
+		c, err := conn.Take(nc)
 		if err != nil {
 			continue
 		}
-		if uid, err := c.peerUID(); err != nil || uid != os.Geteuid() {
-			c.close() // another user: nothing to say to him
+		if uid, err := c.PeerUID(); err != nil || uid != os.Geteuid() {
+			c.Close() // another user: nothing to say to him
 			continue
 		}
 		s.mu.Lock()
 		if s.ended {
-			c.close()
+			c.Close()
 		} else {
 			s.conns[c] = true
 			s.busy.Add(1)
@@ -251,7 +252,7 @@ func (s *server) accept(l *net.UnixListener) {
 	}
 }
 
-func (s *server) serve(c *rawConn) {
+func (s *server) serve(c *conn.Conn) {
 	defer s.busy.Done()
 	p := &pipe{rw: c}
 	for s.answer(p) == nil {
@@ -261,7 +262,7 @@ func (s *server) serve(c *rawConn) {
 	}
 	s.mu.Lock()
 	delete(s.conns, c)
-	c.close()
+	c.Close()
 	s.mu.Unlock()
 	s.tell()
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package ledger
+package conn
 
 import (
 	"errors"
@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawConn is a unix-socket connection read and written by plain blocking
+// Conn is a unix-socket connection read and written by plain blocking
 // system calls: no poller, no hand-over between goroutines on the way. Who asks one
 // question after the other is answered soonest so.
-type rawConn struct {
+type Conn struct {
 	fd   int
 	lane net.Conn // the same connection in Go's poller; nil: it is not
 	mu   sync.Mutex
 	f    *os.File // nil after close
 }
 
-// raw takes a connection out of Go's poller.
-func raw(c *net.UnixConn) (*rawConn, error) {
+// Take takes a connection out of Go's poller.
+func Take(c *net.UnixConn) (*Conn, error) {
 	defer c.Close()
 	f, err := c.File() // a duplicate
 	if err != nil {
@@ -35,17 +35,17 @@ func raw(c *net.UnixConn) (*rawConn, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	return &rawConn{f: f, fd: fd}, nil
+	return &Conn{f: f, fd: fd}, nil
 }
 
-// poll has Go's poller wait for the connection, where many questions come at once: a
+// Poll has Go's poller wait for the connection, where many questions come at once: a
 // thread that waits in a system call holds a processor until it is taken away.
-func (c *rawConn) poll() (err error) {
+func (c *Conn) Poll() (err error) {
 	c.lane, err = net.FileConn(c.f) // a duplicate
 	return err
 }
 
-func (c *rawConn) Read(p []byte) (int, error) {
+func (c *Conn) Read(p []byte) (int, error) {
 	if c.lane != nil {
 		return c.lane.Read(p)
 	}
@@ -55,7 +55,7 @@ func (c *rawConn) Read(p []byte) (int, error) {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN):
-			return 0, os.ErrDeadlineExceeded // readWithin
+			return 0, os.ErrDeadlineExceeded // ReadWithin
 		case err != nil:
 			return 0, err
 		case n == 0:
@@ -65,7 +65,7 @@ func (c *rawConn) Read(p []byte) (int, error) {
 	}
 }
 
-func (c *rawConn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (int, error) {
 	if c.lane != nil {
 		return c.lane.Write(p)
 	}
@@ -83,16 +83,16 @@ func (c *rawConn) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// polled gives the connection to Go's poller, for one that many goroutines wait
+// Polled gives the connection to Go's poller, for one that many goroutines wait
 // for.
-func (c *rawConn) polled() (net.Conn, error) {
-	defer c.close()
+func (c *Conn) Polled() (net.Conn, error) {
+	defer c.Close()
 	return net.FileConn(c.f) // a duplicate
 }
 
-// hangUp ends the connection in both directions; it wakes whoever reads it. The
-// descriptor stays until close, so that its number cannot be another's.
-func (c *rawConn) hangUp() {
+// HangUp ends the connection in both directions; it wakes whoever reads it. The
+// descriptor stays until Close, so that its number cannot be another's.
+func (c *Conn) HangUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.f != nil {
@@ -100,10 +100,10 @@ func (c *rawConn) hangUp() {
 	}
 }
 
-// hangUpRead lets nothing more in: whoever reads gets what has arrived and then
+// HangUpRead lets nothing more in: whoever reads gets what has arrived and then
 // the end, whoever writes at the other end an error. What is written here still
 // arrives.
-func (c *rawConn) hangUpRead() {
+func (c *Conn) HangUpRead() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.f != nil {
@@ -111,14 +111,14 @@ func (c *rawConn) hangUpRead() {
 	}
 }
 
-// readWithin bounds how long each read may wait; 0 means for ever.
-func (c *rawConn) readWithin(d time.Duration) error {
+// ReadWithin bounds how long each read may wait; 0 means for ever.
+func (c *Conn) ReadWithin(d time.Duration) error {
 	tv := unix.NsecToTimeval(d.Nanoseconds())
 	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
 }
 
-// close frees the descriptor; nobody may be reading or writing it.
-func (c *rawConn) close() {
+// Close frees the descriptor; nobody may be reading or writing it.
+func (c *Conn) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.f != nil {

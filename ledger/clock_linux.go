@@ -8,17 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const sendFlags = unix.MSG_NOSIGNAL
-
-// peerUID is the user at the other end, as the kernel knows it.
-func (c *rawConn) peerUID() (int, error) {
-	cred, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return -1, err
-	}
-	return int(cred.Uid), nil
-}
-
 // bootClock counts from the machine's start, through sleep, and cannot be set.
 func bootClock() time.Duration {
 	var ts unix.Timespec
