@@ -144,6 +144,7 @@ func TestSplitterInAnyPieces(t *testing.T) {
 		{"a beginning only", "text/plain", "dat", []string{"dat"}, false},
 		{"number", "application/json", "1", []string{"1"}, false},
 		{"nothing", "application/json", "", nil, false},
+		{"too large in one piece", "application/json", strings.Repeat("x", maxEvent+1), nil, false},
 		{"too large", "text/event-stream", "data: " + strings.Repeat("x", maxEvent+1) + "\n\ndata: 2\n\n", []string{"2"}, false},
 	}
 	for _, tt := range tests {
@@ -154,7 +155,8 @@ func TestSplitterInAnyPieces(t *testing.T) {
 				}
 				var got []string
 				s := NewSplitter(tt.media, func(b []byte) { got = append(got, string(b)) })
-				for b := []byte(tt.body); len(b) > 0; {
+				fed := []byte(tt.body)
+				for b := fed; len(b) > 0; {
 					n := min(size, len(b))
 					s.Feed(b[:n])
 					b = b[n:]
@@ -165,6 +167,9 @@ func TestSplitterInAnyPieces(t *testing.T) {
 				s.End()
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("in pieces of %d: %s", size, diff)
+				}
+				if string(fed) != tt.body {
+					t.Errorf("in pieces of %d: what was fed has changed", size)
 				}
 			}
 		})
