@@ -132,9 +132,12 @@ func (k *known) begin(text string, i int) []value {
 	return k.values[maphash.String(k.seed, text[i:i+8])]
 }
 
-// is compares the whole of a value.
-func (k *known) is(v *value, s string) bool {
-	return maphash.String(k.seed, s[v.size-8:v.size]) == v.tail && k.sum(s[:v.size]) == v.sum
+// is compares the whole of a value, which s is as long as.
+func (k *known) is(v *value, s string) bool { return k.ends(v, s) && k.sum(s) == v.sum }
+
+// ends compares the end of it, which costs little.
+func (k *known) ends(v *value, s string) bool {
+	return maphash.String(k.seed, s[v.size-minKnown:v.size]) == v.tail
 }
 
 // find calls found for each value in text.
@@ -179,10 +182,13 @@ func (k *known) compare(text string, i int, b *Budget, found func(place, about))
 		if err := b.spend(200); err != nil {
 			return err
 		}
-		if i+v.size <= len(text) && k.is(v, text[i:i+v.size]) {
-			if err := b.spend(1000 + 5*v.size); err != nil {
-				return err
-			}
+		if i+v.size > len(text) || !k.ends(v, text[i:i+v.size]) {
+			continue
+		}
+		if err := b.spend(1000 + 5*v.size); err != nil { // for the sum of it all
+			return err
+		}
+		if k.sum(text[i:i+v.size]) == v.sum {
 			found(place{i, i + v.size}, v.about)
 		}
 	}

@@ -263,3 +263,18 @@ func TestKnownValuesAreFoundAtEveryPlace(t *testing.T) {
 		t.Errorf("only %d values stood in the texts", met)
 	}
 }
+
+// A text that begins and ends as a known value everywhere, and is none, costs what it
+// is charged for: the search gives up, and soon.
+func TestAlmostKnownValuesAreCharged(t *testing.T) {
+	s := newScanner(t)
+	for i := range uint64(8) {
+		s.Learn(DeniedFile, "x", "aaaaaaaa"+random(i, alnum, 15000)+"aaaaaaaa")
+	}
+	text := strings.Repeat("a", 100_000)
+	b := NewBudget(len(text))
+	left := b.left
+	if _, err := s.Text(text, b); err == nil {
+		t.Errorf("searched to its end for %d of %d", left-b.left, left)
+	}
+}
