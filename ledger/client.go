@@ -15,7 +15,6 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/filelock"
-	"github.com/countersign/countersign/ledger/conn"
 )
 
 // maxPipes is how many calls of one client are on their way at once.
@@ -27,7 +26,6 @@ type Client struct {
 	Canary bool // what is written is a probe's; set before the first record
 	dirs   Dirs
 	nudges *pipe         // for what is not answered
-	line   *conn.Conn    // its connection
 	order  sync.Mutex    // of nudges
 	done   chan struct{} // closed by the watcher after askDone's answer
 	spool  spooler
@@ -50,9 +48,9 @@ func Dial(ctx context.Context, d Dirs, spawn func(context.Context) error) (*Clie
 	deadline := time.Now().Add(15 * time.Second)
 	var spawned time.Time
 	for {
-		p, line, err := connect(d)
+		p, err := connect(d)
 		if err == nil {
-			c := &Client{dirs: d, nudges: p, line: line, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{})}
+			c := &Client{dirs: d, nudges: p, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{})}
 			c.spool.wake = make(chan struct{}, 1)
 			go c.watch()
 			go c.nudge()
@@ -82,42 +80,38 @@ func lockPath(d Dirs) string { return filepath.Join(d.State, "lock") }
 
 // connect makes one connection and agrees on the protocol. Its error has the
 // code EPending if no process was there.
-func connect(d Dirs) (*pipe, *conn.Conn, error) {
+func connect(d Dirs) (*pipe, error) {
 	pending := func(err error) error {
 		return &countersign.Error{Code: countersign.EPending, Op: "reach the ledger", Err: err}
 	}
-	nc, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: d.Socket, Net: "unix"})
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: d.Socket, Net: "unix"})
 	if err != nil {
 		if len(d.Socket) > 103 {
-			return nil, nil, closedErr(fmt.Errorf("the socket's path %s is too long for a unix socket", d.Socket))
+			return nil, closedErr(fmt.Errorf("the socket's path %s is too long for a unix socket", d.Socket))
 		}
-		return nil, nil, pending(err)
+		return nil, pending(err)
 	}
-	c, err := conn.Take(nc)
-	if err != nil {
-		return nil, nil, closedErr(err)
-	}
-	uid, err := c.PeerUID()
+	uid, err := peerUID(c)
 	if err != nil || uid != os.Geteuid() {
-		c.Close()
-		return nil, nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Geteuid(), err))
+		_ = c.Close()
+		return nil, closedErr(fmt.Errorf("the process at %s runs as user %d, not %d (%v)", d.Socket, uid, os.Geteuid(), err))
 	}
-	p := &pipe{rw: c}
-	err = c.ReadWithin(greeting) // a ledger that is stopped must not hold its clients up for ever
+	p := &pipe{conn: c}
+	err = c.SetReadDeadline(time.Now().Add(greeting)) // a ledger that is stopped must not hold its clients up for ever
 	if err == nil {
 		err = hello(p)
 	}
 	if err == nil {
-		err = c.ReadWithin(0)
+		err = c.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		c.Close()
+		_ = c.Close()
 		if countersign.CodeOf(err) == countersign.EInternal {
-			return nil, nil, pending(err) // it hung up: it is about to end
+			return nil, pending(err) // it hung up: it is about to end
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	return p, c, nil
+	return p, nil
 }
 
 func hello(p *pipe) error {
@@ -237,7 +231,7 @@ func (c *Client) ask(ctx context.Context, kind byte, take func([]byte) error, pa
 		c.putBack(p)
 		return err
 	}
-	p.rw.(*conn.Conn).Close()
+	_ = p.conn.Close()
 	return c.ended(err)
 }
 
@@ -269,7 +263,7 @@ func (c *Client) putBack(p *pipe) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		p.rw.(*conn.Conn).Close()
+		_ = p.conn.Close()
 		return
 	}
 	c.idle = append(c.idle, p)
@@ -288,7 +282,7 @@ func (c *Client) pipe() (*pipe, error) {
 	c.mu.Unlock()
 	var p *pipe
 	if err == nil {
-		if p, _, err = connect(c.dirs); err != nil {
+		if p, err = connect(c.dirs); err != nil {
 			err = c.lost(err)
 		}
 	}
@@ -301,7 +295,7 @@ func (c *Client) pipe() (*pipe, error) {
 // watch waits on the connection of nudges for what should not come: an error,
 // or its end.
 func (c *Client) watch() {
-	p := &pipe{rw: c.line}
+	p := &pipe{conn: c.nudges.conn}
 	_, err := p.answer()
 	if err == nil {
 		close(c.done)
@@ -312,9 +306,6 @@ func (c *Client) watch() {
 		}
 		c.shut(err)
 	}
-	c.order.Lock() // nobody is writing any more: the descriptor may go
-	defer c.order.Unlock()
-	c.line.Close()
 }
 
 // Closed is closed when nothing can be written any more: callers close their
@@ -336,9 +327,9 @@ func (c *Client) shut(err error) {
 	}
 	c.err = err
 	close(c.closed)
-	c.line.HangUp()
+	_ = c.nudges.conn.Close()
 	for _, p := range c.idle {
-		p.rw.(*conn.Conn).Close()
+		_ = p.conn.Close()
 	}
 	c.idle = nil
 	go c.leaveLanes() // whoever makes one holds them meanwhile

@@ -7,7 +7,6 @@ import (
 	"errors"
 
 	countersign "github.com/countersign/countersign"
-	"github.com/countersign/countersign/ledger/conn"
 	"github.com/countersign/countersign/ledger/payload"
 	"github.com/countersign/countersign/ledger/plain"
 )
@@ -18,12 +17,7 @@ const laneRoom = 256 << 10
 // fileAll answers a record that brings its payloads, and all others of that kind
 // that have arrived behind it: they are written in this order, and flushed once.
 func (s *server) fileAll(p *pipe, first []byte) error {
-	if p.full == 0 { // the first: it is a lane
-		p.full = laneRoom
-		if err := p.rw.(*conn.Conn).Poll(); err != nil {
-			return err
-		}
-	}
+	p.full = laneRoom
 	msgs := [][]byte{first}
 	for more, ok := p.next(askFile); ok; more, ok = p.next(askFile) {
 		msgs = append(msgs, more)

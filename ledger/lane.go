@@ -69,16 +69,11 @@ func (c *Client) lane(durable bool) (*lane, error) {
 	if best != nil && (least == 0 || lanes == maxLanes) {
 		return best, nil
 	}
-	p, r, err := connect(c.dirs)
+	p, err := connect(c.dirs)
 	if err != nil {
 		return nil, c.lost(err)
 	}
-	polled, err := r.Polled()
-	if err != nil {
-		return nil, closedErr(err)
-	}
-	p.rw = polled
-	l := &lane{conn: polled, durable: durable, out: &pipe{rw: polled}, in: p}
+	l := &lane{conn: p.conn, durable: durable, out: &pipe{conn: p.conn}, in: p}
 	c.lanes = append(c.lanes, l)
 	return l, nil
 }

@@ -31,9 +31,9 @@ func wired(t *testing.T) (here, there net.Conn) {
 // Many ask on one lane at once, alone and together: each gets his own answer.
 func TestLaneAnswersEveryAsker(t *testing.T) {
 	here, there := wired(t)
-	l := &lane{conn: here, out: &pipe{rw: here}, in: &pipe{rw: here}}
+	l := &lane{conn: here, out: &pipe{conn: here}, in: &pipe{conn: here}}
 	go func() {
-		p := &pipe{rw: there}
+		p := &pipe{conn: there}
 		for {
 			kind, msg, err := p.receive()
 			if err != nil || kind != askFile {
@@ -76,7 +76,7 @@ func TestLaneAnswersEveryAsker(t *testing.T) {
 // The end of the connection reaches all that wait.
 func TestLaneEndsForAll(t *testing.T) {
 	here, there := wired(t)
-	l := &lane{conn: here, out: &pipe{rw: here}, in: &pipe{rw: here}}
+	l := &lane{conn: here, out: &pipe{conn: here}, in: &pipe{conn: here}}
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {

@@ -21,7 +21,7 @@ func TestNoAnswerBeforeItsFlush(t *testing.T) {
 	}
 	dir := t.TempDir()
 	trace := filepath.Join(dir, "trace")
-	c, p := dial(t, dir, "strace", "-f", "-qq", "-s", "8", "-o", trace, "-e", "trace=fdatasync,pwrite64,sendmsg")
+	c, p := dial(t, dir, "strace", "-f", "-qq", "-s", "8", "-o", trace, "-e", "trace=fdatasync,pwrite64,write")
 	const n = 30
 	for i := range n {
 		if _, err := c.Append(t.Context(), rec(i), true); err != nil {
@@ -50,7 +50,7 @@ func TestNoAnswerBeforeItsFlush(t *testing.T) {
 }
 
 var (
-	answer  = regexp.MustCompile(`sendmsg\(.*iov_base="\\0\\0\\0-o`) // 45 bytes: okay, number, id
+	answer  = regexp.MustCompile(` write\(.*, "\\0\\0\\0-o`) // 45 bytes: okay, number, id
 	flushed = regexp.MustCompile(`fdatasync(\(| resumed).*= 0`)
 	wrote   = regexp.MustCompile(`pwrite64\(`)
 )

@@ -18,7 +18,6 @@ import (
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/filelock"
 	"github.com/countersign/countersign/ledger/book"
-	"github.com/countersign/countersign/ledger/conn"
 	"github.com/countersign/countersign/ledger/disk"
 	"github.com/countersign/countersign/ledger/payload"
 )
@@ -82,7 +81,7 @@ func Serve(ctx context.Context, d Dirs, o ServeOptions) error {
 		}
 		return closedErr(errors.Join(openErr, err))
 	}
-	s := &server{book: b, refuse: openErr, o: o, gone: make(chan struct{}, 1), conns: map[*conn.Conn]bool{}}
+	s := &server{book: b, refuse: openErr, o: o, gone: make(chan struct{}, 1), conns: map[*net.UnixConn]bool{}}
 	s.in = newIntake(disk.Dir(d.State), b)
 	if s.refuse == nil {
 		s.refuse = s.in.leftovers()
@@ -117,7 +116,7 @@ type server struct {
 	gone   chan struct{} // a client has gone
 
 	mu    sync.Mutex
-	conns map[*conn.Conn]bool
+	conns map[*net.UnixConn]bool
 	ended bool
 	busy  sync.WaitGroup
 }
@@ -208,23 +207,23 @@ func (s *server) hangUp() {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.each((*conn.Conn).HangUpRead)
-	rude := time.AfterFunc(farewell, func() { s.each((*conn.Conn).HangUp) })
+	s.each((*net.UnixConn).CloseRead)
+	rude := time.AfterFunc(farewell, func() { s.each((*net.UnixConn).Close) })
 	defer rude.Stop()
 	s.busy.Wait()
 }
 
-func (s *server) each(do func(*conn.Conn)) {
+func (s *server) each(do func(*net.UnixConn) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		do(c)
+		_ = do(c) // it has gone already
 	}
 }
 
 func (s *server) accept(l *net.UnixListener) {
 	for {
-		nc, err := l.AcceptUnix()
+		c, err := l.AcceptUnix()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -232,17 +231,13 @@ func (s *server) accept(l *net.UnixListener) {
 			time.Sleep(time.Millisecond) // out of descriptors: some client will go
 			continue
 		}
-		c, err := conn.Take(nc)
-		if err != nil {
-			continue
-		}
-		if uid, err := c.PeerUID(); err != nil || uid != os.Geteuid() {
-			c.Close() // another user: nothing to say to him
+		if uid, err := peerUID(c); err != nil || uid != os.Geteuid() {
+			_ = c.Close() // another user: nothing to say to him
 			continue
 		}
 		s.mu.Lock()
 		if s.ended {
-			c.Close()
+			_ = c.Close()
 		} else {
 			s.conns[c] = true
 			s.busy.Add(1)
@@ -252,9 +247,9 @@ func (s *server) accept(l *net.UnixListener) {
 	}
 }
 
-func (s *server) serve(c *conn.Conn) {
+func (s *server) serve(c *net.UnixConn) {
 	defer s.busy.Done()
-	p := &pipe{rw: c}
+	p := &pipe{conn: c}
 	for s.answer(p) == nil {
 	}
 	if p.spool != "" {
@@ -262,7 +257,7 @@ func (s *server) serve(c *conn.Conn) {
 	}
 	s.mu.Lock()
 	delete(s.conns, c)
-	c.Close()
+	_ = c.Close()
 	s.mu.Unlock()
 	s.tell()
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"io"
+	"net"
 
 	countersign "github.com/countersign/countersign"
 )
@@ -60,7 +60,7 @@ func decodeError(b []byte) error {
 
 // pipe is one connection, used by one goroutine at a time.
 type pipe struct {
-	rw   io.ReadWriter
+	conn net.Conn
 	in   []byte // read; from at on not yet taken
 	at   int
 	want int    // bytes of the message that was returned last
@@ -77,7 +77,7 @@ const keep = 1 << 20
 // send writes one message with one write, behind those that were added.
 func (p *pipe) send(kind byte, parts ...[]byte) error {
 	p.add(kind, parts...)
-	_, err := p.rw.Write(p.out)
+	_, err := p.conn.Write(p.out)
 	if p.out = p.out[:0]; cap(p.out) > keep {
 		p.out = nil
 	}
@@ -114,7 +114,7 @@ func (p *pipe) receive() (kind byte, payload []byte, err error) {
 			}
 		}
 		p.room(need)
-		n, err := p.rw.Read(p.in[len(p.in):cap(p.in)])
+		n, err := p.conn.Read(p.in[len(p.in):cap(p.in)])
 		if err != nil {
 			return 0, nil, err
 		}

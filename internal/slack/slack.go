@@ -16,7 +16,7 @@ const (
 	// Usual is the slack of processes that serve: below what anybody waits for, and many
 	// times the monitor's pace.
 	Usual = time.Millisecond
-	// Polled is that of a process whose threads wait in the poller alone: there is no
-	// processor to be taken from one that waits elsewhere.
+	// Polled is that of a process whose threads wait in the poller, and for a disk at
+	// most: there is no processor to be taken from one that waits elsewhere for long.
 	Polled = 5 * time.Millisecond
 )

@@ -1,0 +1,25 @@
+//go:build unix && !linux
+
+package ledger
+
+import (
+	"errors"
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// peerUID is the user at the other end, as the kernel knows it.
+func peerUID(c *net.UnixConn) (uid int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var cred *unix.Xucred
+	if cerr := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	}); cerr != nil || err != nil {
+		return -1, errors.Join(cerr, err)
+	}
+	return int(cred.Uid), nil
+}
