@@ -257,7 +257,6 @@ var (
 	copied   = regexp.MustCompile(`pwrite64\(\d+<[^>]*\.pack>, ".*segment\\n`)
 	flushing = regexp.MustCompile(`^(\d+) +fdatasync\(\d+<([^>]*)>`)
 	returned = regexp.MustCompile(`^(\d+) .*fdatasync(\(.*\)| resumed>\)) += 0`)
-	answered = regexp.MustCompile(` write\(.*, "\\0\\0\\0-o`) // 45 bytes: okay, number, id
 )
 
 // early counts the answers that carry a record, and those of them that came while
@@ -277,7 +276,7 @@ func early(trace string) (answers, early int) {
 		if m := returned.FindStringSubmatch(line); m != nil {
 			delete(dirty, under[m[1]])
 		}
-		if answered.MatchString(line) {
+		if answer.MatchString(line) {
 			answers++
 			if len(dirty) > 0 {
 				early++

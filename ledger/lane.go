@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 
 	countersign "github.com/countersign/countersign"
@@ -29,7 +28,6 @@ const refSize = 400
 // answers in order, and does together what has arrived together: so who need not
 // wait for a flush has lanes of his own.
 type lane struct {
-	conn    net.Conn
 	durable bool
 
 	writing sync.Mutex
@@ -73,7 +71,7 @@ func (c *Client) lane(durable bool) (*lane, error) {
 	if err != nil {
 		return nil, c.lost(err)
 	}
-	l := &lane{conn: p.conn, durable: durable, out: &pipe{conn: p.conn}, in: p}
+	l := &lane{durable: durable, out: &pipe{conn: p.conn}, in: p}
 	c.lanes = append(c.lanes, l)
 	return l, nil
 }
@@ -113,7 +111,7 @@ func (l *lane) send(w chan answer, kind byte, parts [][]byte) error {
 	}
 	l.mu.Unlock()
 	if err == nil && l.out.send(kind, parts...) != nil {
-		_ = l.conn.Close() // who reads tells all that wait
+		_ = l.out.conn.Close() // who reads tells all that wait
 	}
 	return err
 }
@@ -148,7 +146,7 @@ func (l *lane) read(mine chan answer) (own answer) {
 		l.waits[0] <- answer{lead: true}
 		return own
 	case l.err != nil:
-		_ = l.conn.Close()
+		_ = l.out.conn.Close()
 	}
 	l.reading = false
 	return own
@@ -161,7 +159,7 @@ func (l *lane) fail(err error) {
 		w <- answer{err: err}
 	}
 	l.waits = nil
-	_ = l.conn.Close()
+	_ = l.out.conn.Close()
 }
 
 // leave takes no more questions and ends the lane after its last answer.
@@ -170,7 +168,7 @@ func (l *lane) leave(err error) {
 	defer l.mu.Unlock()
 	l.err = cmp.Or(l.err, err)
 	if len(l.waits) == 0 {
-		_ = l.conn.Close()
+		_ = l.out.conn.Close()
 	}
 }
 

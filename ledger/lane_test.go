@@ -31,7 +31,7 @@ func wired(t *testing.T) (here, there net.Conn) {
 // Many ask on one lane at once, alone and together: each gets his own answer.
 func TestLaneAnswersEveryAsker(t *testing.T) {
 	here, there := wired(t)
-	l := &lane{conn: here, out: &pipe{conn: here}, in: &pipe{conn: here}}
+	l := &lane{out: &pipe{conn: here}, in: &pipe{conn: here}}
 	go func() {
 		p := &pipe{conn: there}
 		for {
@@ -76,7 +76,7 @@ func TestLaneAnswersEveryAsker(t *testing.T) {
 // The end of the connection reaches all that wait.
 func TestLaneEndsForAll(t *testing.T) {
 	here, there := wired(t)
-	l := &lane{conn: here, out: &pipe{conn: here}, in: &pipe{conn: here}}
+	l := &lane{out: &pipe{conn: here}, in: &pipe{conn: here}}
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {

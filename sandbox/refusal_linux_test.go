@@ -221,11 +221,7 @@ func TestHostRename(t *testing.T) {
 	}
 	// In the moment of the rename the kernel has taken the mount off and still finds the
 	// old file: the first cat must be over.
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(said(), "\n"); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("nothing is read inside")
-		}
-	}
+	eventually(t, "the first cat", func() bool { return strings.Contains(said(), "\n") })
 	if err := os.Rename(write(t, g.project+"/.env.tmp", "NEW"), path); err != nil {
 		t.Fatal(err)
 	}

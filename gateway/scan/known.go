@@ -69,16 +69,14 @@ func load8(s string) uint64 {
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-func (k *known) slot(s string) (at int, bit uint64) {
-	h := (load8(s) ^ k.salt) * k.odd >> 46
+// slot is where a filter has eight bytes.
+func (k *known) slot(eight uint64) (at int, bit uint64) {
+	h := (eight ^ k.salt) * k.odd >> 46
 	return int(h >> 6), 1 << (h & 63)
 }
 
 // five is slot for the first five of eight bytes.
-func (k *known) five(eight uint64) (at int, bit uint64) {
-	h := (eight<<24 ^ k.salt) * k.odd >> 46
-	return int(h >> 6), 1 << (h & 63)
-}
+func (k *known) five(eight uint64) (at int, bit uint64) { return k.slot(eight << 24) }
 
 // every is how many bytes lie between two looks at a text: whatever eight bytes begin
 // a value, a look falls on five of them.
@@ -98,7 +96,7 @@ func (k *known) add(s string, a about) bool {
 			return false
 		}
 	}
-	at, bit := k.slot(s)
+	at, bit := k.slot(load8(s))
 	k.filter[at] |= bit
 	for i := range every {
 		at, bit := k.five(load8(s) >> (8 * i))
@@ -125,7 +123,7 @@ func (k *known) has(s string) bool {
 // begin returns the values that may begin at i, which the caller compares as
 // soon as it has their bytes.
 func (k *known) begin(text string, i int) []value {
-	at, bit := k.slot(text[i:])
+	at, bit := k.slot(load8(text[i:]))
 	if k.filter[at]&bit == 0 {
 		return nil
 	}
@@ -164,9 +162,6 @@ func (k *known) find(text string, b *Budget, found func(place, about)) error {
 // before it.
 func (k *known) around(text string, at int, b *Budget, found func(place, about)) error {
 	for i := max(0, at-every+1); i <= min(at, len(text)-minKnown); i++ {
-		if slot, bit := k.slot(text[i:]); k.filter[slot]&bit == 0 {
-			continue
-		}
 		if err := k.compare(text, i, b, found); err != nil {
 			return err
 		}
@@ -176,7 +171,7 @@ func (k *known) around(text string, at int, b *Budget, found func(place, about))
 
 // compare calls found for the values that stand at i.
 func (k *known) compare(text string, i int, b *Budget, found func(place, about)) error {
-	values := k.values[maphash.String(k.seed, text[i:i+minKnown])]
+	values := k.begin(text, i)
 	for j := range values {
 		v := &values[j]
 		if err := b.spend(200); err != nil {

@@ -71,7 +71,6 @@ type packs struct {
 	end, room int64
 	dirty     int64  // where what is not flushed begins; end: nowhere
 	frame     []byte // of a copy
-	dropped   int64  // how far it is out of memory
 }
 
 // write writes blobs, and says of each where it is.
@@ -146,7 +145,7 @@ func (p *packs) flush() error {
 		return p.failed
 	}
 	f, fresh, end := p.file, p.fresh, p.end
-	from, to := p.dropped, end-end%dropStep
+	from, to := p.dirty-p.dirty%dropStep, end-end%dropStep
 	p.flushing = true
 	p.mu.Unlock()
 	err := f.Flush()
@@ -157,7 +156,7 @@ func (p *packs) flush() error {
 		f.Drop(from, to)
 	}
 	p.mu.Lock()
-	p.flushing, p.dropped = false, to
+	p.flushing = false
 	p.cond.Broadcast()
 	if err != nil {
 		p.failed, p.err = err, cmp.Or(p.err, err)
@@ -178,7 +177,7 @@ func (p *packs) next(kek string) error {
 	if err != nil {
 		return err
 	}
-	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.dropped, p.room = f, name, kek, true, 0, 0, 0, 0
+	p.file, p.name, p.kek, p.fresh, p.end, p.dirty, p.room = f, name, kek, true, 0, 0, 0
 	return p.append([]byte(packMagic))
 }
 
