@@ -45,7 +45,7 @@ func (a *app) gatewayCmd() *cobra.Command {
 }
 
 func (a *app) serveGateway(ctx context.Context, o serving.Options) error {
-	slack.Ensure(slack.Polled)
+	slack.Ensure(slack.Usual)
 	err := serving.Run(ctx, a.App, o, func(url string) {
 		if !a.JSON {
 			fmt.Fprintln(a.Out, url)

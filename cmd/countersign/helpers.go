@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/countersign/countersign/cmd/countersign/live"
 	"github.com/countersign/countersign/cmd/countersign/proving"
@@ -18,6 +19,9 @@ func helperProcess(args []string) (code int, handled bool) {
 		return 0, false
 	}
 	if args[0] == "__ledger" && len(args) == 3 {
+		// What comes is written one after the other: a second processor would be woken
+		// for what the first has done before it is up.
+		runtime.GOMAXPROCS(1)
 		err := ledger.Serve(context.Background(), ledger.Dirs{State: args[1], Socket: args[2]}, ledger.ServeOptions{})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "countersign: ledger:", err)

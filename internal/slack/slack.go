@@ -12,11 +12,7 @@ package slack
 
 import "time"
 
-const (
-	// Usual is the slack of processes that serve: below what anybody waits for, and many
-	// times the monitor's pace.
-	Usual = time.Millisecond
-	// Polled is that of a process whose threads wait in the poller, and for a disk at
-	// most: there is no processor to be taken from one that waits elsewhere for long.
-	Polled = 5 * time.Millisecond
-)
+// Usual is the slack of processes that serve, whose threads wait in the poller, and for
+// a disk at most: there is no processor to be taken from one that waits elsewhere for
+// long.
+const Usual = 5 * time.Millisecond

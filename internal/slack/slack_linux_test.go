@@ -198,7 +198,7 @@ func TestWith(t *testing.T) {
 		t.Skip(err)
 	}
 	defer set(was)
-	for _, before := range []time.Duration{was, Polled} {
+	for _, before := range []time.Duration{was, 2 * Usual} {
 		if err := set(before); err != nil {
 			t.Fatal(err)
 		}
