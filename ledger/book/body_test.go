@@ -1,7 +1,10 @@
 package book
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 
 	countersign "github.com/countersign/countersign"
@@ -57,6 +60,24 @@ func FuzzBody(f *testing.F) {
 		}
 		if err := json.Unmarshal(leaf, &own); err != nil || own.V != 1 || own.ID != "i" || own.Node != "n" || own.Epoch != 7 || own.Seq != 8 || own.T.Wall != "w" {
 			t.Errorf("%s is read as %+v (%v)", leaf, own, err)
+		}
+	})
+}
+
+// What is taken for JSON is what encoding/json takes for it, of one line.
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{
+		`"a":[1,-0,0.5,1e9,2E-3,{}],"b":{"c":null,"d":[true,false,[]]}}`, `"a":01}`, `"a":1.}`, `"a":-}`, `"a":1e+}`, `"a":"\ud834\u00e9\/"}`,
+		`"a":"\x"}`, `"a":"\u12g4"}`, "\"a\":\"\x01\"}", "\"a\":\"\xff\"}", `"a" : [ 1 , 2 ] , "b":"" }`, `"a":1,}`, `"a":[,]}`, `"a":tru}`, `"a":nulll}`, `"a":{"b"}}`,
+		`"a":[1}`, `"a":1]}`, `"a":1}}`, "\"a\":\u00a01}", `"a":` + strings.Repeat("[", 9999) + strings.Repeat("]", 9999) + `}`, `"a":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + `}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		want := len(body) > 1 && body[0] == '"' && body[len(body)-1] == '}' && bytes.IndexByte(body, '\n') < 0 && json.Valid(append([]byte{'{'}, body...))
+		err := checkBody(body)
+		if !want && err == nil || want && errors.Is(err, errBody) {
+			t.Errorf("%q: %v, want JSON %v", body, err, want)
 		}
 	})
 }
