@@ -9,9 +9,9 @@
 //
 // The file is of JSON lines, version 1: {"v":1} first; {"k","n","r","at"} for an
 // attempt that leaves (a keyed hash, which one it is, the record of the first,
-// Unix milliseconds), {"k"} for a good answer, which is there a moment later, so that
-// not every call writes twice. Of two processes with one file each knows what it
-// found at its start, and what it did itself.
+// Unix milliseconds), {"k"} for a good answer. Both are there a moment later, so that
+// what is answered by then is not written at all, and no call waits. Of two processes
+// with one file each knows what it found at its start, and what it did itself.
 //
 // It may touch that file only.
 package attempts
@@ -44,7 +44,7 @@ const (
 	maxFile   = 4 << 20
 )
 
-// moment is how long a good answer may be missing in the file.
+// moment is how long the file may be behind.
 const moment = 100 * time.Millisecond
 
 // Print names a request without telling it.
@@ -60,14 +60,19 @@ type Book struct {
 	path string
 	f    *os.File // nil: in memory only
 	size int64
-	late []byte // lines that are not in the file yet
-	soon bool   // somebody will write them
+	late map[Print]bool // of which the file does not say what is known
+	soon bool           // somebody will write it
 }
 
 type entry struct {
 	n     int
 	first string // record of the first one
 	at    time.Time
+	filed bool // the file has it, or one before
+}
+
+func (e entry) line(p Print) line {
+	return line{K: hex.EncodeToString(p[:]), N: e.n, R: e.first, At: e.at.UnixMilli()}
 }
 
 type line struct {
@@ -80,7 +85,7 @@ type line struct {
 
 // New returns a book in memory. key is secret, of 32 bytes.
 func New(key []byte, now func() time.Time) *Book {
-	return &Book{key: key, now: now, open: map[Print]entry{}}
+	return &Book{key: key, now: now, open: map[Print]entry{}, late: map[Print]bool{}}
 }
 
 // Open returns the book in a file, which need not be there.
@@ -158,24 +163,21 @@ func (b *Book) Sent(p Print, n int, record, first string) {
 	if first == "" {
 		first = record
 	}
-	now := b.now()
-	b.open[p] = entry{n, first, now}
-	b.note(line{K: hex.EncodeToString(p[:]), N: n, R: first, At: now.UnixMilli()})
-	b.write()
+	b.open[p] = entry{n, first, b.now(), b.open[p].filed}
+	b.note(p)
 }
 
 // Answered forgets a request that had a good answer.
 func (b *Book) Answered(p Print) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.open[p]; !ok {
-		return
-	}
+	e, ok := b.open[p]
 	delete(b.open, p)
-	b.note(line{K: hex.EncodeToString(p[:])})
-	if !b.soon && b.f != nil {
-		b.soon = true
-		time.AfterFunc(moment, b.catchUp)
+	switch {
+	case e.filed:
+		b.note(p)
+	case ok:
+		delete(b.late, p)
 	}
 }
 
@@ -198,20 +200,20 @@ func (b *Book) take(l line) {
 	case l.N < 1:
 		delete(b.open, p)
 	case age >= 0 && age <= forgotten && len(b.open) < maxOpen:
-		b.open[p] = entry{l.N, l.R, at}
+		b.open[p] = entry{l.N, l.R, at, true}
 	}
 }
 
-// note has a line written with the next write.
-func (b *Book) note(l line) {
+// note has what is known of a request written soon.
+func (b *Book) note(p Print) {
 	if b.f == nil {
 		return
 	}
-	raw, err := json.Marshal(l)
-	if err != nil {
-		return // numbers and strings always marshal
+	b.late[p] = true
+	if !b.soon {
+		b.soon = true
+		time.AfterFunc(moment, b.catchUp)
 	}
-	b.late = append(append(b.late, raw...), '\n')
 }
 
 // write brings what is late into the file.
@@ -219,8 +221,20 @@ func (b *Book) write() {
 	if b.f == nil || len(b.late) == 0 {
 		return
 	}
-	n, _ := b.f.Write(b.late) // what is lost is a help, see above
-	b.late = b.late[:0]
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	for p := range b.late {
+		e, ok := b.open[p]
+		if !ok {
+			_ = enc.Encode(line{K: hex.EncodeToString(p[:])}) // numbers and strings always do
+			continue
+		}
+		e.filed = true
+		b.open[p] = e
+		_ = enc.Encode(e.line(p))
+	}
+	clear(b.late)
+	n, _ := b.f.Write(out.Bytes()) // what is lost is a help, see above
 	if b.size += int64(n); b.size > maxFile {
 		_ = b.rewrite()
 	}
@@ -233,7 +247,7 @@ func (b *Book) rewrite() error {
 	err := enc.Encode(line{V: version})
 	for p, e := range b.open {
 		if err == nil && b.now().Sub(e.at) <= forgotten {
-			err = enc.Encode(line{K: hex.EncodeToString(p[:]), N: e.n, R: e.first, At: e.at.UnixMilli()})
+			err = enc.Encode(e.line(p))
 		}
 	}
 	if err == nil {
