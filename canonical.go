@@ -1,8 +1,9 @@
 package countersign
 
 import (
+	"cmp"
 	"encoding/hex"
-	"sort"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -53,7 +54,7 @@ func appendMap(b []byte, m map[string]any) []byte {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Slice(keys, func(i, j int) bool { return lessUTF16(keys[i], keys[j]) })
+	slices.SortFunc(keys, compareUTF16)
 	b = append(b, '{')
 	for i, k := range keys {
 		if i > 0 {
@@ -65,15 +66,31 @@ func appendMap(b []byte, m map[string]any) []byte {
 	return append(b, '}')
 }
 
-// lessUTF16 orders keys by UTF-16 code units (RFC 8785, section 3.2.3).
-func lessUTF16(a, b string) bool {
-	x, y := utf16.Encode([]rune(a)), utf16.Encode([]rune(b))
-	for i := 0; i < len(x) && i < len(y); i++ {
-		if x[i] != y[i] {
-			return x[i] < y[i]
+// compareUTF16 orders keys by UTF-16 code units (RFC 8785, section 3.2.3): as the
+// bytes are, but that what takes two units comes before the last of those that take
+// one.
+func compareUTF16(a, b string) int {
+	for a != "" && b != "" {
+		x, n := utf8.DecodeRuneInString(a)
+		y, m := utf8.DecodeRuneInString(b)
+		switch {
+		case x == y:
+		case utf16.RuneLen(x) == utf16.RuneLen(y):
+			return cmp.Compare(x, y)
+		default:
+			return cmp.Compare(unit(x), unit(y))
 		}
+		a, b = a[n:], b[m:]
 	}
-	return len(x) < len(y)
+	return len(a) - len(b)
+}
+
+// unit is the first code unit of a character.
+func unit(r rune) rune {
+	if high, _ := utf16.EncodeRune(r); high != utf8.RuneError {
+		return high
+	}
+	return r
 }
 
 // appendString escapes as RFC 8785, section 3.2.2.2 says: the short forms, then

@@ -1,8 +1,11 @@
 package countersign
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 func TestCanonicalFollowsRFC8785(t *testing.T) {
@@ -35,6 +38,21 @@ func testExec() Action {
 
 // Every bound field must move the digest: a field that does not is one an agent
 // may change after the approval.
+// The order is that of the code units, as RFC 8785 puts it.
+func TestKeysAreInTheOrderOfCodeUnits(t *testing.T) {
+	some := []string{"", "a", "ab", "b", "é", "\ufffd", "\uffff", "\ue000", "\ud7ff", "😀", "😀a", "😂", "\U0010ffff", "\x80", "\xff"}
+	for _, a := range some {
+		for _, b := range some {
+			for _, head := range []string{"", "x", "😀"} {
+				want := slices.Compare(utf16.Encode([]rune(head+a)), utf16.Encode([]rune(head+b)))
+				if got := compareUTF16(head+a, head+b); cmp.Compare(got, 0) != want {
+					t.Errorf("%q, %q: %d, want %d", head+a, head+b, got, want)
+				}
+			}
+		}
+	}
+}
+
 func TestEveryBoundFieldMovesTheDigest(t *testing.T) {
 	key := NewKeyer([]byte("k"))
 	base := testExec().Digest(key, nil)
