@@ -91,6 +91,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	flusher := http.NewResponseController(c.w)
 	filter := envelope.NewFilter(c.key)
 	c.tally = c.wire.Meter(c.route, c.media)
+	c.kept.Grow(int(max(0, min(resp.ContentLength, usual))))
 	var hold *screen.Hold
 	if c.g.Secrets.HoldsAnswers() {
 		hold = screen.NewHold(c.g.Scanner, c.g.Secrets, c.tally)

@@ -76,13 +76,38 @@ type Tally struct {
 	// input of each tool call, under a name for each of them.
 	Heard func(name, piece string)
 
-	text, thinking strings.Builder
+	text, thinking words
 	calls          []*building
 	size           int
 	clipped        bool
 	doc            Doc  // of one event after the other
 	whole          bool // it is a JSON text
 	settle         func(*Counts)
+}
+
+// words are put together of what is said. A text that is all and stays is not copied.
+type words struct {
+	all string
+	b   strings.Builder
+}
+
+func (w *words) add(s string, stays bool) {
+	if stays && w.len() == 0 {
+		w.all = s
+		return
+	}
+	w.b.WriteString(w.all)
+	w.all = ""
+	w.b.WriteString(s)
+}
+
+func (w *words) len() int { return len(w.all) + w.b.Len() }
+
+func (w *words) String() string {
+	if w.all != "" {
+		return w.all
+	}
+	return w.b.String()
 }
 
 type building struct {
@@ -120,16 +145,17 @@ func (t *Tally) room(s string) string {
 	return s
 }
 
-// Say adds to the answer's text; it keeps nothing of s.
+// Say adds to the answer's text. Of a stream, whose events are read in the same room
+// one after the other, it keeps nothing of s.
 func (t *Tally) Say(s string) {
 	t.heard("text", s)
-	t.text.WriteString(t.room(s))
+	t.text.add(t.room(s), !t.Streams())
 }
 
-// Think adds to the thinking; it keeps nothing of s.
+// Think is Say for the thinking.
 func (t *Tally) Think(s string) {
 	t.heard("thinking", s)
-	t.thinking.WriteString(t.room(s))
+	t.thinking.add(t.room(s), !t.Streams())
 }
 
 func (t *Tally) heard(name, piece string) {
@@ -197,10 +223,10 @@ func (t *Tally) Whole() *Doc {
 }
 
 // Said reports whether any text was said.
-func (t *Tally) Said() bool { return t.text.Len() > 0 }
+func (t *Tally) Said() bool { return t.text.len() > 0 }
 
 // Thought reports whether any thinking was said.
-func (t *Tally) Thought() bool { return t.thinking.Len() > 0 }
+func (t *Tally) Thought() bool { return t.thinking.len() > 0 }
 
 // End takes the rest of the bytes and returns what the answer said.
 func (t *Tally) End() Answer {
