@@ -19,25 +19,44 @@ const minSeen = 256
 type seen struct {
 	key        []byte
 	mu         sync.Mutex
-	newer, old map[[32]byte][]Finding
+	newer, old half
 }
 
-func (s *seen) name(round uint64, raw []byte) (out [32]byte) {
+// half is apart for what holds nothing, as nearly all of it does: the collector need
+// not look into that.
+type half struct {
+	clean map[digest]struct{}
+	found map[digest][]Finding
+}
+
+// digest is half a SHA-256: only who has the key could look for two blocks of one.
+type digest [16]byte
+
+func (h *half) get(name digest) (f []Finding, ok bool) {
+	if _, ok := h.clean[name]; ok {
+		return nil, true
+	}
+	f, ok = h.found[name]
+	return f, ok
+}
+
+func (s *seen) name(round uint64, raw []byte) (out digest) {
 	h := sha256.New()
 	h.Write(s.key)
 	h.Write(binary.LittleEndian.AppendUint64(nil, round))
 	h.Write(raw)
-	h.Sum(out[:0])
+	var sum [sha256.Size]byte
+	copy(out[:], h.Sum(sum[:0]))
 	return out
 }
 
-func (s *seen) get(name [32]byte) ([]Finding, bool) {
+func (s *seen) get(name digest) ([]Finding, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f, ok := s.newer[name]; ok {
+	if f, ok := s.newer.get(name); ok {
 		return f, true
 	}
-	f, ok := s.old[name]
+	f, ok := s.old.get(name)
 	if ok {
 		s.put(name, f)
 	}
@@ -45,11 +64,15 @@ func (s *seen) get(name [32]byte) ([]Finding, bool) {
 }
 
 // put is called with mu held.
-func (s *seen) put(name [32]byte, f []Finding) {
-	if s.newer == nil || len(s.newer) >= maxSeen {
-		s.old, s.newer = s.newer, map[[32]byte][]Finding{}
+func (s *seen) put(name digest, f []Finding) {
+	if s.newer.clean == nil || len(s.newer.clean)+len(s.newer.found) >= maxSeen {
+		s.old, s.newer = s.newer, half{map[digest]struct{}{}, map[digest][]Finding{}}
 	}
-	s.newer[name] = f
+	if len(f) == 0 {
+		s.newer.clean[name] = struct{}{}
+		return
+	}
+	s.newer.found[name] = f
 }
 
 // Block is Text for a block whose undecoded bytes are raw; decode is called only
