@@ -47,7 +47,8 @@ func (c *call) outgoing(body []byte) *http.Request {
 	return out
 }
 
-// headers hands those of an answer through, without the key.
+// headers hands those of an answer through, without the key, and makes room for as
+// much as they say that comes.
 func (c *call) headers(resp *http.Response) {
 	envelope.Copy(c.w.Header(), resp.Header)
 	for name, values := range c.w.Header() {
@@ -60,6 +61,7 @@ func (c *call) headers(resp *http.Response) {
 		}
 	}
 	if resp.ContentLength >= 0 {
+		c.kept.Grow(int(min(resp.ContentLength, usual)))
 		c.w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 }
@@ -91,7 +93,6 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	flusher := http.NewResponseController(c.w)
 	filter := envelope.NewFilter(c.key)
 	c.tally = c.wire.Meter(c.route, c.media)
-	c.kept.Grow(int(max(0, min(resp.ContentLength, usual))))
 	var hold *screen.Hold
 	if c.g.Secrets.HoldsAnswers() {
 		hold = screen.NewHold(c.g.Scanner, c.g.Secrets, c.tally)
