@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/envelope"
+	"github.com/countersign/countersign/gateway/gather"
 	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/price"
 	"github.com/countersign/countersign/gateway/scan"
@@ -59,6 +60,7 @@ type call struct {
 	ended     time.Time     // when the agent had all of it
 	first     time.Time     // of the answer's bytes
 	waited    time.Duration // for a person, before the agent got its end
+	line      *gather.Conn  // of an answer in one piece; nil: of another, or it cannot hold
 	kept      bytes.Buffer
 	cut       bool
 	tally     *wire.Tally

@@ -129,6 +129,7 @@ const (
 
 func newGateway(o Options) *gateway {
 	g := &gateway{Options: o, transport: o.Transport, wires: wires(), after: after.New(maxAfter, maxAfterBytes)}
+	g.buffers.New = func() any { return new([readSize]byte) }
 	g.examining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 	g.strangers = strangers.New(g.Now, func(rec countersign.Record) {
 		if _, err := g.append(context.Background(), rec, true); err != nil {

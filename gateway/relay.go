@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/countersign/countersign/gateway/budget"
 	"github.com/countersign/countersign/gateway/early"
 	"github.com/countersign/countersign/gateway/envelope"
+	"github.com/countersign/countersign/gateway/gather"
 	"github.com/countersign/countersign/gateway/leaf"
 	"github.com/countersign/countersign/gateway/screen"
 	"github.com/countersign/countersign/gateway/wire"
@@ -62,6 +64,7 @@ func (c *call) headers(resp *http.Response) {
 	}
 	if resp.ContentLength >= 0 {
 		c.kept.Grow(int(min(resp.ContentLength, usual)))
+		c.line = gather.Of(c.r)
 		c.w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 }
@@ -104,7 +107,7 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 		defer pings.Writing()()
 		return c.pass(flusher, out, known)
 	}
-	buf := c.g.buffer()
+	buf := c.g.buffers.Get().(*[readSize]byte)
 	if c.r.ProtoMajor < 2 { // HTTP/2 may still write what it was given when a stream has ended
 		defer c.g.buffers.Put(buf) // what is passed on is written, what is kept is copied
 	}
@@ -149,14 +152,6 @@ func (c *call) relay(resp *http.Response) (whole bool) {
 	}
 }
 
-// buffer is what a piece of an answer is read into.
-func (g *gateway) buffer() *[readSize]byte {
-	if buf, ok := g.buffers.Get().(*[readSize]byte); ok {
-		return buf
-	}
-	return new([readSize]byte)
-}
-
 // awaited keeps back a call that a person is asked about first, until the answer is
 // whole and they have answered. known says that the bytes are kept and read already.
 func (c *call) awaited(h *early.Hold, in []byte, known bool, err error, pass func([]byte, bool) bool) (out []byte) {
@@ -187,11 +182,8 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 		return true
 	}
 	c.begin(c.status)
-	_, err := c.w.Write(out)
+	err := c.handOver(flusher, out)
 	heard := err != nil && !known && c.complete() // before these bytes
-	if err == nil && !c.ends {                    // the end goes out at once
-		_ = flusher.Flush() // a writer that cannot flush has written already
-	}
 	if !known {
 		c.keep(out) // and read later: the agent waits for the next bytes
 	}
@@ -202,6 +194,16 @@ func (c *call) pass(flusher *http.ResponseController, out []byte, known bool) bo
 		}
 	}
 	return err == nil
+}
+
+// handOver writes bytes and flushes them; a stream's last go out with its end.
+func (c *call) handOver(flusher *http.ResponseController, out []byte) error {
+	c.line.Hold()
+	_, err := c.w.Write(out)
+	if err == nil && !c.ends {
+		_ = flusher.Flush() // a writer that cannot flush has written already
+	}
+	return cmp.Or(err, c.line.Release())
 }
 
 // cutOff ends an answer whose provider fell silent: a stream with an error event

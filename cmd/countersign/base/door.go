@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign"
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/gateway/gather"
 	"github.com/countersign/countersign/gateway/nearby"
 	"github.com/countersign/countersign/ledger"
 	"github.com/countersign/countersign/policy"
@@ -47,9 +48,9 @@ func (a *App) Budgets(p *policy.Policy) (*budget.Book, error) {
 }
 
 // DoorServer serves a gateway: answers may take as long as they take, whoever has
-// not said yet who it is may not.
+// not said yet who it is may not. Connections of gather write less often.
 func DoorServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 256 << 10}
+	return &http.Server{Handler: h, ConnContext: gather.Context, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 256 << 10}
 }
 
 // OfSession goes through the records of a session on the ledger. What is not of it

@@ -19,6 +19,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/base"
 	"github.com/countersign/countersign/cmd/countersign/knowing"
 	"github.com/countersign/countersign/gateway"
+	"github.com/countersign/countersign/gateway/gather"
 	"github.com/countersign/countersign/internal/dnsstub"
 	"github.com/countersign/countersign/internal/gitkeys"
 	"github.com/countersign/countersign/profile"
@@ -367,7 +368,7 @@ func (s *live) startGateway() error {
 	srv := base.DoorServer(served)
 	warm := time.AfterFunc(warmAfter, served.Warm)
 	go func() {
-		if err := srv.Serve(s.box.Gateway); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
+		if err := srv.Serve(gather.Listen(s.box.Gateway)); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
 			s.log.Warn("the gateway ended", "err", err)
 		}
 	}()

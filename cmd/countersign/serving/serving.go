@@ -19,6 +19,7 @@ import (
 	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/gateway/attempts"
 	"github.com/countersign/countersign/gateway/budget"
+	"github.com/countersign/countersign/gateway/gather"
 	"github.com/countersign/countersign/gateway/tokens"
 	"github.com/countersign/countersign/internal/heap"
 	"github.com/countersign/countersign/ledger"
@@ -146,6 +147,7 @@ func (s *service) listen() (err error) {
 	if s.listener, err = net.Listen("tcp", s.opt.Listen); err != nil {
 		return &countersign.Error{Code: countersign.EUsage, Op: "listen on", Thing: s.opt.Listen, Err: err, Remedy: "choose another --listen ADDRESS; port 0 takes a free one"}
 	}
+	s.listener = gather.Listen(s.listener)
 	s.closers = append(s.closers, func() { s.listener.Close() })
 	s.url = "http://" + s.listener.Addr().String()
 	if s.opt.Cert == "" {
