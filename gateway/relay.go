@@ -86,7 +86,7 @@ func (c *call) relayed(resp *http.Response) (whole bool) {
 // most, in bytes.
 const (
 	readSize = 8 << 10
-	usual    = 8 << 10
+	usual    = 12 << 10
 )
 
 // relay hands the answer through, each read flushed at once. It reports whether

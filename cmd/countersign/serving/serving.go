@@ -61,9 +61,9 @@ func Store(a *base.App) *tokens.Store {
 	return tokens.Open(filepath.Join(a.Dirs.State, "gateway", "tokens.json"), a.Now)
 }
 
-// heapFloor is where the first collection begins, in bytes: less than what lives with
-// some hundred streams under way.
-const heapFloor = 32 << 20
+// heapFloor is where the first collection begins, in bytes: what the heap comes to
+// anyway with some hundred streams under way.
+const heapFloor = 48 << 20
 
 // Run serves until ctx ends; ready is told the address once anybody may call.
 // It returns nil after an end in order.
