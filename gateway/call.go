@@ -284,7 +284,6 @@ func (c *call) prepare(body []byte) bool {
 	if c.key == "" && !c.unlock() || !c.reserve(body) {
 		return false
 	}
-	ctx := context.WithoutCancel(c.r.Context())
 	var payloads []countersign.Payload
 	if len(body) > 0 {
 		keep := body
@@ -306,7 +305,7 @@ func (c *call) prepare(body []byte) bool {
 		if n > 1 {
 			rec.Detail["attempt"], rec.Detail["attempt_of"] = n, first
 		}
-		receipt, err = c.g.append(ctx, rec, true)
+		receipt, err = c.g.append(c.r.Context(), rec, true)
 		if c.record = receipt.ID; err == nil {
 			c.g.Attempts.Sent(c.print, n, c.record, first)
 		}

@@ -307,7 +307,6 @@ func (c *call) close() {
 			c.g.close(fmt.Errorf("record an answer: %v", p))
 		}
 	}()
-	ctx := context.WithoutCancel(c.r.Context())
 	said, kept := c.searched()
 	rec := c.response(said)
 	add := func(role, media string, b []byte) {
@@ -319,7 +318,7 @@ func (c *call) close() {
 	if c.tally != nil && c.tally.Streams() {
 		add("said", "application/json", said.Transcript())
 	}
-	if _, err := c.g.append(ctx, rec, false); err != nil {
+	if _, err := c.g.append(c.r.Context(), rec, false); err != nil {
 		c.g.close(err)
 	}
 }

@@ -46,8 +46,8 @@ func capped(a, b int64) int64 {
 func largest(root Value, least int64, paths ...[]string) int64 {
 	for _, path := range paths {
 		last := len(path) - 1
-		for name, v := range root.Get(path[:last]...).Members() {
-			if name != path[last] || v.Kind() != Number {
+		for name, v := range root.Get(path[:last]...).pairs() {
+			if !name.is(path[last]) || v.Kind() != Number {
 				continue
 			}
 			if f, err := strconv.ParseFloat(string(v.Raw()), 64); err == nil || math.IsInf(f, 1) {

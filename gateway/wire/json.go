@@ -243,7 +243,7 @@ func (v Value) Get(path ...string) Value {
 func (v Value) is(want string) bool {
 	n := v.d.nodes[v.i]
 	if n.escaped {
-		return v.Text() == want
+		return v.Borrow() == want
 	}
 	return string(v.d.src[n.from+1:n.to-1]) == want
 }
@@ -256,7 +256,7 @@ func (v Value) Once(names ...string) error {
 		n := v.d.nodes[k.i]
 		for i, want := range names {
 			// Folding may change the length only by letters outside ASCII.
-			if int(n.to-n.from)-2 < len(want) || !strings.EqualFold(k.Text(), want) {
+			if int(n.to-n.from)-2 < len(want) || !strings.EqualFold(k.Borrow(), want) {
 				continue
 			}
 			if seen[i&63] || !k.is(want) {

@@ -90,8 +90,8 @@ func (w *Walker) All(v Value, place Place, fixed bool) {
 }
 
 // Each visits the members of an object: their names, which belong to the
-// protocol, here, and their values in f. Anything but an object is visited as a
-// whole.
+// protocol, here, and their values in f, which keeps no name. Anything but an object
+// is visited as a whole.
 func (w *Walker) Each(v Value, place Place, f func(name string, v Value)) {
 	if v.Kind() != Object {
 		w.All(v, place, false)
@@ -102,7 +102,7 @@ func (w *Walker) Each(v Value, place Place, f func(name string, v Value)) {
 			return
 		}
 		w.All(k, Protocol, true)
-		f(k.Text(), val)
+		f(k.Borrow(), val)
 	}
 }
 
