@@ -29,12 +29,12 @@ type Client struct {
 	order  sync.Mutex    // of nudges
 	done   chan struct{} // closed by the watcher after askDone's answer
 	spool  spooler
-	// laneing is held while a lane is chosen or made.
+	// laneing is held while a lane is looked for or made.
 	laneing sync.Mutex
+	lanes   map[bool]*lane // by whether they wait for a flush
 
 	mu     sync.Mutex
 	idle   []*pipe
-	lanes  []*lane // made one at a time, under laneing
 	slots  chan struct{}
 	bodies sync.Pool // of *body
 	closed chan struct{}
@@ -50,7 +50,7 @@ func Dial(ctx context.Context, d Dirs, spawn func(context.Context) error) (*Clie
 	for {
 		p, err := connect(d)
 		if err == nil {
-			c := &Client{dirs: d, nudges: p, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{})}
+			c := &Client{dirs: d, nudges: p, done: make(chan struct{}), slots: make(chan struct{}, maxPipes), closed: make(chan struct{}), lanes: map[bool]*lane{}}
 			c.spool.wake = make(chan struct{}, 1)
 			go c.watch()
 			go c.nudge()

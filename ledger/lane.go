@@ -13,23 +13,18 @@ import (
 	"github.com/countersign/countersign/ledger/payload"
 )
 
-// maxLanes is how many lanes of a kind a client has at most, maxFiled how many bytes of
-// payloads a record may bring along on one: more would keep others waiting.
-const (
-	maxLanes = 2
-	maxFiled = 1 << 20
-)
+// maxFiled is how many bytes of payloads a record may bring along on a lane: more would
+// keep others waiting.
+const maxFiled = 1 << 20
 
 // refSize is more than a payload's reference takes up in a record, without its
 // role and media.
 const refSize = 400
 
 // lane is a connection on which many questions are under way. The ledger process
-// answers in order, and does together what has arrived together: so who need not
-// wait for a flush has lanes of his own.
+// answers in order, and does together what has arrived together: so there is one for
+// all who wait for a flush, and one for all who need not.
 type lane struct {
-	durable bool
-
 	writing sync.Mutex
 	out     *pipe
 	in      *pipe // of who reads
@@ -46,40 +41,23 @@ type answer struct {
 	lead    bool // it is none: who waits reads now
 }
 
-// lane returns the one of its kind with the fewest questions, or a new one.
+// lane returns the one of its kind, which the first question makes.
 func (c *Client) lane(durable bool) (*lane, error) {
 	c.laneing.Lock()
 	defer c.laneing.Unlock()
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	var best *lane
-	least, lanes := 1, 0
-	for _, l := range c.lanes {
-		if l.durable != durable {
-			continue
+	l := c.lanes[durable]
+	if l == nil {
+		p, err := connect(c.dirs)
+		if err != nil {
+			return nil, c.lost(err)
 		}
-		if n := l.asked(); lanes == 0 || n < least {
-			best, least = l, n
-		}
-		lanes++
+		l = &lane{out: &pipe{conn: p.conn}, in: p}
+		c.lanes[durable] = l
 	}
-	if best != nil && (least == 0 || lanes == maxLanes) {
-		return best, nil
-	}
-	p, err := connect(c.dirs)
-	if err != nil {
-		return nil, c.lost(err)
-	}
-	l := &lane{durable: durable, out: &pipe{conn: p.conn}, in: p}
-	c.lanes = append(c.lanes, l)
 	return l, nil
-}
-
-func (l *lane) asked() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.waits)
 }
 
 // ask sends a question and returns its answer. Of those who wait one reads for all,
