@@ -43,7 +43,7 @@ func (p *place) decided(rounds int) ([]row, error) {
 
 // fdatasync is the median of n writes of 2 KiB in place, each flushed.
 func fdatasync(path string, n int) (time.Duration, error) {
-	d, err := flushes(path, n)
+	d, err := flushes(path, n, func(int) {})
 	if err != nil {
 		return 0, err
 	}

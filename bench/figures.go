@@ -7,7 +7,7 @@ import (
 )
 
 // figures are the rounds of each scene against each system, by "scene system",
-// and the flushes of each round under "fdatasync".
+// and the flushes of each round under yardsticks.
 type figures map[string][]took
 
 type metric func(took) float64
@@ -85,7 +85,7 @@ func milli(v float64) string { return fmt.Sprintf("%.2f ms", v) }
 // rows is the table; the aims are the design's, with the flush of the same run
 // where the record's own is part of the way.
 func (f figures) rows() []row {
-	flush, slow := middle(f.of("fdatasync", p50(total))), middle(f.of("fdatasync", p99(total)))
+	flush, slow := middle(f.of(yardsticks[0], p50(total))), middle(f.of(yardsticks[0], p99(total)))
 	var rows []row
 	both := func(make func(sys string, aim float64) row, aim float64) {
 		rows = append(rows, make("gateway", aim), make("proxy", 0))
@@ -96,7 +96,9 @@ func (f figures) rows() []row {
 	plain := func(what, scene, unit string, m metric, aim float64) {
 		both(func(sys string, aim float64) row { return f.plain(what, scene, sys, unit, m, aim) }, aim)
 	}
-	rows = append(rows, row{what: "one fdatasync: p50, p99", way: "-", bare: "-", inside: "-", unit: "ms", min: flush, median: slow})
+	for _, name := range yardsticks {
+		rows = append(rows, row{what: name + ": p50, p99", way: "-", bare: "-", inside: "-", unit: "ms", min: middle(f.of(name, p50(total))), median: middle(f.of(name, p99(total)))})
+	}
 	added("whole c=1: added p50", "whole c=1", p50(total), 0.7+flush)
 	added("whole c=1: added p99", "whole c=1", p99(total), 3+slow)
 	plain("whole c=1: CPU a call, its ledger's in it", "whole c=1", "ms", spent, 0.8)

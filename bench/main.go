@@ -22,29 +22,8 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "-inside" {
-		if err := inside(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) > 3 && os.Args[1] == "-busy" {
-		if err := busyAgent(os.Args[2], os.Args[3]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) > 2 && os.Args[1] == "-serve" {
-		if err := serve(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) > 2 && os.Args[1] == "-fetch" {
-		if err := fetch(os.Args[2]); err != nil {
+	if run := helping(os.Args[1:]); run != nil {
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
@@ -60,6 +39,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// helping is what a process of the bench beside it does; nil in the bench itself.
+func helping(args []string) func() error {
+	switch {
+	case len(args) > 1 && args[0] == "-inside":
+		return func() error { return inside(args[1]) }
+	case len(args) > 2 && args[0] == "-busy":
+		return func() error { return busyAgent(args[1], args[2]) }
+	case len(args) > 1 && args[0] == "-serve":
+		return func() error { return serve(args[1:]) }
+	case len(args) > 1 && args[0] == "-fetch":
+		return func() error { return fetch(args[1]) }
+	}
+	return nil
 }
 
 func defaultCache() string {
