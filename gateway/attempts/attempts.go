@@ -55,20 +55,20 @@ type Book struct {
 	key []byte
 	now func() time.Time
 
-	mu   sync.Mutex
-	open map[Print]entry
-	path string
-	f    *os.File // nil: in memory only
-	size int64
-	late map[Print]bool // of which the file does not say what is known
-	soon bool           // somebody will write it
+	mu    sync.Mutex
+	open  map[Print]entry
+	path  string
+	f     *os.File // nil: in memory only
+	size  int64
+	filed map[Print]bool // what the file says is open
+	late  map[Print]bool // of which it does not say what is known
+	soon  bool           // somebody will write that
 }
 
 type entry struct {
 	n     int
 	first string // record of the first one
 	at    time.Time
-	filed bool // the file has it, or one before
 }
 
 func (e entry) line(p Print) line {
@@ -85,7 +85,7 @@ type line struct {
 
 // New returns a book in memory. key is secret, of 32 bytes.
 func New(key []byte, now func() time.Time) *Book {
-	return &Book{key: key, now: now, open: map[Print]entry{}, late: map[Print]bool{}}
+	return &Book{key: key, now: now, open: map[Print]entry{}, filed: map[Print]bool{}, late: map[Print]bool{}}
 }
 
 // Open returns the book in a file, which need not be there.
@@ -159,11 +159,14 @@ func (b *Book) Sent(p Print, n int, record, first string) {
 	defer b.mu.Unlock()
 	if len(b.open) >= maxOpen {
 		b.open = map[Print]entry{}
+		for p := range b.filed {
+			b.late[p] = true
+		}
 	}
 	if first == "" {
 		first = record
 	}
-	b.open[p] = entry{n, first, b.now(), b.open[p].filed}
+	b.open[p] = entry{n, first, b.now()}
 	b.note(p)
 }
 
@@ -171,13 +174,9 @@ func (b *Book) Sent(p Print, n int, record, first string) {
 func (b *Book) Answered(p Print) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, ok := b.open[p]
 	delete(b.open, p)
-	switch {
-	case e.filed:
+	if delete(b.late, p); b.filed[p] {
 		b.note(p)
-	case ok:
-		delete(b.late, p)
 	}
 }
 
@@ -200,7 +199,7 @@ func (b *Book) take(l line) {
 	case l.N < 1:
 		delete(b.open, p)
 	case age >= 0 && age <= forgotten && len(b.open) < maxOpen:
-		b.open[p] = entry{l.N, l.R, at, true}
+		b.open[p] = entry{l.N, l.R, at}
 	}
 }
 
@@ -226,11 +225,11 @@ func (b *Book) write() {
 	for p := range b.late {
 		e, ok := b.open[p]
 		if !ok {
+			delete(b.filed, p)
 			_ = enc.Encode(line{K: hex.EncodeToString(p[:])}) // numbers and strings always do
 			continue
 		}
-		e.filed = true
-		b.open[p] = e
+		b.filed[p] = true
 		_ = enc.Encode(e.line(p))
 	}
 	clear(b.late)
@@ -245,9 +244,10 @@ func (b *Book) rewrite() error {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	err := enc.Encode(line{V: version})
+	clear(b.filed)
 	for p, e := range b.open {
 		if err == nil && b.now().Sub(e.at) <= forgotten {
-			err = enc.Encode(e.line(p))
+			b.filed[p], err = true, enc.Encode(e.line(p))
 		}
 	}
 	if err == nil {

@@ -2,6 +2,7 @@ package attempts
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,72 @@ func TestAttemptsSurviveTheEnd(t *testing.T) {
 	}
 	if _, err := Open(path, key, now); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Error(err)
+	}
+}
+
+// What the file says after the end is what was known, whatever came when.
+func TestTheFileFollows(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		path, key := filepath.Join(t.TempDir(), "attempts.jsonl"), make([]byte, 32)
+		known := func(b *Book) (out string) {
+			for i := range 3 {
+				n, first := b.Which(b.Print("me", "POST", "/", fmt.Append(nil, i)))
+				out += fmt.Sprintf("attempt %d at %q; ", n, first)
+			}
+			return out
+		}
+		b, err := Open(path, key, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 60 {
+			p := b.Print("me", "POST", "/", fmt.Append(nil, r.IntN(3)))
+			switch r.IntN(5) {
+			case 0, 1:
+				n, first := b.Which(p)
+				b.Sent(p, n, fmt.Sprint(step), first)
+			case 2, 3:
+				b.Answered(p)
+			case 4:
+				b.catchUp()
+			}
+		}
+		want := known(b)
+		b.Close()
+		if b, err = Open(path, key, time.Now); err != nil {
+			t.Fatal(err)
+		}
+		if got := known(b); got != want {
+			t.Fatalf("seed %d: %s, want %s", seed, got, want)
+		}
+		b.Close()
+	}
+}
+
+// What is forgotten because it is too much is forgotten in the file as well.
+func TestTheFileForgets(t *testing.T) {
+	path, key := filepath.Join(t.TempDir(), "attempts.jsonl"), make([]byte, 32)
+	b, err := Open(path, key, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxOpen + 1 {
+		b.Sent(b.Print("me", "POST", "/", fmt.Append(nil, i)), 1, "r", "")
+		if i == maxOpen/2 {
+			b.catchUp()
+		}
+	}
+	again := b.Print("me", "POST", "/", fmt.Append(nil, 7))
+	b.Sent(again, 1, "second", "")
+	b.Answered(again)
+	b.Close()
+	if b, err = Open(path, key, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if n, first := b.Which(again); n != 1 || len(b.open) != 1 {
+		t.Errorf("attempt %d at %q, %d open", n, first, len(b.open))
 	}
 }
 
