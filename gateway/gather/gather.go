@@ -40,12 +40,25 @@ type Conn struct {
 	mu   sync.Mutex
 	room *[most]byte // nil: nothing is held
 	n    int         // bytes of it
+	err  error       // of what was held: what comes behind it is not written either
+}
+
+// CloseWrite is for the server of net/http, which tells so that an answer is all to
+// who still sends.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
 }
 
 // Write implements net.Conn.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
 	if c.room == nil {
 		return c.Conn.Write(b)
 	}
@@ -90,12 +103,11 @@ func (c *Conn) Release() error {
 }
 
 func (c *Conn) flush() error {
-	if c.n == 0 {
-		return nil
+	if c.n > 0 && c.err == nil {
+		_, c.err = c.Conn.Write(c.room[:c.n])
 	}
-	_, err := c.Conn.Write(c.room[:c.n])
 	c.n = 0
-	return err
+	return c.err
 }
 
 type key struct{}

@@ -3,6 +3,7 @@ package gather
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -64,16 +65,53 @@ func TestConn(t *testing.T) {
 	if got := []int{3, 4461, 7, most - 1, 2, most + 1, most}; !slices.Equal(below.writes, got) || !bytes.Equal(below.all.Bytes(), want) {
 		t.Errorf("writes %v, want %v", below.writes, got)
 	}
-	c.Hold()
-	say(1)
-	below.err = io.ErrClosedPipe
-	if err := c.Release(); !errors.Is(err, io.ErrClosedPipe) {
-		t.Error("an error of the write was lost")
+}
+
+// What could not be written is no success later, and nothing is written behind it.
+func TestConnKeepsAnError(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		below := &counted{}
+		c := &Conn{Conn: below}
+		c.Hold()
+		if _, err := c.Write(make([]byte, most)); err != nil {
+			t.Fatal(err)
+		}
+		below.err = io.ErrClosedPipe
+		if full {
+			if _, err := c.Write([]byte("more")); !errors.Is(err, io.ErrClosedPipe) {
+				t.Error(err)
+			}
+		}
+		if err := c.Release(); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("full %v: the error of the write was lost: %v", full, err)
+		}
+		below.err = nil
+		if _, err := c.Write([]byte("next")); err == nil || below.all.Len() > 0 {
+			t.Errorf("full %v: %q was written behind a gap", full, below.all.Bytes())
+		}
 	}
-	c.Hold()
-	_ = c.Release()
-	if n := c.n; n != 0 {
-		t.Errorf("%d bytes are left for the next who holds", n)
+}
+
+// Who still sends hears that the answer is all, as without the room between.
+func TestServerStillHalfCloses(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	s.Listener, s.Config.ConnContext = Listen(s.Listener), Context
+	s.Start()
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", 1<<20, strings.Repeat("x", 300<<10)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(c) // a reset, where the server only closes on what it has not read
+	if err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 401") {
+		t.Errorf("%.40q, %v", all, err)
 	}
 }
 
