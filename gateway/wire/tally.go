@@ -92,6 +92,9 @@ type words struct {
 }
 
 func (w *words) add(s string, stays bool) {
+	if s == "" {
+		return
+	}
 	if stays && w.len() == 0 {
 		w.all = s
 		return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -173,5 +174,33 @@ func TestSplitterInAnyPieces(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A text in one piece that stays is not copied, also where wires say nothing behind it.
+func TestWords(t *testing.T) {
+	long := strings.Repeat("word ", 100)
+	for _, c := range []struct {
+		pieces []string
+		stays  bool
+		same   bool
+	}{
+		{[]string{long}, true, true},
+		{[]string{"", long, ""}, true, true},
+		{[]string{long}, false, false},
+		{[]string{long, "more", ""}, true, false},
+		{nil, true, false},
+	} {
+		var w words
+		for _, p := range c.pieces {
+			w.add(p, c.stays)
+		}
+		got, want := w.String(), strings.Join(c.pieces, "")
+		if got != want || w.len() != len(want) {
+			t.Errorf("%q: %q, %d bytes", c.pieces, got, w.len())
+		}
+		if same := got != "" && unsafe.StringData(got) == unsafe.StringData(long); same != c.same {
+			t.Errorf("%q, stays %v: the same bytes: %v", c.pieces, c.stays, same)
+		}
 	}
 }
