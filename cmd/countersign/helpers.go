@@ -19,9 +19,10 @@ func helperProcess(args []string) (code int, handled bool) {
 		return 0, false
 	}
 	if args[0] == "__ledger" && len(args) == 3 {
-		// What comes is written one after the other: a second processor would be woken
-		// for what the first has done before it is up.
-		runtime.GOMAXPROCS(1)
+		// What comes is written one after the other. Where there are two processors, the
+		// second would be woken for what the first has done before it is up, and it is
+		// the gateway's.
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
 		err := ledger.Serve(context.Background(), ledger.Dirs{State: args[1], Socket: args[2]}, ledger.ServeOptions{})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "countersign: ledger:", err)
