@@ -32,6 +32,7 @@ import (
 
 	countersign "github.com/countersign/countersign"
 	"github.com/countersign/countersign/internal/atomicfile"
+	"github.com/countersign/countersign/internal/fingerprint"
 )
 
 const version = 1
@@ -52,8 +53,9 @@ type Print [32]byte
 
 // Book is what is known. It is safe for concurrent use.
 type Book struct {
-	key []byte
-	now func() time.Time
+	key    []byte
+	bodies fingerprint.Key
+	now    func() time.Time
 
 	mu    sync.Mutex
 	open  map[Print]entry
@@ -85,7 +87,9 @@ type line struct {
 
 // New returns a book in memory. key is secret, of 32 bytes.
 func New(key []byte, now func() time.Time) *Book {
-	return &Book{key: key, now: now, open: map[Print]entry{}, filed: map[Print]bool{}, late: map[Print]bool{}}
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("bodies"))
+	return &Book{key: key, bodies: fingerprint.New([32]byte(h.Sum(nil))), now: now, open: map[Print]entry{}, filed: map[Print]bool{}, late: map[Print]bool{}}
 }
 
 // Open returns the book in a file, which need not be there.
@@ -137,7 +141,8 @@ func (b *Book) Print(caller, method, path string, body []byte) (out Print) {
 		h.Write([]byte(s))
 		h.Write([]byte{0})
 	}
-	h.Write(body)
+	sum := b.bodies.Of(0, body)
+	h.Write(sum[:])
 	h.Sum(out[:0])
 	return out
 }

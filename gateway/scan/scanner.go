@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/countersign/countersign/internal/fingerprint"
 	"github.com/countersign/countersign/internal/forms"
 	"github.com/countersign/countersign/internal/lazyre"
 )
@@ -47,7 +48,7 @@ type Scanner struct {
 // text comes, as that takes some milliseconds, or before by Warm.
 func New(key []byte) *Scanner {
 	s := &Scanner{load: sync.OnceValues(Load), key: derive(key, "placeholder"), known: newKnown(key)}
-	s.seen.key = derive(key, "seen")
+	s.seen.key = fingerprint.New([32]byte(derive(key, "seen")))
 	return s
 }
 

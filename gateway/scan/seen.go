@@ -1,9 +1,9 @@
 package scan
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"sync"
+
+	"github.com/countersign/countersign/internal/fingerprint"
 )
 
 // maxSeen bounds how many blocks are remembered in each of two halves: enough
@@ -13,11 +13,11 @@ const maxSeen = 1 << 15
 // minSeen is the smallest block that is remembered: less is scanned faster.
 const minSeen = 256
 
-// seen remembers what was found in a block, by a keyed hash of it, as agents send
+// seen remembers what was found in a block, by its fingerprint, as agents send
 // the whole conversation again with each turn. The older half is forgotten when
 // the newer is full.
 type seen struct {
-	key        []byte
+	key        fingerprint.Key
 	mu         sync.Mutex
 	newer, old half
 }
@@ -25,14 +25,11 @@ type seen struct {
 // half is apart for what holds nothing, as nearly all of it does: the collector need
 // not look into that.
 type half struct {
-	clean map[digest]struct{}
-	found map[digest][]Finding
+	clean map[[16]byte]struct{}
+	found map[[16]byte][]Finding
 }
 
-// digest is half a SHA-256: only who has the key could look for two blocks of one.
-type digest [16]byte
-
-func (h *half) get(name digest) (f []Finding, ok bool) {
+func (h *half) get(name [16]byte) (f []Finding, ok bool) {
 	if _, ok := h.clean[name]; ok {
 		return nil, true
 	}
@@ -40,17 +37,7 @@ func (h *half) get(name digest) (f []Finding, ok bool) {
 	return f, ok
 }
 
-func (s *seen) name(round uint64, raw []byte) (out digest) {
-	h := sha256.New()
-	h.Write(s.key)
-	h.Write(binary.LittleEndian.AppendUint64(nil, round))
-	h.Write(raw)
-	var sum [sha256.Size]byte
-	copy(out[:], h.Sum(sum[:0]))
-	return out
-}
-
-func (s *seen) get(name digest) ([]Finding, bool) {
+func (s *seen) get(name [16]byte) ([]Finding, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f, ok := s.newer.get(name); ok {
@@ -64,9 +51,9 @@ func (s *seen) get(name digest) ([]Finding, bool) {
 }
 
 // put is called with mu held.
-func (s *seen) put(name digest, f []Finding) {
+func (s *seen) put(name [16]byte, f []Finding) {
 	if s.newer.clean == nil || len(s.newer.clean)+len(s.newer.found) >= maxSeen {
-		s.old, s.newer = s.newer, half{map[digest]struct{}{}, map[digest][]Finding{}}
+		s.old, s.newer = s.newer, half{map[[16]byte]struct{}{}, map[[16]byte][]Finding{}}
 	}
 	if len(f) == 0 {
 		s.newer.clean[name] = struct{}{}
@@ -84,7 +71,7 @@ func (s *Scanner) Block(raw []byte, decode func() string, b *Budget) ([]Finding,
 	if err := b.spend(2 * len(raw)); err != nil {
 		return nil, err
 	}
-	name := s.seen.name(s.known.generation(), raw)
+	name := s.seen.key.Of(s.known.generation(), raw)
 	if f, ok := s.seen.get(name); ok {
 		return f, nil
 	}
