@@ -17,25 +17,29 @@ import (
 // most is how many bytes are held, enough for most answers that are no stream.
 const most = 16 << 10
 
-var rooms = sync.Pool{New: func() any { return new([most]byte) }}
-
 // Listen returns a listener whose connections can hold.
-func Listen(l net.Listener) net.Listener { return listener{l} }
+func Listen(l net.Listener) net.Listener {
+	return listener{l, &sync.Pool{New: func() any { return new([most]byte) }}}
+}
 
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	rooms *sync.Pool // of *[most]byte
+}
 
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: c}, nil
+	return &Conn{Conn: c, rooms: l.rooms}, nil
 }
 
 // Conn is a connection that can hold, or nil, for one that cannot. Its methods may be
 // called concurrently.
 type Conn struct {
 	net.Conn
+	rooms *sync.Pool
 
 	mu   sync.Mutex
 	room *[most]byte // nil: nothing is held
@@ -82,7 +86,7 @@ func (c *Conn) Hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.room == nil {
-		c.room = rooms.Get().(*[most]byte)
+		c.room = c.rooms.Get().(*[most]byte)
 	}
 }
 
@@ -97,7 +101,7 @@ func (c *Conn) Release() error {
 		return nil
 	}
 	err := c.flush()
-	rooms.Put(c.room)
+	c.rooms.Put(c.room)
 	c.room = nil
 	return err
 }

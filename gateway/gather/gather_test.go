@@ -29,9 +29,14 @@ func (c *counted) Write(b []byte) (int, error) {
 	return c.all.Write(b)
 }
 
-func TestConn(t *testing.T) {
+// over is a connection that can hold over one that is counted.
+func over() (*counted, *Conn) {
 	below := &counted{}
-	c := &Conn{Conn: below}
+	return below, &Conn{Conn: below, rooms: Listen(nil).(listener).rooms}
+}
+
+func TestConn(t *testing.T) {
+	below, c := over()
 	var want []byte
 	say := func(n int) {
 		t.Helper()
@@ -70,8 +75,7 @@ func TestConn(t *testing.T) {
 // What could not be written is no success later, and nothing is written behind it.
 func TestConnKeepsAnError(t *testing.T) {
 	for _, full := range []bool{false, true} {
-		below := &counted{}
-		c := &Conn{Conn: below}
+		below, c := over()
 		c.Hold()
 		if _, err := c.Write(make([]byte, most)); err != nil {
 			t.Fatal(err)
