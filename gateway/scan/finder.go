@@ -78,16 +78,17 @@ func (f *finder) all(text string) iter.Seq[standing] {
 
 // beginning adds the words that begin in [from, to), before the last byte.
 func (f *finder) beginning(out []standing, text string, from, to int) []standing {
-	two := pair(text[from], text[from+1])
-	for i := from + 2; i < to+2 && i < len(text); i++ {
-		c := uint(text[i] & 31)
-		if f.thirds[two]>>c&1 != 0 {
-			out = f.compare(out, two, text, i-2)
+	a, b := uint(text[from]&31), uint(text[from+1]&31)
+	rest := text[from+2 : min(to+2, len(text))]
+	for i := range len(rest) {
+		c := uint(rest[i] & 31)
+		if f.thirds[(a<<5|b)&(1<<10-1)]>>c&1 != 0 {
+			out = f.compare(out, a<<5|b, text, from+i)
 		}
-		two = (two<<5 | c) & (1<<10 - 1)
+		a, b = b, c
 	}
 	if to+2 > len(text) {
-		out = f.compare(out, two, text, len(text)-2)
+		out = f.compare(out, a<<5|b, text, len(text)-2)
 	}
 	return out
 }

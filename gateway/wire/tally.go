@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
+	"unicode/utf8"
 
 	countersign "github.com/countersign/countersign"
 )
@@ -240,14 +241,22 @@ func (t *Tally) End() Answer {
 	}
 	a := Answer{
 		Counts: c, Served: t.Served, Stop: t.Stop, Tier: t.Tier, Clipped: t.clipped,
-		Text: strings.ToValidUTF8(t.text.String(), "\uFFFD"), Thinking: strings.ToValidUTF8(t.thinking.String(), "\uFFFD"),
+		Text: valid(t.text.String()), Thinking: valid(t.thinking.String()),
 	}
 	if c.Said {
 		a.Usage = &countersign.Usage{Input: c.Input, Output: c.Output, CacheRead: c.CacheRead, CacheWrite: c.CacheWrite, Reasoning: c.Reasoning}
 	}
 	for _, b := range t.calls {
-		b.call.Input = strings.ToValidUTF8(b.input.String(), "\uFFFD")
+		b.call.Input = valid(b.input.String())
 		a.Calls = append(a.Calls, b.call)
 	}
 	return a
+}
+
+// valid is strings.ToValidUTF8, which goes from character to character, where needed.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
