@@ -225,22 +225,23 @@ func (b *Book) write() {
 	if b.f == nil || len(b.late) == 0 {
 		return
 	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
+	var ends, opens bytes.Buffer // the ends first: who reads it holds so many only
 	for p := range b.late {
-		e, ok := b.open[p]
-		if !ok {
-			delete(b.filed, p)
-			_ = enc.Encode(line{K: hex.EncodeToString(p[:])}) // numbers and strings always do
+		if e, ok := b.open[p]; ok {
+			b.filed[p] = true
+			_ = json.NewEncoder(&opens).Encode(e.line(p)) // numbers and strings always do
 			continue
 		}
-		b.filed[p] = true
-		_ = enc.Encode(e.line(p))
+		delete(b.filed, p)
+		_ = json.NewEncoder(&ends).Encode(line{K: hex.EncodeToString(p[:])})
 	}
 	clear(b.late)
-	n, _ := b.f.Write(out.Bytes()) // what is lost is a help, see above
-	if b.size += int64(n); b.size > maxFile {
-		_ = b.rewrite()
+	n, err := b.f.Write(append(ends.Bytes(), opens.Bytes()...))
+	if b.size += int64(n); err != nil {
+		b.size = maxFile + 1 // so that it is written anew, now or with what comes next
+	}
+	if b.size > maxFile {
+		_ = b.rewrite() // what is lost is a help, see above
 	}
 }
 

@@ -139,13 +139,41 @@ func TestTheFileForgets(t *testing.T) {
 	again := b.Print("me", "POST", "/", fmt.Append(nil, 7))
 	b.Sent(again, 1, "second", "")
 	b.Answered(again)
+	for i := range 3500 {
+		b.Sent(b.Print("you", "POST", "/", fmt.Append(nil, i)), 1, "r", "")
+	}
 	b.Close()
 	if b, err = Open(path, key, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if n, first := b.Which(again); n != 1 || len(b.open) != 1 {
+	if n, first := b.Which(again); n != 1 || len(b.open) != 3501 {
 		t.Errorf("attempt %d at %q, %d open", n, first, len(b.open))
+	}
+}
+
+// A write that fails is made good by writing the file anew.
+func TestTheFileIsMadeGood(t *testing.T) {
+	path, key := filepath.Join(t.TempDir(), "attempts.jsonl"), make([]byte, 32)
+	b, err := Open(path, key, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, q := b.Print("me", "POST", "/", []byte("p")), b.Print("me", "POST", "/", []byte("q"))
+	b.Sent(p, 1, "r1", "")
+	b.catchUp()
+	b.f.Close() // as a disk that fails
+	b.Answered(p)
+	b.Sent(q, 1, "r2", "")
+	b.catchUp()
+	b.Close()
+	if b, err = Open(path, key, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	n, _ := b.Which(p)
+	if m, _ := b.Which(q); n != 1 || m != 2 {
+		t.Errorf("attempts %d and %d", n, m)
 	}
 }
 
