@@ -72,7 +72,9 @@ func (c *Conn) Write(b []byte) (int, error) {
 		}
 	}
 	if len(b) > most {
-		return c.Conn.Write(b)
+		n, err := c.Conn.Write(b)
+		c.err = err
+		return n, err
 	}
 	c.n += copy(c.room[c.n:], b)
 	return len(b), nil

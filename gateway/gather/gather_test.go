@@ -74,25 +74,39 @@ func TestConn(t *testing.T) {
 
 // What could not be written is no success later, and nothing is written behind it.
 func TestConnKeepsAnError(t *testing.T) {
-	for _, full := range []bool{false, true} {
+	for _, more := range []int{0, 4, most + 1} {
 		below, c := over()
 		c.Hold()
 		if _, err := c.Write(make([]byte, most)); err != nil {
 			t.Fatal(err)
 		}
 		below.err = io.ErrClosedPipe
-		if full {
-			if _, err := c.Write([]byte("more")); !errors.Is(err, io.ErrClosedPipe) {
+		if more > 0 {
+			if _, err := c.Write(make([]byte, more)); !errors.Is(err, io.ErrClosedPipe) {
 				t.Error(err)
 			}
 		}
 		if err := c.Release(); !errors.Is(err, io.ErrClosedPipe) {
-			t.Errorf("full %v: the error of the write was lost: %v", full, err)
+			t.Errorf("%d more: the error of the write was lost: %v", more, err)
 		}
 		below.err = nil
 		if _, err := c.Write([]byte("next")); err == nil || below.all.Len() > 0 {
-			t.Errorf("full %v: %q was written behind a gap", full, below.all.Bytes())
+			t.Errorf("%d more: %q was written behind a gap", more, below.all.Bytes())
 		}
+	}
+}
+
+// What fits in no room and could not be written is no success later either.
+func TestConnKeepsAnErrorOfMuch(t *testing.T) {
+	below, c := over()
+	c.Hold()
+	below.err = io.ErrClosedPipe
+	if _, err := c.Write(make([]byte, most+1)); !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
+	}
+	below.err = nil
+	if err := c.Release(); !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
 	}
 }
 

@@ -28,7 +28,7 @@ func New(secret [32]byte) Key {
 			return Key{gcm}
 		}
 	}
-	panic("fingerprint: " + err.Error()) // AES is not to be had, which Go has always
+	panic("fingerprint: " + err.Error()) // only where nothing but FIPS 140-3 is allowed (GODEBUG)
 }
 
 // Of returns the fingerprint of b in one of many rounds, which have none in common.
