@@ -23,7 +23,7 @@ func checkBody(body []byte) error {
 		return errBody
 	}
 	c := checker{src: body}
-	err := c.members(1)
+	err := c.list(1, '}')
 	if err == nil && c.at != len(body) {
 		return errBody
 	}
@@ -58,35 +58,45 @@ func (c *checker) next() byte {
 	return b
 }
 
-// members goes behind the end of an object, from its first name on.
-func (c *checker) members(depth int) error {
+// list goes behind the end of an object or array, from the first of it on.
+func (c *checker) list(depth int, end byte) error {
 	for {
-		if c.next() != '"' {
-			return errBody
-		}
-		from := c.at
-		if !c.text() {
-			return errBody
-		}
-		if depth == 1 {
-			if err := checkKey(string(c.src[from : c.at-1])); err != nil {
+		if end == '}' {
+			if err := c.name(depth); err != nil {
 				return err
 			}
-		}
-		if c.next() != ':' {
-			return errBody
 		}
 		if err := c.value(depth); err != nil {
 			return err
 		}
 		switch c.next() {
 		case ',':
-		case '}':
+		case end:
 			return nil
 		default:
 			return errBody
 		}
 	}
+}
+
+// name goes behind a member's name and its colon.
+func (c *checker) name(depth int) error {
+	if c.next() != '"' {
+		return errBody
+	}
+	from := c.at
+	if !c.text() {
+		return errBody
+	}
+	if depth == 1 {
+		if err := checkKey(string(c.src[from : c.at-1])); err != nil {
+			return err
+		}
+	}
+	if c.next() != ':' {
+		return errBody
+	}
+	return nil
 }
 
 // value goes behind the value that comes next, in something of this depth.
@@ -105,10 +115,7 @@ func (c *checker) value(depth int) error {
 			c.at++
 			return nil
 		}
-		if b == '{' {
-			return c.members(depth)
-		}
-		return c.items(depth)
+		return c.list(depth, b+2)
 	case 't':
 		return c.word("rue")
 	case 'f':
@@ -117,22 +124,6 @@ func (c *checker) value(depth int) error {
 		return c.word("ull")
 	default:
 		return c.number(b)
-	}
-}
-
-// items goes behind the end of an array, from its first value on.
-func (c *checker) items(depth int) error {
-	for {
-		if err := c.value(depth); err != nil {
-			return err
-		}
-		switch c.next() {
-		case ',':
-		case ']':
-			return nil
-		default:
-			return errBody
-		}
 	}
 }
 
