@@ -227,7 +227,7 @@ func localByGateway(t *testing.T, m *local, key string) {
 		t.Errorf("%d %s, and the model said %s", code, b, m.answers.String())
 	}
 	code, b := post(askLocal(question, true))
-	if code != 200 || strings.Count(b, "data: ") < 4 || !strings.HasSuffix(m.answers.String(), b) || !strings.HasSuffix(strings.TrimSpace(b), "data: [DONE]") {
+	if code != 200 || strings.Count(b, "data: ") < 4 || !strings.Contains(b, "Paris") || !strings.HasSuffix(m.answers.String(), b) || !strings.HasSuffix(strings.TrimSpace(b), "data: [DONE]") {
 		t.Errorf("%d %s, and the model said %s", code, b, m.answers.String())
 	}
 	calls, seen := m.seen()
