@@ -36,8 +36,6 @@ func testExec() Action {
 	}}
 }
 
-// Every bound field must move the digest: a field that does not is one an agent
-// may change after the approval.
 // The order is that of the code units, as RFC 8785 puts it.
 func TestKeysAreInTheOrderOfCodeUnits(t *testing.T) {
 	some := []string{"", "a", "ab", "b", "é", "\ufffd", "\uffff", "\ue000", "\ud7ff", "😀", "😀a", "😂", "\U0010ffff", "\x80", "\xff"}
@@ -53,6 +51,8 @@ func TestKeysAreInTheOrderOfCodeUnits(t *testing.T) {
 	}
 }
 
+// Every bound field must move the digest: a field that does not is one an agent
+// may change after the approval.
 func TestEveryBoundFieldMovesTheDigest(t *testing.T) {
 	key := NewKeyer([]byte("k"))
 	base := testExec().Digest(key, nil)
